@@ -1,0 +1,65 @@
+"""The switch between the native core and its pure-Python twin.
+
+A missing extension is a supported installation; a broken one is a bug, and its ImportError is left to rise.
+``TOOLGATE_CORE=rust|python`` forces one.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+__all__ = ["IMPLEMENTATION"]
+
+_wanted = os.environ.get("TOOLGATE_CORE", "")
+if _wanted not in ("", "rust", "python"):
+    raise ValueError(f"TOOLGATE_CORE is {_wanted!r}: it must be rust or python, or not be set")
+
+IMPLEMENTATION: Final[str] = _wanted or ("rust" if find_spec("toolgate._rust") else "python")
+
+if TYPE_CHECKING or IMPLEMENTATION == "rust":
+    from toolgate._rust import (
+        Charge,
+        Claims,
+        Envelope,
+        Grant,
+        KeySet,
+        Limiter,
+        TokenCache,
+        Verifier,
+        Verifiers,
+        hash_arguments,
+        read_envelope,
+        verify_jws,
+    )
+else:
+    from toolgate._pure import (
+        Charge,
+        Claims,
+        Envelope,
+        Grant,
+        KeySet,
+        Limiter,
+        TokenCache,
+        Verifier,
+        Verifiers,
+        hash_arguments,
+        read_envelope,
+        verify_jws,
+    )
+
+__all__ += [
+    "Charge",
+    "Claims",
+    "Envelope",
+    "Grant",
+    "KeySet",
+    "Limiter",
+    "TokenCache",
+    "Verifier",
+    "Verifiers",
+    "hash_arguments",
+    "read_envelope",
+    "verify_jws",
+]

@@ -1,0 +1,31 @@
+//! The only place that names PyO3: native values in, frozen Python objects out.
+
+use pyo3::prelude::*;
+
+use crate::refusal::Refused;
+
+impl From<Refused> for PyErr {
+    fn from(refused: Refused) -> Self {
+        Python::attach(|py| {
+            let made = py
+                .import("toolgate.errors")
+                .and_then(|errors| errors.getattr("refusal"))
+                .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.detail)));
+            match made {
+                Ok(exception) => Self::from_value(exception),
+                Err(error) => error,
+            }
+        })
+    }
+}
+
+/// What `toolgate._core` chooses when it is installed; `_rust.pyi` is its contract.
+#[pymodule(gil_used = false)]
+mod _rust {
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("REFUSALS", crate::refusal::Refusal::ALL.map(crate::refusal::Refusal::slug).to_vec())
+    }
+}
