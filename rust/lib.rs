@@ -1,7 +1,9 @@
 //! The deciding core of toolgate: sans-I/O, without clock, network, file, log or callback.
 #![doc = "Every time is an argument, every refusal a value."]
 
+pub mod crypto;
 pub mod json;
+pub mod jwk;
 pub mod refusal;
 
 #[cfg(feature = "python")]

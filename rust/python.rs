@@ -26,6 +26,11 @@ mod _rust {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("REFUSALS", crate::refusal::Refusal::ALL.map(crate::refusal::Refusal::slug).to_vec())
+        module.add(
+            "REFUSALS",
+            crate::refusal::Refusal::ALL
+                .map(crate::refusal::Refusal::slug)
+                .to_vec(),
+        )
     }
 }
