@@ -254,7 +254,7 @@ const SMALL_ORDER: [[u8; 32]; 5] = [
 ];
 
 const fn edge(first: u8, middle: u8, last: u8) -> [u8; 32] {
-    let [mut bytes @ ..] = [middle; 32];
+    let mut bytes = [middle; 32];
     let [head, .., tail] = &mut bytes;
     *head = first;
     *tail = last;

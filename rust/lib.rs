@@ -1,9 +1,13 @@
 //! The deciding core of toolgate: sans-I/O, without clock, network, file, log or callback.
 #![doc = "Every time is an argument, every refusal a value."]
 
+pub mod cache;
+pub mod claims;
 pub mod crypto;
 pub mod json;
 pub mod jwk;
+pub mod jws;
+pub mod jwt;
 pub mod refusal;
 
 #[cfg(feature = "python")]

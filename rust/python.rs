@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 
 use crate::refusal::Refused;
 
+mod tokens;
+
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
         Python::attach(|py| {
@@ -23,6 +25,9 @@ impl From<Refused> for PyErr {
 #[pymodule(gil_used = false)]
 mod _rust {
     use super::*;
+
+    #[pymodule_export]
+    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
