@@ -3,7 +3,13 @@
 
 pub mod canonical;
 pub mod envelope;
+pub mod cache;
+pub mod claims;
+pub mod crypto;
 pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod jwt;
 pub mod refusal;
 
 #[cfg(feature = "python")]
