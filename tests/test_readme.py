@@ -17,6 +17,7 @@ else:
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = ROOT / "README.md"
+COMMAND = re.compile(r"(?:^|[`$&;] ?|[A-Z_]=\S+ )make (?:[A-Z_]+=\S+ )*([a-z-]+)", re.MULTILINE)
 
 
 def blocks(language: str) -> list[object]:
@@ -44,7 +45,7 @@ def test_toml_parses(source: str) -> None:
 def test_every_make_command_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     code = re.findall(r"`[^`]+`|^```.*?^```", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    named = {name for text in code for name in re.findall(r"\bmake (?:[A-Z]+=\S+ )*([a-z-]+)", text)}
+    named = {name for text in code for name in COMMAND.findall(text)}
     assert named <= targets
 
 
