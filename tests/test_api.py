@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -86,11 +87,11 @@ def test_toolgate_core_forces_one_or_says_what_it_may_be(core: str) -> None:
         assert ended.stdout.strip() == (core or "rust")
 
 
-def test_import_time_is_reported() -> None:
+def test_import_time_is_reported(tell: Callable[[str], None]) -> None:
     code = (
         "import time; import asyncio, json; start = time.perf_counter(); import toolgate;"
         "print((time.perf_counter() - start) * 1000)"
     )
     command = [sys.executable, "-c", code]
     times = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
-    print(f"import toolgate ({toolgate.IMPLEMENTATION}): {min(times):.0f} ms, best of {len(times)} (goal: under 100)")
+    tell(f"import toolgate ({toolgate.IMPLEMENTATION}): {min(times):.0f} ms, best of {len(times)} (goal: under 100)")
