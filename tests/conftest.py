@@ -15,7 +15,7 @@ PROVING = bool(os.environ.get("TOOLGATE_PROVE"))
 _TOLD = pytest.StashKey[list[str]]()
 
 # No deadline: machines that are shared are slow at times, and what must be quick has a test of its own.
-hypothesis.settings.register_profile("toolgate", deadline=None)
+hypothesis.settings.register_profile("toolgate", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.register_profile("prove", deadline=None, max_examples=10_000)
 hypothesis.settings.load_profile("prove" if PROVING else "toolgate")
 
