@@ -39,7 +39,7 @@ PYTHON = {
     "_redis": Row(1, "0", later=True),
     "settings": Row(1, "0 _core"),  # a limit that cannot be read is a mistake at start, and the core does the reading
     # features: none imports another
-    "arguments": Row(2, "0 1", later=True),
+    "arguments": Row(2, "0 1"),
     "audit": Row(2, "0 1"),
     "config": Row(2, "0 1"),
     "limits": Row(2, "0 1"),
@@ -54,7 +54,7 @@ PYTHON = {
     "gate": Row(3, "0 1 2 decision"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
-    "__init__": Row(5, "0 1 2 3"),
+    "__init__": Row(5, "0 1 2 3 testing"),
     "cli": Row(5, "0 1 2 3 4 __init__"),
     "__main__": Row(5, "cli"),
 }
@@ -63,7 +63,6 @@ REACHING_UP = {
     # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
     ("gate", "Gate.protect"): "adapters",
     ("gate", "Gate.from_file"): "config",
-    ("__init__", "__getattr__"): "testing",
 }
 
 RUST = {
