@@ -1,7 +1,12 @@
 //! The deciding core of toolgate: sans-I/O, without clock, network, file, log or callback.
 #![doc = "Every time is an argument, every refusal a value."]
 
+pub mod bucket;
+pub mod charge;
+pub mod limiter;
 pub mod refusal;
+
+mod table;
 
 #[cfg(feature = "python")]
 mod python;

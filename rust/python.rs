@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 
 use crate::refusal::Refused;
 
+mod limits;
+
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
         Python::attach(|py| {
@@ -24,8 +26,16 @@ impl From<Refused> for PyErr {
 mod _rust {
     use super::*;
 
+    #[pymodule_export]
+    use super::limits::{Charge, Grant, Limiter};
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("REFUSALS", crate::refusal::Refusal::ALL.map(crate::refusal::Refusal::slug).to_vec())
+        module.add(
+            "REFUSALS",
+            crate::refusal::Refusal::ALL
+                .map(crate::refusal::Refusal::slug)
+                .to_vec(),
+        )
     }
 }
