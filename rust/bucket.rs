@@ -126,12 +126,11 @@ impl Limit {
 
 const FORMS: &str = "\"600/minute\", \"600/minute burst 50\" or \"2000/day strict\", with second, minute, hour or day";
 
-/// Digits alone: no sign, no space, no underscore, no other alphabet's digits.
+/// Digits alone: no sign, no space, no underscore, no other alphabet's digits. What is beyond 64 bits is
+/// beyond every bound as well.
 fn whole(digits: &str) -> Option<u64> {
-    digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| digits.parse().ok())?
+    let only_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    only_digits.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
 impl Rate {
