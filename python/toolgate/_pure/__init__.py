@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from toolgate._pure.canonical import hash_arguments
+from toolgate._pure.charge import Charge
 from toolgate._pure.envelope import Envelope, read_envelope
+from toolgate._pure.limiter import Grant, Limiter
 
-__all__ = ["Envelope", "hash_arguments", "read_envelope"]
+__all__ = ["Charge", "Envelope", "Grant", "Limiter", "hash_arguments", "read_envelope"]
