@@ -1,0 +1,11 @@
+"""The pure-Python twin of the native core: the same contract, file by file and name by name. Correct first."""
+
+from __future__ import annotations
+
+from toolgate._pure.cache import TokenCache
+from toolgate._pure.claims import Claims
+from toolgate._pure.jwk import KeySet
+from toolgate._pure.jws import verify_jws
+from toolgate._pure.jwt import Verifier, Verifiers
+
+__all__ = ["Claims", "KeySet", "TokenCache", "Verifier", "Verifiers", "verify_jws"]
