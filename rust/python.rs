@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 use crate::refusal::Refused;
 
+mod body;
 mod tokens;
 
 impl From<Refused> for PyErr {
@@ -26,6 +27,8 @@ impl From<Refused> for PyErr {
 mod _rust {
     use super::*;
 
+    #[pymodule_export]
+    use super::body::{Envelope, hash_arguments, read_envelope};
     #[pymodule_export]
     use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
 

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from toolgate._pure.cache import TokenCache
+from toolgate._pure.canonical import hash_arguments
 from toolgate._pure.claims import Claims
+from toolgate._pure.envelope import Envelope, read_envelope
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
 
-__all__ = ["Claims", "KeySet", "TokenCache", "Verifier", "Verifiers", "verify_jws"]
+__all__ = [
+    "Claims",
+    "Envelope",
+    "KeySet",
+    "TokenCache",
+    "Verifier",
+    "Verifiers",
+    "hash_arguments",
+    "read_envelope",
+    "verify_jws",
+]

@@ -1,6 +1,7 @@
 """One strict JSON parser for tokens, key sets and bodies (RFC 8259, and the choices of I-JSON, RFC 7493).
 
-The standard library's parser with the checks it lacks: whatever two parsers could read as two different values is refused.
+The standard library's parser with the checks it lacks: whatever two parsers could read as two different values is
+refused.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ MAX_DEPTH: Final = 128
 """How deep arrays and objects may nest. Honest arguments stay below 20; each level costs stack."""
 
 MAX_NUMBER_BYTES: Final = 512
-"""The longest number literal. The longest finite integer has 309 digits, the shortest exact text of a double 24; what is
-longer only costs whoever converts it."""
+"""The longest number literal. The longest finite integer has 309 digits, the shortest exact text of a double 24; what
+is longer only costs whoever converts it."""
 
 
 class JsonError(ValueError):
@@ -48,7 +49,7 @@ _SURROGATE_ESCAPE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _STRING: Final = re.compile('"[^"]*"?')
 _NO_BRACKET: Final = re.compile(r"[^][{}]+")
 _STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
-_MAX_SAFE_DIGITS: Final = 308  # an integer part of no more characters is below 10**308, the largest power of ten in a double
+_MAX_SAFE_DIGITS: Final = 308  # an integer of no more characters is below 10**308, the largest power of ten in a double
 
 
 def _is_too_deep(text: str) -> bool:
