@@ -2,7 +2,16 @@
 #![doc = "Every time is an argument, every refusal a value."]
 
 pub mod bucket;
+pub mod cache;
+pub mod canonical;
 pub mod charge;
+pub mod claims;
+pub mod crypto;
+pub mod envelope;
+pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod jwt;
 pub mod limiter;
 pub mod refusal;
 

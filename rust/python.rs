@@ -4,7 +4,9 @@ use pyo3::prelude::*;
 
 use crate::refusal::Refused;
 
+mod body;
 mod limits;
+mod tokens;
 
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
@@ -27,7 +29,11 @@ mod _rust {
     use super::*;
 
     #[pymodule_export]
+    use super::body::{Envelope, hash_arguments, read_envelope};
+    #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
+    #[pymodule_export]
+    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,0 +1,334 @@
+//! One JSON-RPC message, read strictly: what is asked, for which tool, and the fingerprint of its arguments.
+//!
+//! A body is exactly one of: request (`method`, and an id that is a string or an integer), notification
+//! (`method`, no `id` member at all), response (no `method`; exactly one of `result` and `error`). What
+//! falls between these is what two readers judge differently: the SDK runs a message with `method`
+//! beside `result`, and takes one whose id is null or 1.0 for a notification.
+
+use crate::canonical::{Canonical, invalid_json};
+use crate::json::{self, Value};
+use crate::refusal::{Refusal, Refused};
+
+/// The longest `method`: the longest of the specification has 36 bytes.
+pub const MAX_METHOD_BYTES: usize = 128;
+
+/// The longest `id` that is a string: it is echoed and recorded, and a UUID has 36 bytes.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// The longest name of a tool or prompt: the specification asks for at most 128 characters of ASCII.
+pub const MAX_NAME_BYTES: usize = 256;
+
+/// The longest `uri`: what HTTP servers commonly take as a request line.
+pub const MAX_URI_BYTES: usize = 8192;
+
+/// Read a body once: the message and the fingerprint come out of the same parse, so that they cannot
+/// speak of two different calls.
+///
+/// # Errors
+/// [`Refusal::InvalidJson`] or [`Refusal::InvalidRequest`].
+pub fn read_envelope(body: &[u8], key: Option<&[u8]>) -> Result<Envelope, Refused> {
+    let message = json::parse(body).map_err(invalid_json)?;
+    if message.as_object().is_none() {
+        return Err(invalid("not an object"));
+    }
+    if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+        return Err(invalid("jsonrpc is not \"2.0\""));
+    }
+    let mut envelope = match message.get("method") {
+        Some(method) => call(&message, method)?,
+        None => response(&message)?,
+    };
+    let mut form = Canonical::with_capacity(body.len());
+    match params(&message)? {
+        Some(params) => {
+            envelope.name = optional_text(params, "name", MAX_NAME_BYTES)?;
+            envelope.uri = optional_text(params, "uri", MAX_URI_BYTES)?;
+            if envelope.method.as_deref() == Some("completion/complete") {
+                envelope.reference = reference(params)?;
+            }
+            write_arguments(params, &mut form)?;
+        }
+        None => form.raw("{}"),
+    }
+    envelope.arguments_hash = form.fingerprint(key);
+    Ok(envelope)
+}
+
+/// What a message says, as far as a decision needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Request, notification or response.
+    pub kind: Kind,
+    /// `method`; a response has none.
+    pub method: Option<String>,
+    /// `id`; a notification has none, nor has an error about a message that could not be read.
+    pub id: Option<Id>,
+    /// `params.name`
+    pub name: Option<String>,
+    /// `params.uri`
+    pub uri: Option<String>,
+    /// `params.ref` of a completion: its `type`, and its `name` or `uri`.
+    pub reference: Option<(String, String)>,
+    /// The fingerprint of `params.arguments`; absent or null counts as `{}`.
+    pub arguments_hash: String,
+}
+
+/// The kinds of message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Asks for nothing in return.
+    Notification,
+    /// Asks for a response.
+    Request,
+    /// Answers a request of the server.
+    Response,
+}
+
+impl Kind {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Notification => "notification",
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// The `id` of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// An integer; beyond 64 bits no two readers agree.
+    Integer(i64),
+    /// A string.
+    Text(String),
+}
+
+const fn invalid(detail: &'static str) -> Refused {
+    Refused::new(Refusal::InvalidRequest, detail)
+}
+
+/// <https://www.jsonrpc.org/specification#request_object>
+fn call(message: &Value<'_>, method: &Value<'_>) -> Result<Envelope, Refused> {
+    if message.get("result").is_some() || message.get("error").is_some() {
+        return Err(invalid("a method beside a result or an error"));
+    }
+    let method = bounded(method.as_str(), MAX_METHOD_BYTES)
+        .ok_or(invalid("the method is no string, or too long"))?;
+    let id = message.get("id").map(read_id).transpose()?;
+    let kind = if id.is_some() {
+        Kind::Request
+    } else {
+        Kind::Notification
+    };
+    Ok(Envelope {
+        method: Some(method),
+        id,
+        ..Envelope::bare(kind)
+    })
+}
+
+/// <https://www.jsonrpc.org/specification#response_object>
+fn response(message: &Value<'_>) -> Result<Envelope, Refused> {
+    if message.get("params").is_some() {
+        return Err(invalid("params without a method"));
+    }
+    let id = message
+        .get("id")
+        .ok_or(invalid("a response without an id"))?;
+    let (answer, id) = match (message.get("result"), message.get("error")) {
+        (Some(result), None) => (result, Some(read_id(id)?)),
+        // Null is the id of an error about a message whose id could not be read.
+        (None, Some(error)) if id.is_null() => (error, None),
+        (None, Some(error)) => (error, Some(read_id(id)?)),
+        _ => return Err(invalid("neither a call nor one result or error")),
+    };
+    if answer.as_object().is_none() {
+        return Err(invalid("the result or error is not an object"));
+    }
+    Ok(Envelope {
+        id,
+        ..Envelope::bare(Kind::Response)
+    })
+}
+
+impl Envelope {
+    const fn bare(kind: Kind) -> Self {
+        let arguments_hash = String::new();
+        Self {
+            kind,
+            method: None,
+            id: None,
+            name: None,
+            uri: None,
+            reference: None,
+            arguments_hash,
+        }
+    }
+}
+
+fn read_id(id: &Value<'_>) -> Result<Id, Refused> {
+    match id {
+        Value::Number(number) => number.as_i64().map(Id::Integer),
+        _ => bounded(id.as_str(), MAX_ID_BYTES).map(Id::Text),
+    }
+    .ok_or(invalid(
+        "the id is neither a string nor an integer, or too long",
+    ))
+}
+
+fn params<'v, 'a>(message: &'v Value<'a>) -> Result<Option<&'v Value<'a>>, Refused> {
+    match message.get("params") {
+        Some(params) if params.as_object().is_none() => {
+            Err(invalid("the params are not an object"))
+        }
+        params => Ok(params),
+    }
+}
+
+/// `params.ref` of <https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/completion>.
+fn reference(params: &Value<'_>) -> Result<Option<(String, String)>, Refused> {
+    let Some(reference) = params.get("ref") else {
+        return Ok(None);
+    };
+    let target = match reference.get("type").and_then(Value::as_str) {
+        Some(kind @ "ref/prompt") => (kind, optional_text(reference, "name", MAX_NAME_BYTES)?),
+        Some(kind @ "ref/resource") => (kind, optional_text(reference, "uri", MAX_URI_BYTES)?),
+        _ => return Err(invalid("the ref is neither of a prompt nor of a resource")),
+    };
+    match target {
+        (kind, Some(target)) => Ok(Some((kind.to_owned(), target))),
+        (_, None) => Err(invalid("the ref names nothing")),
+    }
+}
+
+/// `arguments` alone, neither `_meta` nor `inputResponses`: what the tool is asked to act upon.
+fn write_arguments(params: &Value<'_>, form: &mut Canonical) -> Result<(), Refused> {
+    match params.get("arguments") {
+        None | Some(Value::Null) => form.raw("{}"),
+        Some(arguments @ Value::Object(_)) => form.value(arguments),
+        Some(_) => return Err(invalid("the arguments are not an object")),
+    }
+    Ok(())
+}
+
+fn optional_text(object: &Value<'_>, name: &str, most: usize) -> Result<Option<String>, Refused> {
+    let Some(member) = object.get(name) else {
+        return Ok(None);
+    };
+    let text =
+        bounded(member.as_str(), most).ok_or(invalid("a name or uri is no string, or too long"))?;
+    Ok(Some(text))
+}
+
+fn bounded(text: Option<&str>, most: usize) -> Option<String> {
+    text.filter(|text| text.len() <= most).map(str::to_owned)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::canonical::hash_arguments;
+    use proptest::prelude::*;
+
+    fn read(body: &str) -> Result<Envelope, Refused> {
+        read_envelope(body.as_bytes(), None)
+    }
+
+    fn refused(body: &str) -> Refusal {
+        read(body).unwrap_err().refusal
+    }
+
+    #[test]
+    fn reads_a_tool_call() {
+        let body = r#"{"jsonrpc":"2.0","id":"7","method":"tools/call","params":
+            {"_meta":{"x":1},"name":"delete_user","arguments":{"b":1.0,"a":[]}}}"#;
+        let envelope = read(body).unwrap();
+        assert_eq!(
+            (envelope.kind, envelope.id),
+            (Kind::Request, Some(Id::Text("7".to_owned())))
+        );
+        assert_eq!(envelope.method.as_deref(), Some("tools/call"));
+        assert_eq!(envelope.name.as_deref(), Some("delete_user"));
+        assert_eq!(
+            envelope.arguments_hash,
+            hash_arguments(br#"{"a":[],"b":1}"#, None).unwrap()
+        );
+    }
+
+    #[test]
+    fn tells_the_kinds_apart() {
+        for (body, kind) in [
+            (r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#, Kind::Request),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+                Kind::Notification,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, Kind::Response),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":""}}"#,
+                Kind::Response,
+            ),
+        ] {
+            assert_eq!(read(body).unwrap().kind, kind, "{body}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_message() {
+        for body in [
+            "[]",
+            "1",
+            "null",
+            "{}",
+            r#"{"jsonrpc":"2.0"}"#,
+            r#"{"jsonrpc":2.0,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1.0,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":9223372036854775808,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":null}"#,
+            r#"{"jsonrpc":"2.0","method":"x","params":[]}"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
+        ] {
+            assert_eq!(refused(body), Refusal::InvalidRequest, "{body}");
+        }
+        assert_eq!(refused(""), Refusal::InvalidJson);
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","method":"x","method":"y"}"#),
+            Refusal::InvalidJson
+        );
+    }
+
+    #[test]
+    fn reads_the_reference_of_a_completion_alone() {
+        let body = |method: &str, reference: &str| {
+            read(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{"ref":{reference}}}}}"#
+            ))
+        };
+        let prompt = r#"{"type":"ref/prompt","name":"n","uri":"u"}"#;
+        let expected = ("ref/prompt".to_owned(), "n".to_owned());
+        assert_eq!(
+            body("completion/complete", prompt).unwrap().reference,
+            Some(expected)
+        );
+        assert_eq!(body("tools/call", prompt).unwrap().reference, None);
+        assert!(
+            body(
+                "completion/complete",
+                r#"{"type":"ref/resource","name":"n"}"#
+            )
+            .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\{\"jsonrpc\":\"2.0\",(\"id\":[1-9n\"]{1,3},)?\"method\":\"[a-z/]{0,9}\"[\\}a-z:,]{0,3}") {
+            let _ = read(&text);
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! One strict JSON parser for tokens, key sets and bodies (RFC 8259, and the choices of I-JSON, RFC 7493).
+//!
+//! Whatever two parsers could read as two different values is refused: a member twice, a lone
+//! surrogate, a number that is infinite, a byte order mark. It is written by hand because `serde_json`
+//! cannot refuse duplicates, keep the digits of an integer and borrow from the input, all at once.
+//!
+//! Time is linear in the input but for one sort of the names of a large object; the stack is bounded
+//! by [`MAX_DEPTH`].
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// How deep arrays and objects may nest. Honest arguments stay below 20; each level costs stack.
+pub const MAX_DEPTH: usize = 128;
+
+/// The longest number literal in bytes. The longest finite integer has 309 digits, the shortest exact
+/// text of a double 24; what is longer only costs whoever converts it.
+pub const MAX_NUMBER_BYTES: usize = 512;
+
+/// Parse exactly one JSON value in UTF-8.
+///
+/// # Errors
+/// For whatever is not strict JSON, with what was wrong in fixed words.
+pub fn parse(bytes: &[u8]) -> Result<Value<'_>, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError("not UTF-8"))?;
+    let mut reader = Reader { text, position: 0 };
+    reader.skip_space();
+    let value = reader.value(0)?;
+    reader.skip_space();
+    if reader.peek().is_some() {
+        return Err(JsonError("something follows the value"));
+    }
+    Ok(value)
+}
+
+/// Why something is not strict JSON: fixed words, never input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonError(pub &'static str);
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// A JSON value that borrows from the text wherever it can.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, still as it was written.
+    Number(Number<'a>),
+    /// A string; owned only when it was written with escapes.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Self>),
+    /// The members of an object in their order; no name occurs twice.
+    Object(Vec<(Cow<'a, str>, Self)>),
+}
+
+impl<'a> Value<'a> {
+    /// The member of an object.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        self.as_object()?
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The text of a string.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    /// The truth of a boolean.
+    #[must_use]
+    pub const fn as_bool(&self) -> Option<bool> {
+        if let Self::Bool(truth) = self {
+            Some(*truth)
+        } else {
+            None
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn as_number(&self) -> Option<Number<'a>> {
+        if let Self::Number(number) = self {
+            Some(*number)
+        } else {
+            None
+        }
+    }
+
+    /// The items of an array.
+    #[must_use]
+    pub fn as_array(&self) -> Option<&[Self]> {
+        if let Self::Array(items) = self {
+            Some(items)
+        } else {
+            None
+        }
+    }
+
+    /// The members of an object.
+    #[must_use]
+    pub fn as_object(&self) -> Option<&[(Cow<'a, str>, Self)]> {
+        if let Self::Object(members) = self {
+            Some(members)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it is `null`.
+    #[must_use]
+    pub const fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+}
+
+/// A number that a double can hold without becoming infinite, with the digits it was written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number<'a> {
+    literal: &'a str,
+    integer: bool,
+}
+
+impl<'a> Number<'a> {
+    /// The number as it was written.
+    #[must_use]
+    pub const fn literal(self) -> &'a str {
+        self.literal
+    }
+
+    /// Whether it was written without fraction and exponent.
+    #[must_use]
+    pub const fn is_integer(self) -> bool {
+        self.integer
+    }
+
+    /// The nearest double: always finite.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        // The grammar of JSON numbers is part of the one Rust parses.
+        self.literal.parse().unwrap_or_default()
+    }
+
+    /// The exact value of an integer literal, where it fits.
+    #[must_use]
+    pub fn as_i64(self) -> Option<i64> {
+        if self.integer {
+            self.literal.parse().ok()
+        } else {
+            None
+        }
+    }
+}
+
+/// How many of the leading bytes stand for themselves between the quotes of a JSON string: all but
+/// quote, backslash and control characters. Eight at a time, since most text is nothing else.
+#[must_use]
+pub fn plain_prefix(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES * 0x80;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let mut plain = 0;
+    for chunk in chunks {
+        let word = u64::from_le_bytes(*chunk);
+        // The lowest bit set is exact: a borrow can only disturb the bytes above a true match.
+        let below = |x: u64, bound: u64| x.wrapping_sub(ONES * bound) & !x;
+        let special =
+            (below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1))
+                & HIGH;
+        if special != 0 {
+            return plain + usize::try_from(special.trailing_zeros() / 8).unwrap_or_default();
+        }
+        plain += 8;
+    }
+    plain
+        + rest
+            .iter()
+            .take_while(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\'))
+            .count()
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    position: usize,
+}
+
+impl<'a> Reader<'a> {
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.position).copied()
+    }
+
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.text
+            .as_bytes()
+            .get(self.position..)
+            .unwrap_or_default()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.position += 1;
+        Some(byte)
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.position += 1;
+        }
+    }
+
+    fn skip_digits(&mut self) -> Result<(), JsonError> {
+        let start = self.position;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.position += 1;
+        }
+        if self.position == start {
+            Err(JsonError("a number lacks a digit"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(Value::String),
+            Some(b'{') => self.object(deeper(depth)?),
+            Some(b'[') => self.array(deeper(depth)?),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            Some(b't') => self.word(b"true", Value::Bool(true)),
+            Some(b'f') => self.word(b"false", Value::Bool(false)),
+            Some(b'n') => self.word(b"null", Value::Null),
+            _ => Err(JsonError("a value is missing")),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], value: Value<'a>) -> Result<Value<'a>, JsonError> {
+        if !self.rest().starts_with(word) {
+            return Err(JsonError("a value is missing"));
+        }
+        self.position += word.len();
+        Ok(value)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        let mut items = Vec::new();
+        self.position += 1;
+        self.skip_space();
+        if self.peek() == Some(b']') {
+            self.position += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            items.push(self.value(depth)?);
+            self.skip_space();
+            match self.next() {
+                Some(b',') => self.skip_space(),
+                Some(b']') => return Ok(Value::Array(items)),
+                _ => return Err(JsonError("an array is not closed")),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        let mut members = Vec::new();
+        self.position += 1;
+        self.skip_space();
+        if self.peek() == Some(b'}') {
+            self.position += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(JsonError("the name of a member is missing"));
+            }
+            let name = self.string()?;
+            self.skip_space();
+            if self.next() != Some(b':') {
+                return Err(JsonError("a member has no value"));
+            }
+            self.skip_space();
+            members.push((name, self.value(depth)?));
+            self.skip_space();
+            match self.next() {
+                Some(b',') => self.skip_space(),
+                Some(b'}') => break,
+                _ => return Err(JsonError("an object is not closed")),
+            }
+        }
+        if has_duplicate(&members) {
+            return Err(JsonError("a member occurs twice"));
+        }
+        Ok(Value::Object(members))
+    }
+
+    fn number(&mut self) -> Result<Number<'a>, JsonError> {
+        let start = self.position;
+        if self.peek() == Some(b'-') {
+            self.position += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.position += 1;
+        } else {
+            self.skip_digits()?;
+        }
+        let whole_end = self.position;
+        if self.peek() == Some(b'.') {
+            self.position += 1;
+            self.skip_digits()?;
+        }
+        let mut may_overflow = whole_end - start > MAX_SAFE_DIGITS;
+        if let Some(b'e' | b'E') = self.peek() {
+            may_overflow = true;
+            self.position += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.position += 1;
+            }
+            self.skip_digits()?;
+        }
+        let literal = self.text.get(start..self.position).unwrap_or_default();
+        if literal.len() > MAX_NUMBER_BYTES {
+            return Err(JsonError("a number is too long"));
+        }
+        let number = Number {
+            literal,
+            integer: whole_end == self.position,
+        };
+        if may_overflow && number.as_f64().is_infinite() {
+            return Err(JsonError("a number is too large"));
+        }
+        Ok(number)
+    }
+
+    #[inline]
+    fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.position += 1;
+        let plain = self.plain();
+        if self.peek() == Some(b'"') {
+            self.position += 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        self.escaped_string(plain).map(Cow::Owned)
+    }
+
+    fn plain(&mut self) -> &'a str {
+        let start = self.position;
+        self.position += plain_prefix(self.rest());
+        self.text.get(start..self.position).unwrap_or_default()
+    }
+
+    fn escaped_string(&mut self, beginning: &str) -> Result<String, JsonError> {
+        let mut text = String::from(beginning);
+        loop {
+            match self.next() {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => return Err(JsonError("a control character in a string")),
+                None => return Err(JsonError("a string is not closed")),
+            }
+            text.push_str(self.plain());
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        Ok(match self.next() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(JsonError("an unknown escape in a string")),
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        const LONE: JsonError = JsonError("a lone surrogate in a string");
+        let first = self.hex4()?;
+        if !(0xd800..0xe000).contains(&first) {
+            return char::from_u32(first).ok_or(LONE);
+        }
+        if self.next() != Some(b'\\') || self.next() != Some(b'u') {
+            return Err(LONE);
+        }
+        match (first, self.hex4()?) {
+            (0xd800..0xdc00, second @ 0xdc00..0xe000) => {
+                char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(LONE)
+            }
+            _ => Err(LONE),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.next().and_then(|byte| char::from(byte).to_digit(16));
+            code = code * 16 + digit.ok_or(JsonError("an unknown escape in a string"))?;
+        }
+        Ok(code)
+    }
+}
+
+/// An integer part of no more characters is below 10^308, the largest power of ten in a double.
+const MAX_SAFE_DIGITS: usize = 308;
+
+/// Up to this many names are compared pair by pair, which then is cheaper than sorting.
+const FEW_MEMBERS: usize = 16;
+
+fn deeper(depth: usize) -> Result<usize, JsonError> {
+    if depth < MAX_DEPTH {
+        Ok(depth + 1)
+    } else {
+        Err(JsonError("nested too deeply"))
+    }
+}
+
+fn has_duplicate(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    if members.is_sorted_by(|(before, _), (after, _)| before < after) {
+        return false;
+    }
+    if members.len() <= FEW_MEMBERS {
+        return members.iter().enumerate().any(|(index, (name, _))| {
+            members
+                .iter()
+                .skip(index + 1)
+                .any(|(other, _)| name == other)
+        });
+    }
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    !names.is_sorted_by(|before, after| before < after)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(text: &str) -> &'static str {
+        parse(text.as_bytes()).unwrap_err().0
+    }
+
+    fn nested(depth: usize) -> String {
+        format!("{}{}", "[".repeat(depth), "]".repeat(depth))
+    }
+
+    #[test]
+    fn borrows_what_has_no_escape() {
+        let value = parse(b" {\"a\": \"b\", \"c\\n\": [1, true, null]} ").unwrap();
+        assert!(matches!(
+            value.get("a"),
+            Some(Value::String(Cow::Borrowed("b")))
+        ));
+        assert_eq!(value.get("c\n").unwrap().as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn keeps_the_digits_of_a_number() {
+        let value = parse(b"[12345678901234567890, -0, 1.50, 9223372036854775807]").unwrap();
+        let numbers: Vec<_> = value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item.as_number().unwrap())
+            .collect();
+        assert_eq!(
+            (numbers[0].literal(), numbers[0].as_i64()),
+            ("12345678901234567890", None)
+        );
+        assert_eq!(
+            (numbers[1].is_integer(), numbers[1].as_i64()),
+            (true, Some(0))
+        );
+        assert_eq!((numbers[2].as_f64(), numbers[2].as_i64()), (1.5, None));
+        assert_eq!(numbers[3].as_i64(), Some(i64::MAX));
+    }
+
+    #[test]
+    fn unescapes() {
+        let value = parse(br#""\"\\\/\b\f\n\r\t\u00e9\uD83D\ude02""#).unwrap();
+        assert_eq!(value.as_str(), Some("\"\\/\u{8}\u{c}\n\r\té😂"));
+    }
+
+    #[test]
+    fn bounds_the_depth() {
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(refused(&nested(MAX_DEPTH + 1)), "nested too deeply");
+        assert_eq!(refused(&"{\"\":".repeat(1_000_000)), "nested too deeply");
+    }
+
+    #[test]
+    fn bounds_numbers() {
+        assert!(parse("9".repeat(308).as_bytes()).is_ok());
+        assert_eq!(refused(&"9".repeat(309)), "a number is too large");
+        assert_eq!(refused("-1e400"), "a number is too large");
+        assert_eq!(
+            refused(&"1".repeat(MAX_NUMBER_BYTES + 1)),
+            "a number is too long"
+        );
+        assert!(parse(b"1e-400").is_ok());
+    }
+
+    #[test]
+    fn refuses_a_member_twice_at_any_depth_and_size() {
+        for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"c":2,"\u0061":1}}]"#] {
+            assert_eq!(refused(text), "a member occurs twice");
+        }
+        let many = |last: usize| {
+            let names = (0..100_000).rev().chain([last]);
+            format!(
+                "{{{}}}",
+                names
+                    .map(|name| format!("\"{name}\":0"))
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )
+        };
+        assert_eq!(refused(&many(50_000)), "a member occurs twice");
+        assert!(parse(many(100_000).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn refuses_what_is_not_strict() {
+        for text in [
+            "",
+            " ",
+            "\u{feff}{}",
+            "{} {}",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "+1",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "nul",
+            "\"",
+            "\"\u{1f}\"",
+            "\"\n\"",
+            r#""\x""#,
+            r#""\u12g4""#,
+            r#""\ud800""#,
+            r#""\udc00""#,
+            r#""\ud800\ud800""#,
+            r#""\ud800x""#,
+            "'a'",
+            "\u{a0}1",
+            "[1}",
+            "// a\n1",
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert_eq!(parse(b"\"\xed\xa0\x80\""), Err(JsonError("not UTF-8")));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn never_panics_on_what_looks_like_json(text in "[\\[\\]{}\":,0-9eE.+\\\\u a-f-]{0,40}") {
+            let _ = parse(text.as_bytes());
+        }
+
+        #[test]
+        fn plain_prefix_stops_where_a_byte_loop_does(bytes: Vec<u8>) {
+            let slow = bytes.iter().take_while(|&&byte| byte >= 0x20 && byte != b'"' && byte != b'\\').count();
+            prop_assert_eq!(plain_prefix(&bytes), slow);
+        }
+    }
+}
