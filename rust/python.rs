@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use crate::refusal::Refused;
 
 mod body;
+mod limits;
 mod tokens;
 
 impl From<Refused> for PyErr {
@@ -29,6 +30,8 @@ mod _rust {
 
     #[pymodule_export]
     use super::body::{Envelope, hash_arguments, read_envelope};
+    #[pymodule_export]
+    use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]
     use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
 

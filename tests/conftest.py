@@ -1,74 +1,76 @@
-"""Every test below tests/core runs over both implementations of the core."""
+"""Every test below tests/core runs over both implementations of the core; proofs say how much they tried."""
 
 from __future__ import annotations
 
 import importlib
-import json
+import os
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Protocol
 
+import hypothesis
 import pytest
+from guarded import Guarded
 
-import toolgate
 from toolgate.testing import Issuer
 
-RESOURCE = "https://mcp.example.com/mcp"
-NOW = 1_800_000_000.0
+PROVING = bool(os.environ.get("TOOLGATE_PROVE"))
+_TOLD = pytest.StashKey[list[str]]()
 
-RULES = (
-    toolgate.ToolRule("delete_*", scopes=["write"], limit=["2/minute"]),
-    toolgate.ToolRule("wipe", scopes=["write"], confirm=True),
-    toolgate.ToolRule("read_*", scopes=["read"], limit=["5/minute"], total_limit=["8/minute"]),
-)
-
-
-class Guarded:
-    """A gate, its audit trail, and the time it lives in."""
-
-    def __init__(self, audit: Path, issuer: Issuer, **settings: Any) -> None:
-        self.now = NOW
-        self.tick = 0
-        self.issuer = issuer
-        self.audit = audit
-        defaults: dict[str, Any] = {
-            "resource": RESOURCE,
-            "issuers": [toolgate.Issuer(issuer.url, ["ES256"], issuer.jwks())],
-            "tools": RULES,
-            "scopes": {"write": ["read"]},
-            "audit": toolgate.Audit(path=str(audit)),
-        }
-        self.gate = toolgate.Gate(**(defaults | settings), clock=lambda: self.now, tick=lambda: self.tick)
-
-    def token(self, *scopes: str, **claims: Any) -> str:
-        """A good token of the issuer, unless the claims say otherwise."""
-        given = {"audience": self.gate.resource, "now": self.now} | claims
-        return self.issuer.token(scopes=scopes, **given)
-
-    async def call(self, tool: str, *scopes: str, **claims: Any) -> toolgate.Decision:
-        """Ask the gate about one call."""
-        return await self.gate.decide(authorization=f"Bearer {self.token(*scopes, **claims)}", body=message(tool))
-
-    def records(self) -> list[dict[str, Any]]:
-        """What stands in the audit trail."""
-        return [json.loads(line) for line in self.audit.read_text().splitlines()]
-
-
-def message(tool: str = "read_order", *, id: object = 1, **arguments: Any) -> bytes:  # noqa: A002
-    """The body of a tool call."""
-    params = {"name": tool, "arguments": arguments}
-    return json.dumps({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).encode()
+# No deadline: machines that are shared are slow at times, and what must be quick has a test of its own.
+hypothesis.settings.register_profile("toolgate", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("prove", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile("prove" if PROVING else "toolgate")
 
 
 @pytest.fixture(params=["rust", "python"], scope="session")
 def core(request: pytest.FixtureRequest) -> ModuleType:
     """One implementation of the contract in ``_rust.pyi``."""
     if request.param == "rust" and find_spec("toolgate._rust") is None:
-        pytest.skip("the native core is not built: run `maturin develop --release`")
+        pytest.skip("the native core is not built: run `make build`")
     return importlib.import_module("toolgate._rust" if request.param == "rust" else "toolgate._pure")
+
+
+class Tell(Protocol):
+    """Print a line at the end of the run."""
+
+    def __call__(self, line: str) -> None: ...
+
+
+class Proof(Protocol):
+    """How many cases this run tries: few in `make test`, many in `make prove`."""
+
+    def __call__(self, what: str, *, small: int, large: int) -> int: ...
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """What a test measured or counted, for whoever reads the run."""
+    return request.config.stash.setdefault(_TOLD, []).append
+
+
+@pytest.fixture
+def proof(tell: Tell, request: pytest.FixtureRequest) -> Proof:
+    """The count of a proof by repetition, which the run prints."""
+
+    def count(what: str, *, small: int, large: int) -> int:
+        chosen = large if PROVING else small
+        rest = "" if PROVING else f" ({large:,} by `make prove`)"
+        tell(f"{request.node.name}: {chosen:,} {what}{rest}")
+        return chosen
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The lines told, under a heading."""
+    lines = terminalreporter.config.stash.get(_TOLD, [])
+    if lines:
+        terminalreporter.section("measured and counted")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import NOW, RESOURCE, RULES, Guarded, message
+from guarded import NOW, RESOURCE, RULES, Guarded, message
 
 import toolgate
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 from adapters.serving import listening, served, url_of
-from conftest import Guarded, message
+from guarded import Guarded, message
 
 import toolgate
 

@@ -13,7 +13,7 @@ import httpx2
 import mcp_types
 import pytest
 from adapters.serving import listening, served, url_of
-from conftest import Guarded, message
+from guarded import Guarded, message
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server

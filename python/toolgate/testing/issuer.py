@@ -20,8 +20,8 @@ __all__ = ["Issuer"]
 class Issuer:
     """An issuer of access tokens for tests and demonstrations.
 
-    Two issuers made with the same ``url`` name their keys alike and share none: to whoever trusts one of them, a token of
-    the other is a forgery.
+    Two issuers made with the same ``url`` name their keys alike and share none: to whoever trusts one of them, a token
+    of the other is a forgery.
     """
 
     def __init__(self, url: str, algorithm: str = "ES256") -> None:
