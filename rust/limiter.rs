@@ -284,17 +284,15 @@ fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<(), Invalid> {
     if tick > MAX_TICK {
         return Err(Invalid(format!("a tick is between 0 and {MAX_TICK}")));
     }
-    for (charge, others) in charges
-        .iter()
-        .zip(1..)
-        .filter_map(|(charge, next)| Some((charge, charges.get(next..)?)))
-    {
-        let conflict =
-            |other: &&&Charge| other.name == charge.name && other.limit.rate != charge.limit.rate;
-        if let Some(other) = others.iter().find(conflict) {
+    for (position, charge) in charges.iter().enumerate() {
+        let namesake = charges
+            .iter()
+            .take(position)
+            .find(|other| other.name == charge.name);
+        if let Some(other) = namesake.filter(|other| other.limit.rate != charge.limit.rate) {
             return Err(Invalid(format!(
                 "one bucket cannot have two limits in one call: {} and {}",
-                charge.text, other.text
+                other.text, charge.text
             )));
         }
     }
