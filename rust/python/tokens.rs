@@ -16,6 +16,8 @@ pub(super) struct KeySet(Arc<jwk::KeySet>);
 
 #[pymethods]
 impl KeySet {
+    /// Parse a JWK Set (RFC 7517). Keys that cannot be used are skipped and named in `skipped`; raises `Malformed` for anything
+    /// that is not a JWK Set at all.
     #[staticmethod]
     fn from_json(document: &Bound<'_, PyAny>) -> PyResult<Self> {
         let dumped;
@@ -32,6 +34,8 @@ impl KeySet {
         Ok(Self(Arc::new(jwk::KeySet::from_json(bytes)?)))
     }
 
+    /// A shared secret for HS256, HS384 or HS512: the only way to HMAC. Raises `ValueError` when it is shorter than the hash
+    /// (RFC 7518 section 3.2).
     #[staticmethod]
     #[pyo3(signature = (secret, *, algorithm))]
     fn from_secret(secret: &[u8], algorithm: &str) -> PyResult<Self> {
@@ -153,6 +157,8 @@ impl Verifier {
         self.0.issuer()
     }
 
+    /// The token's claims, or a subclass of `Refused`. `now` is seconds since the epoch; `certificate_sha256` the SHA-256 of the
+    /// client's certificate, for tokens bound to one (RFC 8705). Never caches.
     #[pyo3(signature = (token, *, now, certificate_sha256 = None))]
     fn verify(
         &self,
@@ -181,6 +187,7 @@ impl Verifiers {
             .map_err(PyValueError::new_err)
     }
 
+    /// The token's claims, by the verifier of its exact `iss`, or a subclass of `Refused`.
     #[pyo3(signature = (token, *, now, certificate_sha256 = None))]
     fn verify(
         &self,
