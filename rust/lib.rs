@@ -1,10 +1,21 @@
 //! The deciding core of toolgate: sans-I/O, without clock, network, file, log or callback.
 #![doc = "Every time is an argument, every refusal a value."]
 
+pub mod bucket;
+pub mod cache;
 pub mod canonical;
+pub mod charge;
+pub mod claims;
+pub mod crypto;
 pub mod envelope;
 pub mod json;
+pub mod jwk;
+pub mod jws;
+pub mod jwt;
+pub mod limiter;
 pub mod refusal;
+
+mod table;
 
 #[cfg(feature = "python")]
 mod python;

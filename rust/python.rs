@@ -5,6 +5,8 @@ use pyo3::prelude::*;
 use crate::refusal::Refused;
 
 mod body;
+mod limits;
+mod tokens;
 
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
@@ -28,6 +30,10 @@ mod _rust {
 
     #[pymodule_export]
     use super::body::{Envelope, hash_arguments, read_envelope};
+    #[pymodule_export]
+    use super::limits::{Charge, Grant, Limiter};
+    #[pymodule_export]
+    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,17 +1,85 @@
-"""Every test below tests/core runs over both implementations of the core."""
+"""Every test below tests/core runs over both implementations of the core; proofs say how much they tried."""
 
 from __future__ import annotations
 
 import importlib
+import os
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
+import hypothesis
 import pytest
+from guarded import Guarded
+
+from toolgate.testing import Issuer
+
+PROVING = bool(os.environ.get("TOOLGATE_PROVE"))
+_TOLD = pytest.StashKey[list[str]]()
+
+# No deadline: machines that are shared are slow at times, and what must be quick has a test of its own.
+hypothesis.settings.register_profile("toolgate", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("prove", deadline=None, max_examples=10_000)
+hypothesis.settings.load_profile("prove" if PROVING else "toolgate")
 
 
 @pytest.fixture(params=["rust", "python"], scope="session")
 def core(request: pytest.FixtureRequest) -> ModuleType:
     """One implementation of the contract in ``_rust.pyi``."""
     if request.param == "rust" and find_spec("toolgate._rust") is None:
-        pytest.skip("the native core is not built: run `maturin develop --release`")
+        pytest.skip("the native core is not built: run `make build`")
     return importlib.import_module("toolgate._rust" if request.param == "rust" else "toolgate._pure")
+
+
+class Tell(Protocol):
+    """Print a line at the end of the run."""
+
+    def __call__(self, line: str) -> None: ...
+
+
+class Proof(Protocol):
+    """How many cases this run tries: few in `make test`, many in `make prove`."""
+
+    def __call__(self, what: str, *, small: int, large: int) -> int: ...
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """What a test measured or counted, for whoever reads the run."""
+    return request.config.stash.setdefault(_TOLD, []).append
+
+
+@pytest.fixture
+def proof(tell: Tell, request: pytest.FixtureRequest) -> Proof:
+    """The count of a proof by repetition, which the run prints."""
+
+    def count(what: str, *, small: int, large: int) -> int:
+        chosen = large if PROVING else small
+        rest = "" if PROVING else f" ({large:,} by `make prove`)"
+        tell(f"{request.node.name}: {chosen:,} {what}{rest}")
+        return chosen
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The lines told, under a heading."""
+    lines = terminalreporter.config.stash.get(_TOLD, [])
+    if lines:
+        terminalreporter.section("measured and counted")
+        terminalreporter.write_line("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Issuer:
+    """The authorization server of every gate in these tests."""
+    return Issuer("https://as.example.com")
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, issuer: Issuer) -> Callable[..., Guarded]:
+    """Makes gates with an audit trail of their own and a clock and tick that stand still until a test moves them."""
+    return partial(Guarded, tmp_path / "audit.jsonl", issuer)

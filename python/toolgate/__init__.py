@@ -1,1 +1,54 @@
-"""toolgate: who is calling an MCP server, may they, may they now - and one record of that decision."""
+"""toolgate: who is calling an MCP server, may they, may they now - and one record of that decision.
+
+::
+
+    gate = toolgate.Gate.from_file("toolgate.toml")
+    app = gate.protect(server)
+
+The parts are usable alone in any Python server: `Verifier`, `Limiter`, `hash_arguments`.
+"""
+
+from toolgate import limits, testing
+from toolgate._core import IMPLEMENTATION, Charge, Claims, Grant, KeySet, Limiter, Verifier, Verifiers
+from toolgate.arguments import hash_arguments
+from toolgate.decision import Decision, current
+from toolgate.errors import Forbidden, Limited, Malformed, Refused, Unauthenticated, Unavailable
+from toolgate.gate import Gate
+from toolgate.principal import Principal
+from toolgate.request import Call, Request
+from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Secret, ToolRule
+
+__all__ = [
+    "IMPLEMENTATION",
+    "Audit",
+    "Budget",
+    "Call",
+    "Charge",
+    "Claims",
+    "Decision",
+    "Forbidden",
+    "Gate",
+    "Grant",
+    "Issuer",
+    "KeySet",
+    "Limited",
+    "Limiter",
+    "Limits",
+    "Malformed",
+    "MethodRule",
+    "Principal",
+    "PromptRule",
+    "Refused",
+    "Request",
+    "ResourceRule",
+    "Secret",
+    "ToolRule",
+    "Unauthenticated",
+    "Unavailable",
+    "Verifier",
+    "Verifiers",
+    "current",
+    "hash_arguments",
+    "limits",
+    "testing",
+]

@@ -1,8 +1,51 @@
-"""The pure-Python twin of the native core: the same contract (``_rust.pyi``), file by file and name by name."""
+"""The pure-Python twin of the native core: the same contract, file by file and name by name. Correct first."""
 
 from __future__ import annotations
 
+from toolgate._pure.cache import TokenCache
 from toolgate._pure.canonical import hash_arguments
+from toolgate._pure.charge import Charge
+from toolgate._pure.claims import Claims
 from toolgate._pure.envelope import Envelope, read_envelope
+from toolgate._pure.jwk import KeySet
+from toolgate._pure.jws import verify_jws
+from toolgate._pure.jwt import Verifier, Verifiers
+from toolgate._pure.limiter import Grant, Limiter
 
-__all__ = ["Envelope", "hash_arguments", "read_envelope"]
+__all__ = [
+    "REFUSALS",
+    "Charge",
+    "Claims",
+    "Envelope",
+    "Grant",
+    "KeySet",
+    "Limiter",
+    "TokenCache",
+    "Verifier",
+    "Verifiers",
+    "hash_arguments",
+    "read_envelope",
+    "verify_jws",
+]
+
+REFUSALS = [
+    "bad_signature",
+    "invalid_claim",
+    "invalid_audience",
+    "invalid_issuer",
+    "invalid_json",
+    "invalid_request",
+    "invalid_type",
+    "malformed_key_set",
+    "malformed_token",
+    "missing_claim",
+    "proof_required",
+    "token_expired",
+    "token_lifetime_too_long",
+    "token_not_yet_valid",
+    "token_too_large",
+    "unknown_key",
+    "unsupported_algorithm",
+    "unsupported_critical",
+]
+"""Every reason for which this core refuses, as in ``rust/refusal.rs``."""

@@ -1,0 +1,102 @@
+# Every command sets up what it needs: a virtual environment in .venv, the dependencies, the native core.
+# Nothing outside this directory is touched. docs/development.md explains the choices.
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+RUST  := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -name '*.rs')
+BENCH := $(wildcard benches/requirements.txt)
+
+# maturin installs into the active environment and refuses when there are two: it gets ours, whichever the caller is in.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+unexport CONDA_PREFIX PYTHONHOME PYTHONPATH
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
+export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
+
+say = @printf '==> %s\n'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test prove bench lint test-rust test-python format build clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## a protected MCP server and what it refuses, as a table (ARGS=--serve leaves it running)
+	@$(BIN)/toolgate demo $(ARGS)
+
+test: lint test-rust test-python ## formatters, linters, types, and all tests over both implementations
+	$(say) 'all passed'
+
+prove: $(READY) ## the same tests with large counts, optimised; takes long
+	$(say) 'cargo test, large counts'
+	@TOOLGATE_PROVE=1 cargo test --release --quiet
+	$(say) 'pytest, large counts, native core'
+	@TOOLGATE_PROVE=1 TOOLGATE_CORE=rust $(BIN)/python -m pytest $(ARGS)
+	$(say) 'pytest, large counts, pure Python'
+	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest --ignore=tests/core $(ARGS)
+
+bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native core, the fallback and the peers
+	$(say) 'cargo bench'
+	@cargo bench --quiet
+	$(say) 'pytest benches'
+	@$(BIN)/python -m pytest --benchmark-enable --benchmark-only --benchmark-group-by=group benches $(ARGS)
+
+lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an error
+	$(say) 'cargo fmt'
+	@cargo fmt --check
+	$(say) 'ruff'
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	$(say) 'mypy --strict'
+	@$(BIN)/mypy
+	$(say) 'stubtest: the native core against its contract'
+	@$(BIN)/python -m mypy.stubtest toolgate._rust
+	$(say) 'clippy'
+	@cargo clippy --quiet --all-targets --all-features -- --deny warnings
+
+test-rust: ## cargo test alone: the core, without Python
+	$(say) 'cargo test'
+	@cargo test --quiet
+
+test-python: $(READY) ## pytest alone: tests/core runs over both implementations at once, the rest once over each
+	$(say) 'pytest, native core'
+	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(ARGS)
+	$(say) 'pytest, pure Python'
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet --ignore=tests/core $(ARGS)
+
+format: $(READY) ## rewrite what cargo fmt and ruff would complain about
+	@cargo fmt
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format .
+
+build: $(READY) ## only set up: environment, dependencies, native core
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f python/toolgate/_rust*.so python/toolgate/_rust*.pyd
+
+# maturin also installs the dependencies, so this runs again when pyproject.toml or any Rust source is newer than the stamp.
+$(READY): pyproject.toml $(RUST) | $(VENV)/.made
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
+	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure
+	@touch $@
+
+$(VENV)/.made:
+	$(say) 'creating the virtual environment in $(VENV)'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+		|| { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo 'this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet 'maturin>=1.16,<2'
+	@touch $@
+
+$(VENV)/.bench: $(BENCH) | $(READY)
+	$(say) 'installing the peers to measure against'
+	@for list in $(BENCH); do $(BIN)/python -m pip install --quiet --requirement $$list || exit; done
+	@touch $@

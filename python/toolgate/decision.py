@@ -1,0 +1,173 @@
+"""One decision: what the gate found about one message, and the one record that closes it.
+
+Two tiers share it. The ASGI tier makes it and puts it into the scope; the message tier *claims* it, once, for the very message it
+was made for, and from then on alone closes it. What nobody claimed the ASGI tier closes; what is dropped unclosed records itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+from toolgate._core import Grant
+from toolgate.audit import Outcome, call_record
+from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.principal import Principal
+from toolgate.request import Call
+from toolgate.settings import Rule
+
+__all__ = ["Decision", "Sink", "current", "current_decision"]
+
+current_decision: Final[ContextVar[Decision | None]] = ContextVar("toolgate_decision", default=None)
+
+_OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
+
+
+def current() -> Decision | None:
+    """The decision of the call that this handler runs for; None outside of one."""
+    return current_decision.get()
+
+
+class Sink:
+    """What a decision needs of its gate to record itself."""
+
+    __slots__ = ("clock", "hash_key", "leave", "write")
+
+    def __init__(
+        self,
+        *,
+        write: Callable[[str], None],
+        leave: Callable[[str], None],
+        clock: Callable[[], float],
+        hash_key: str | None,
+    ) -> None:
+        self.write = write
+        self.leave = leave
+        self.clock = clock
+        self.hash_key = hash_key
+
+
+class Decision:
+    """What the gate decided about one message. Made by a `Gate`, never by hand."""
+
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_sink",
+        "_state",
+        "call",
+        "caller",
+        "disconnected",
+        "fragment",
+        "grant",
+        "parent_id",
+        "principal",
+        "refusal",
+        "request_id",
+        "rule",
+        "transport",
+        "would_deny",
+    )
+
+    def __init__(self, sink: Sink, request_id: str, *, parent_id: str | None = None, transport: str = "http") -> None:
+        self._sink = sink
+        self._state = _OPEN
+        self._began = time.perf_counter_ns()
+        self.request_id = request_id
+        self.parent_id = parent_id
+        self.transport = transport
+        self.principal: Principal | None = None
+        self.fragment: tuple[str, str] | None = None
+        """The principal as the record spells it."""
+        self.caller: Any = None
+        """The gate's own notes about the principal."""
+        self.call: Call | None = None
+        self.rule: Rule | None = None
+        self.grant: Grant | None = None
+        self.refusal: Refused | None = None
+        self.would_deny: tuple[str, ...] = ()
+        """What observed rules and budgets would have refused."""
+        self.disconnected = False
+        """Whether the client had gone before the answer was complete."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the call may run."""
+        return self.refusal is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has claimed or closed it yet."""
+        return self._state is _OPEN
+
+    def claim(self, call: Call) -> bool:
+        """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its claimant
+        alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
+        if not self.allowed or self._state is not _OPEN or self.call != call:
+            return False
+        if call.kind == "request":
+            self._state = _CLAIMED
+        return True
+
+    def refuse(self, refusal: Refused) -> None:
+        """Refuse and record it."""
+        self.refusal = refusal
+        self.close()
+
+    def close(self, result: str = "success", *, reason: str | None = None) -> None:
+        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error`` or
+        ``cancelled``; that of a refused decision is the refusal's."""
+        if self._state is not _CLOSED:
+            self._state = _CLOSED
+            self._sink.write(self._record(Outcome(result, reason)))
+
+    async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
+        """`close`, for every durability."""
+        self.close(result, reason=reason)
+
+    def __repr__(self) -> str:
+        verdict = "allowed" if self.refusal is None else self.refusal.code
+        return f"<Decision {self.request_id} {verdict}>"
+
+    def __del__(self) -> None:
+        # Dropped: whoever asked never said how the call ended.
+        if self._state is not _CLOSED:
+            self._state = _CLOSED
+            self._sink.leave(self._record(Outcome("cancelled" if self.disconnected else "error", "dropped")))
+
+    def _record(self, outcome: Outcome) -> str:
+        call = self.call
+        latency = (time.perf_counter_ns() - self._began) / 1e6
+        return call_record(
+            outcome if self.refusal is None else _outcome_of(self.refusal),
+            at=self._sink.clock(),
+            latency_ms=latency,
+            request_id=self.request_id,
+            parent_id=self.parent_id,
+            rpc_id=None if call is None else call.id,
+            principal=self.fragment,
+            transport=self.transport,
+            method=None if call is None else call.method,
+            name=None if call is None else call.name,
+            arguments_hash=None if call is None else call.arguments_hash,
+            hash_key=None if call is None or call.arguments_hash is None else self._sink.hash_key,
+            rule=None if self.rule is None else self.rule.match,
+            would_deny=self.would_deny,
+            disconnected=self.disconnected,
+        )
+
+
+def _outcome_of(refusal: Refused) -> Outcome:
+    if isinstance(refusal, Limited):
+        wait = None if refusal.retry_after is None else math.ceil(refusal.retry_after * 1000)
+        return Outcome("denied_rate", refusal.code, refusal.budget, wait)
+    if isinstance(refusal, Unavailable):
+        return Outcome("unavailable", refusal.code, None, math.ceil(refusal.retry_after * 1000))
+    if isinstance(refusal, Unauthenticated):
+        return Outcome("denied_auth", refusal.code)
+    if refusal.code == "insufficient_scope":
+        return Outcome("denied_scope", refusal.code)
+    return Outcome("denied_policy" if refusal.status == 403 else "malformed", refusal.code)

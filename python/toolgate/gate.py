@@ -1,0 +1,309 @@
+"""The gate: who is calling, may they, may they now - and one record of that decision. The one order of the steps is here.
+
+1 exempt and 8 forward belong to the adapters; 2 transport, 3 authenticate (`begin`); 4 read, 5 authorise, 6 limit, 7 confirm
+(`judge`); 9 record is the decision's own `close`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any
+from urllib.parse import urlsplit
+
+from toolgate._core import TokenCache, read_envelope
+from toolgate.audit import Trail, principal_fragment
+from toolgate.decision import Decision, Sink
+from toolgate.errors import Forbidden, Refused, Unauthenticated, refusal
+from toolgate.limits import FailedAttempts, Spender, Spending
+from toolgate.metadata import Metadata
+from toolgate.policy import Policy, call_of
+from toolgate.principal import Principal
+from toolgate.rendering import Challenge, Response, error_of, render
+from toolgate.request import Call, Request
+from toolgate.settings import Audit, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+from toolgate.tokens import Tokens
+from toolgate.transport import Transport, bearer_token, is_loopback_host
+
+__all__ = ["Gate"]
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+"""The SDK's own bound: a larger body could not be served anyway."""
+
+_NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
+"""Refusals that no attacker learns from: an honest client meets them every hour."""
+
+
+_JUDGED_PARAMS = ("name", "uri", "ref", "arguments")
+
+
+class Gate:
+    """Decides about every message of one resource.
+
+    ``resource`` is the URL that clients use: it drives the metadata, the challenge and the expected audience. ``scopes`` is the
+    hierarchy: a scope and those it implies. The element types stand in `toolgate.settings`.
+    """
+
+    def __init__(
+        self,
+        *,
+        resource: str,
+        issuers: Sequence[Issuer],
+        tools: Sequence[ToolRule] = (),
+        resources: Sequence[ResourceRule] = (),
+        prompts: Sequence[PromptRule] = (),
+        methods: Sequence[MethodRule] = (),
+        scopes: Mapping[str, Sequence[str]] | None = None,
+        limits: Limits | None = None,
+        audit: Audit | None = None,
+        audiences: Sequence[str] = (),
+        organization_claim: str | None = None,
+        challenge_scopes: Sequence[str] | None = None,
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+        trusted_proxies: Sequence[str] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
+        clock: Callable[[], float] = time.time,
+        tick: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Raises `ValueError` for a configuration that cannot be right and `OSError` when the audit trail cannot be opened."""
+        if not issuers:
+            raise ValueError("issuers must name at least one issuer")
+        self.resource = _normalised(resource)
+        self.max_body_bytes = max_body_bytes
+        self._clock = clock
+        self._tick = tick
+        self.policy = Policy([*tools, *resources, *prompts, *methods], scopes or {})
+        self.transport = Transport(
+            self.resource,
+            allowed_hosts=allowed_hosts,
+            allowed_origins=allowed_origins,
+            trusted_proxies=trusted_proxies,
+            max_body_bytes=max_body_bytes,
+        )
+        self._tokens = Tokens(
+            issuers, audiences=[*_spellings(self.resource), *audiences], organization_claim=organization_claim
+        )
+        self._callers: TokenCache[_Caller] = TokenCache()
+        limits = limits or Limits()
+        self._spender = Spender(limits)
+        self._failures = FailedAttempts(limits)
+        self.metadata = Metadata.of(self.resource, [issuer.url for issuer in issuers], self.policy.scopes)
+        asked = self.policy.narrowest_scopes if challenge_scopes is None else tuple(challenge_scopes)
+        self._challenge = Challenge(self.metadata.url, asked)
+        audit = audit or Audit()
+        self._hash_key = audit.key.value if audit.key is not None else None
+        self._trail = Trail(audit)
+        self._sink = Sink(
+            write=self._trail.write,
+            leave=self._trail.leave,
+            clock=clock,
+            hash_key=audit.key.id if audit.key is not None else None,
+        )
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> Gate:
+        """The gate that a ``toolgate.toml`` describes. Raises `ValueError` naming the file, the table, the key and the line."""
+        from toolgate.config import load
+
+        return cls(**load(path))
+
+    def protect(self, server: Any, **options: Any) -> Any:
+        """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this gate, at the
+        resource's path. ``options`` go to the SDK's app. Raises `ValueError` for a server that brings auth of its own."""
+        from toolgate.adapters import protect
+
+        return protect(self, server, **options)
+
+    async def decide(
+        self,
+        request: Request | None = None,
+        *,
+        authorization: str | None = None,
+        body: bytes = b"",
+        peer: str | None = None,
+    ) -> Decision:
+        """Decide about one request. The shorthand is a POST to the resource. Nothing is sent: whoever asks renders the decision
+        and closes it."""
+        if request is None:
+            parts = urlsplit(self.resource)
+            request = Request(
+                scheme="https",
+                host=parts.netloc,
+                path=parts.path,
+                headers=() if authorization is None else (("authorization", authorization),),
+                peer=peer,
+                body=body,
+            )
+        decision = await self.begin(request)
+        if decision.allowed and request.method == "POST":
+            self.judge(decision, request.body)
+        return decision
+
+    async def begin(self, request: Request) -> Decision:
+        """Steps 2 and 3, for which no body is needed."""
+        decision = Decision(self._sink, secrets.token_hex(12))
+        try:
+            self.transport.check(request)
+            caller = self._authenticate(request)
+        except Refused as refused:
+            decision.refuse(refused)
+        else:
+            decision.caller = caller
+            decision.principal = caller.principal
+            decision.fragment = caller.fragment
+        return decision
+
+    def judge(self, decision: Decision, body: bytes) -> None:
+        """Steps 4 to 7, for the request that `begin` let through."""
+        try:
+            if len(body) > self.max_body_bytes:
+                raise refusal("body_too_large")
+            decision.call = call_of(read_envelope(body, key=self._hash_key))
+            self._judge(decision)
+        except Refused as refused:
+            decision.refuse(refused)
+
+    def judge_message(self, parent: Decision, call: Call) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
+        decision = Decision(self._sink, secrets.token_hex(12), parent_id=parent.request_id, transport=parent.transport)
+        decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
+        decision.call = call
+        try:
+            if decision.principal is None or decision.principal.expires_at <= self._clock():
+                raise refusal("token_expired")
+            self._judge(decision)
+        except Refused as refused:
+            decision.refuse(refused)
+        return decision
+
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> Call:
+        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two readers
+        could differ. Raises `Malformed`."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        if rpc_id is not None:
+            message["id"] = rpc_id
+        message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
+        return call_of(read_envelope(json.dumps(message).encode(), key=self._hash_key))
+
+    def render(self, decision: Decision) -> Response:
+        """The HTTP answer to a refused decision."""
+        assert decision.refusal is not None
+        rpc_id = None if decision.call is None else decision.call.id
+        return render(decision.refusal, request_id=decision.request_id, rpc_id=rpc_id, challenge=self._challenge)
+
+    def error_of(self, decision: Decision) -> dict[str, Any]:
+        """The JSON-RPC error of a refused decision, for a tier that cannot set a status."""
+        assert decision.refusal is not None
+        return error_of(decision.refusal, request_id=decision.request_id)
+
+    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
+        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
+        call = Call("request", "tools/call", 0, "tool", tool, None)
+        try:
+            rule = self.policy.rule_for(call)
+        except Forbidden:
+            return f"{tool}: no rule matches, so nobody may call it"
+        assert rule is not None
+        given = tuple(scopes)
+        enough = self.policy.effective(given).issuperset(rule.scopes)
+        lines = [
+            f"{tool}: governed by match = {rule.match!r} ({rule.mode})",
+            f"  scopes: {' '.join(rule.scopes) or 'none'}",
+            f"  with {' '.join(given) or 'no scopes'}: {'allowed' if enough else 'refused (insufficient_scope)'}",
+        ]
+        lines += [f"  {line}" for line in self._spender.describe(rule)]
+        if rule.confirm:
+            lines.append("  a human confirms each call")
+        return "\n".join(lines)
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the gate's clock."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Write what waits and close the audit trail."""
+        self._trail.close()
+
+    def _authenticate(self, request: Request) -> _Caller:
+        try:
+            token = bearer_token(request)
+            now = self._clock()
+            caller = self._callers.get(token, now=now)
+            if caller is None:
+                caller = self._verified(token, now, request.certificate_sha256)
+        except Unauthenticated as refused:
+            if refused.code not in _NO_FAILURE:
+                self._failures.record(self.transport.address(request), tick=self._tick())
+            raise
+        return caller
+
+    def _verified(self, token: str, now: float, certificate_sha256: bytes | None) -> _Caller:
+        principal = self._tokens.verify(token, now=now, certificate_sha256=certificate_sha256)
+        caller = _Caller(principal, self.policy.effective(principal.scopes), principal_fragment(principal))
+        if "cnf" not in principal.claims:
+            # A bound token's proof is checked on every request, so it is verified on every request.
+            self._callers.put(token, caller, expires_at=principal.expires_at)
+        return caller
+
+    def _judge(self, decision: Decision) -> None:
+        call = decision.call
+        assert call is not None
+        caller = decision.caller
+        rule = decision.rule = self.policy.rule_for(call)
+        if rule is not None:
+            self._authorise(decision, rule, caller.effective)
+        self._trail.ensure_writable()
+        spending = caller.spendings.get(id(rule))
+        if spending is None:
+            spending = self._spender.spending(caller.principal, rule, governed=call.target is not None)
+            caller.spendings[id(rule)] = spending
+        grant = decision.grant = self._spender.admit(spending, tick=self._tick())
+        if grant is not None and grant.would_deny:
+            decision.would_deny += self._spender.names(spending, grant.would_deny)
+
+    def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
+        try:
+            self.policy.authorise(rule, effective)
+            if rule.confirm:
+                # Fails closed: whoever could ask a human claims this step.
+                raise refusal("confirmation_unavailable")
+        except Forbidden as refused:
+            if rule.mode != "observe":
+                raise
+            decision.would_deny += (refused.code,)
+
+
+def _normalised(resource: str) -> str:
+    """The resource with scheme and host in lower case; the rest is compared as it is written."""
+    parts = urlsplit(resource)
+    if parts.scheme.lower() not in ("https", "http") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"resource is {resource!r}: it must be a URL like https://mcp.example.com/mcp")
+    if "@" in parts.netloc:
+        raise ValueError("resource must not carry credentials")
+    host = parts.netloc.lower()
+    if parts.scheme.lower() == "http" and not is_loopback_host(host):
+        raise ValueError(f"resource is {resource!r}: only a loopback resource may be plain http")
+    return f"{parts.scheme.lower()}://{host}{parts.path}"
+
+
+def _spellings(resource: str) -> tuple[str, str]:
+    """The resource with and without one trailing slash: clients and authorization servers disagree about it."""
+    return (resource, resource[:-1] if resource.endswith("/") else f"{resource}/")
+
+
+class _Caller:
+    """A principal with everything about it that stays the same from call to call."""
+
+    __slots__ = ("effective", "fragment", "principal", "spendings")
+
+    def __init__(self, principal: Principal, effective: frozenset[str], fragment: tuple[str, str]) -> None:
+        self.principal = principal
+        self.effective = effective
+        self.fragment = fragment
+        self.spendings: dict[int, Spending] = {}

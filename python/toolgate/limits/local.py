@@ -1,0 +1,154 @@
+"""Budgets in this process: which buckets one call spends, and what a caller over one of them is told.
+
+The arithmetic is the core's (`toolgate.Limiter`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from toolgate._core import Charge, Grant, Limiter
+from toolgate.errors import Limited
+from toolgate.principal import Principal, joined
+from toolgate.settings import Budget, Limits, Rule
+
+__all__ = ["FailedAttempts", "Spender", "Spending"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """What the caller is told of one charge."""
+
+    budget: str
+    limit: str
+    shared_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What every call of one caller under one rule spends: made once, admitted on each call."""
+
+    domain: str
+    charges: tuple[Charge, ...]
+    labels: tuple[_Label, ...]
+
+
+class Spender:
+    """Admits calls against the budgets of the configuration."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._limiter = Limiter(max_keys=limits.max_keys)
+
+    def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
+        """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation. Lists and
+        handshakes spend what a method rule says, nothing else."""
+        charged = tuple(self._charged(principal, rule, governed=governed))
+        return Spending(
+            # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
+            domain=principal.organization_identity if self._limits.organization else principal.identity,
+            charges=tuple(charge for charge, _ in charged),
+            labels=tuple(label for _, label in charged),
+        )
+
+    def admit(self, spending: Spending, *, tick: int) -> Grant | None:
+        """Spend all or nothing. Raises `Limited` in the words of the configuration."""
+        if not spending.charges:
+            return None
+        try:
+            return self._limiter.admit(domain=spending.domain, charges=spending.charges, tick=tick)
+        except Limited as limited:
+            raise self._explained(limited, spending, tick) from None
+
+    def refund(self, grant: Grant) -> None:
+        """Give back what a call spent that never started."""
+        self._limiter.refund(grant)
+
+    def names(self, spending: Spending, keys: Iterable[str]) -> tuple[str, ...]:
+        """The budgets behind the keys, in the words of the configuration."""
+        return tuple(
+            label.budget
+            for charge, label in zip(spending.charges, spending.labels, strict=True)
+            if charge.key in set(keys)
+        )
+
+    def describe(self, rule: Rule) -> Iterator[str]:
+        """The budgets a call under the rule spends, a line each."""
+        nobody = Principal("", "", None, None, (), None, 0.0)
+        for charge, label in self._charged(nobody, rule, governed=True):
+            shared = f" ({label.shared_by})" if label.shared_by else ""
+            yield f"spends {charge.cost} of {charge.limit} for {label.budget}{shared}{' (observed)' * charge.observe}"
+
+    def _charged(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Iterator[tuple[Charge, _Label]]:
+        cost = rule.cost if rule is not None else 1
+        if governed:
+            organization = joined("organization", principal.organization_identity)
+            for budget in self._limits.organization:
+                yield _charge(organization, budget, cost), _Label("organization", budget.rate, "")
+            client = joined("client", principal.identity)
+            for budget in self._limits.client:
+                yield _charge(client, budget, cost), _Label("client", budget.rate, "")
+        if rule is not None:
+            own = joined(type(rule).__name__, rule.match, principal.identity)
+            observe = rule.mode == "observe"
+            for budget in rule.limit:
+                yield _charge(own, budget, cost, observe=observe), _Label(rule.match, budget.rate, "client")
+            total = joined(type(rule).__name__, rule.match)
+            for budget in rule.total_limit:
+                charge = _charge(total, budget, cost, observe=observe, shared=True)
+                yield charge, _Label(rule.match, budget.rate, "total")
+
+    def _explained(self, limited: Limited, spending: Spending, tick: int) -> Limited:
+        position = next(i for i, charge in enumerate(spending.charges) if charge.key == limited.budget)
+        worst, label = spending.charges[position], spending.labels[position]
+        peek = Charge(worst.key, worst.limit, cost=0, shared=worst.shared)
+        left = self._limiter.admit(domain=spending.domain, charges=(peek,), tick=tick).remaining[0]
+        return Limited(
+            limited.code,
+            retry_after=limited.retry_after,
+            budget=label.budget,
+            violated=self.names(spending, limited.violated),
+            limit=label.limit,
+            remaining=left,
+            shared_by=label.shared_by,
+        )
+
+
+class FailedAttempts:
+    """The budget of failed authentications: per peer address, spent by failures alone."""
+
+    def __init__(self, limits: Limits) -> None:
+        assert isinstance(limits.failed_auth, Budget)
+        self._budget = limits.failed_auth
+        self._limiter = Limiter(max_keys=limits.max_keys)
+
+    def record(self, address: str, *, tick: int) -> None:
+        """Count a failure. Raises `Limited` when the address is over its budget."""
+        charge = Charge(_site(address), self._budget.limit, observe=self._budget.mode == "observe")
+        try:
+            self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
+        except Limited as limited:
+            raise Limited(
+                "too_many_failures",
+                retry_after=limited.retry_after,
+                budget="failed_auth",
+                limit=self._budget.rate,
+                shared_by="address",
+            ) from None
+
+
+def _charge(kind: str, budget: Budget, cost: int, *, observe: bool = False, shared: bool = False) -> Charge:
+    # The unit belongs to the key and the limit does not: a changed limit keeps what was spent.
+    key = joined(kind, budget.unit)
+    return Charge(key, budget.limit, cost=cost, observe=observe or budget.mode == "observe", shared=shared)
+
+
+def _site(address: str) -> str:
+    """The address, or its /64 for IPv6: whoever has one address of a /64 has all of them."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address

@@ -1,0 +1,39 @@
+"""The protected resource metadata (RFC 9728), and where it is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+__all__ = ["Metadata"]
+
+_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The document, its URL, and the two paths that answer it: the one with the resource's path behind it (RFC 9728 section
+    3.1) and the root, which clients in the field ask for as well."""
+
+    url: str
+    paths: frozenset[str]
+    document: bytes
+
+    @classmethod
+    def of(cls, resource: str, issuers: Sequence[str], scopes: Sequence[str]) -> Metadata:
+        """The metadata of a resource."""
+        parts = urlsplit(resource)
+        path = _WELL_KNOWN + parts.path.rstrip("/")
+        document = {
+            "resource": resource,
+            "authorization_servers": list(issuers),
+            "scopes_supported": list(scopes),
+            "bearer_methods_supported": ["header"],
+        }
+        return cls(
+            url=f"{parts.scheme}://{parts.netloc}{path}",
+            paths=frozenset({path, _WELL_KNOWN}),
+            document=json.dumps(document, separators=(",", ":")).encode(),
+        )

@@ -1,0 +1,153 @@
+"""What the caller sees: one refusal becomes a status, headers and a body, or a JSON-RPC error alone.
+
+RFC 6750 section 3 and RFC 9728 section 5.1 for the challenge; the JSON-RPC error carries the request's id where it is known,
+because that is the only body the official clients hand on to the agent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
+
+__all__ = ["Challenge", "Response", "error_of", "render"]
+
+_REALM = "mcp"
+_UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_RPC_CODES = {"invalid_json": -32700}
+"""Below 401 the codes are those of JSON-RPC; from there on the HTTP number, which lies outside the range the specification
+reserves."""
+_INVALID_REQUEST = -32600
+
+_NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})
+"""No credentials, or of a kind not known here: the challenge then names no error (RFC 6750 section 3.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a refused caller is told about how to come back."""
+
+    metadata_url: str
+    scopes: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer of the gate's own."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
+def render(refusal: Refused, *, request_id: str, rpc_id: str | int | None, challenge: Challenge) -> Response:
+    """The HTTP answer to a refused request."""
+    if isinstance(refusal, Unauthenticated):
+        content: dict[str, Any] = {"error": _oauth_error(refusal), "error_description": refusal.description}
+    else:
+        content = {"jsonrpc": "2.0", "id": rpc_id, "error": error_of(refusal, request_id=request_id)}
+    body = json.dumps(content, separators=(",", ":")).encode()
+    headers = [
+        ("content-type", "application/json"),
+        ("content-length", str(len(body))),
+        ("cache-control", "no-store"),
+        ("x-request-id", request_id),
+        *_headers(refusal, challenge),
+    ]
+    return Response(refusal.status, headers, body)
+
+
+def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
+    """The JSON-RPC error object of a refusal."""
+    data: dict[str, Any] = {"reason": refusal.code, "retryable": refusal.retryable, "requestId": request_id}
+    if isinstance(refusal, Limited):
+        if refusal.retry_after is not None:
+            data["retryAfterMs"] = math.ceil(refusal.retry_after * 1000)
+        data |= {"budget": refusal.budget, "limit": refusal.limit, "remaining": refusal.remaining}
+    elif isinstance(refusal, Unavailable):
+        data["retryAfterMs"] = math.ceil(refusal.retry_after * 1000)
+    elif isinstance(refusal, Forbidden) and refusal.required_scopes:
+        data["requiredScopes"] = list(refusal.required_scopes)
+    return {"code": _rpc_code(refusal), "message": _message(refusal), "data": data}
+
+
+def _headers(refusal: Refused, challenge: Challenge) -> list[tuple[str, str]]:
+    if isinstance(refusal, Unauthenticated):
+        if refusal.code in _NOTHING_PRESENTED:
+            return [("www-authenticate", _bearer(challenge, scopes=challenge.scopes))]
+        return [("www-authenticate", _bearer(challenge, error="invalid_token", description=refusal.description))]
+    if isinstance(refusal, Forbidden) and refusal.required_scopes:
+        return [
+            (
+                "www-authenticate",
+                _bearer(
+                    challenge,
+                    error="insufficient_scope",
+                    description=refusal.description,
+                    scopes=refusal.required_scopes,
+                ),
+            )
+        ]
+    if isinstance(refusal, Limited):
+        return _rate_limit(refusal)
+    if isinstance(refusal, Unavailable):
+        return [("retry-after", str(_whole_seconds(refusal.retry_after)))]
+    if refusal.code == "method_not_allowed":
+        return [("allow", "GET, HEAD, POST, DELETE, OPTIONS")]
+    return []
+
+
+def _bearer(challenge: Challenge, *, error: str = "", description: str = "", scopes: Sequence[str] = ()) -> str:
+    parts = [f'realm="{_REALM}"']
+    if error:
+        parts += [f'error="{error}"', f'error_description="{description}"']
+    if scopes:
+        parts.append(f'scope="{" ".join(scopes)}"')
+    parts.append(f'resource_metadata="{challenge.metadata_url}"')
+    return f"Bearer {', '.join(parts)}"
+
+
+def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
+    """``Retry-After``, and the fields of draft-ietf-httpapi-ratelimit-headers-10 for the violated budget."""
+    if refusal.retry_after is None:
+        return []
+    wait = _whole_seconds(refusal.retry_after)
+    headers = [("retry-after", str(wait))]
+    quota, _, period = refusal.limit.partition("/")
+    seconds = _UNIT_SECONDS.get(period.partition(" ")[0])
+    if seconds is not None:
+        name = json.dumps(f"{refusal.budget}-{period.partition(' ')[0]}")
+        headers.append(("ratelimit-policy", f"{name};q={quota};w={seconds}"))
+        headers.append(("ratelimit", f"{name};r={refusal.remaining};t={wait}"))
+    return headers
+
+
+def _message(refusal: Refused) -> str:
+    """Words an agent can act on."""
+    if isinstance(refusal, Limited):
+        over = f"over {refusal.limit} for {refusal.budget}" + (f" ({refusal.shared_by})" if refusal.shared_by else "")
+        if refusal.retry_after is None:
+            return f"{over}: the call costs more than this limit ever holds; do not retry"
+        return f"{over}: retry in {_whole_seconds(refusal.retry_after)} s"
+    if isinstance(refusal, Forbidden) and refusal.required_scopes:
+        return f"{refusal.description}: {' '.join(refusal.required_scopes)}"
+    return refusal.description
+
+
+def _oauth_error(refusal: Refused) -> str:
+    # RFC 6750 section 3.1: without credentials there is nothing to call invalid.
+    return "unauthorized" if refusal.code in _NOTHING_PRESENTED else "invalid_token"
+
+
+def _rpc_code(refusal: Refused) -> int:
+    if refusal.status in (403, 429, 503):
+        return refusal.status
+    return _RPC_CODES.get(refusal.code, _INVALID_REQUEST)
+
+
+def _whole_seconds(seconds: float) -> int:
+    return max(1, math.ceil(seconds))

@@ -1,0 +1,51 @@
+"""What comes in: one HTTP request, and the one message in its body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Call", "Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as the gate judges it, whatever framework it came through.
+
+    Header names are lower case; a header sent twice stands twice.
+    """
+
+    scheme: str = "https"
+    host: str = ""
+    method: str = "POST"
+    path: str = "/"
+    query: str = ""
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    peer: str | None = None
+    """The address at the other end of the connection."""
+    certificate_sha256: bytes | None = None
+    """SHA-256 of the client's TLS certificate."""
+    body: bytes = field(default=b"", repr=False)
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name."""
+        return next(self.header_values(name), None)
+
+    def header_values(self, name: str) -> Iterator[str]:
+        """Every header of that name."""
+        return (value for key, value in self.headers if key == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One JSON-RPC message, as far as a decision depends on it."""
+
+    kind: str
+    """``request``, ``notification`` or ``response``."""
+    method: str | None
+    id: str | int | None
+    target: str | None
+    """What governs it: ``tool``, ``resource``, ``prompt``, or None for the method itself."""
+    name: str | None
+    """The name of the tool or prompt, or the URI of the resource."""
+    arguments_hash: str | None

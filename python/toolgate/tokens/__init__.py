@@ -1,0 +1,5 @@
+"""Who: from the bytes of a credential to a principal."""
+
+from toolgate.tokens.jwt import Tokens
+
+__all__ = ["Tokens"]

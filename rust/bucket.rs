@@ -1,0 +1,344 @@
+//! One token bucket: integer arithmetic, nothing else.
+//!
+//! The bucket is kept as the instant at which it would be full again (the "theoretical arrival time"
+//! of the generic cell rate algorithm). A token takes `period` nanoseconds to come back, so with
+//! `level = burst - (full_at - now) / period` this *is* the token bucket, without a division on the
+//! way in and without rounding: the level rises by one a period up to `burst`, and spending n tokens
+//! moves `full_at` by `n * period`. `period` is rounded up, so that rounding never admits too much.
+//!
+//! What a bucket promises: any window of length w admits at most `burst + w / period`. With a burst
+//! equal to the limit that is nearly twice the limit in an unlucky window, as for any fixed window
+//! across its edge; `strict` halves burst and refill so that no window ever holds more than the limit.
+
+use std::fmt;
+
+/// Above a billion a second a token would take less than one nanosecond, our unit.
+pub const MAX_LIMIT: u64 = 1_000_000_000;
+/// The longest text that can be a limit, with room to spare; longer ones are not echoed.
+const MAX_LIMIT_TEXT: usize = 64;
+const SECOND: u64 = 1_000_000_000;
+
+/// A configuration that cannot be right, in words for whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid(pub String);
+
+/// The unit of a limit: part of what a bucket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// 24 hours, not a calendar day.
+    Day,
+    /// 60 minutes.
+    Hour,
+    /// 60 seconds.
+    Minute,
+    /// One second.
+    Second,
+}
+
+impl Unit {
+    /// Its name, as written in a limit.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Hour => "hour",
+            Self::Minute => "minute",
+            Self::Second => "second",
+        }
+    }
+
+    /// Its length in nanoseconds.
+    #[must_use]
+    pub const fn nanoseconds(self) -> u64 {
+        match self {
+            Self::Day => 86_400 * SECOND,
+            Self::Hour => 3_600 * SECOND,
+            Self::Minute => 60 * SECOND,
+            Self::Second => SECOND,
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Day, Self::Hour, Self::Minute, Self::Second]
+            .into_iter()
+            .find(|unit| unit.name() == name)
+    }
+}
+
+/// How fast a bucket fills and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Nanoseconds until a spent token is back.
+    pub period: u64,
+    /// Tokens of a full bucket; 0 admits nothing.
+    pub burst: u64,
+}
+
+/// A parsed limit: `600/minute`, `600/minute burst 50` or `2000/day strict`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The bucket's arithmetic.
+    pub rate: Rate,
+    /// What the limit is counted by.
+    pub unit: Unit,
+}
+
+impl Limit {
+    /// Parse what an operator wrote.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() > MAX_LIMIT_TEXT {
+            return Err(Invalid(format!(
+                "a limit is at most {MAX_LIMIT_TEXT} characters; write {FORMS}"
+            )));
+        }
+        let unreadable = || Invalid(format!("\"{text}\" is not a limit: write {FORMS}"));
+        let (amount, rest) = text.split_once('/').ok_or_else(unreadable)?;
+        let (unit, option) = rest
+            .split_once(' ')
+            .map_or((rest, None), |(unit, option)| (unit, Some(option)));
+        let limit = whole(amount).ok_or_else(unreadable)?;
+        let unit = Unit::parse(unit).ok_or_else(unreadable)?;
+        if limit > MAX_LIMIT {
+            return Err(Invalid(format!(
+                "\"{text}\": a limit is at most {MAX_LIMIT}"
+            )));
+        }
+        let rate = match option.map(|option| (option, option.strip_prefix("burst "))) {
+            None => Rate::new(unit.nanoseconds(), limit, limit),
+            // A limit of one keeps a burst of one: it then refills every second unit, which is still half.
+            Some(("strict", _)) => {
+                Rate::new(2 * unit.nanoseconds(), limit, (limit / 2).max(1).min(limit))
+            }
+            Some((_, Some(burst))) => {
+                let burst = whole(burst).ok_or_else(unreadable)?;
+                if !(1..=limit).contains(&burst) {
+                    return Err(Invalid(format!(
+                        "\"{text}\": a burst is between 1 and the limit, which is what it is without one"
+                    )));
+                }
+                Rate::new(unit.nanoseconds(), limit, burst)
+            }
+            Some(_) => return Err(unreadable()),
+        };
+        Ok(Self { rate, unit })
+    }
+}
+
+const FORMS: &str = "\"600/minute\", \"600/minute burst 50\" or \"2000/day strict\", with second, minute, hour or day";
+
+/// Digits alone: no sign, no space, no underscore, no other alphabet's digits. What is beyond 64 bits is
+/// beyond every bound as well.
+fn whole(digits: &str) -> Option<u64> {
+    let only_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    only_digits.then(|| digits.parse().unwrap_or(u64::MAX))
+}
+
+impl Rate {
+    /// `limit` tokens a `time`; a limit of 0 admits nothing, so that its period does not matter.
+    fn new(time: u64, limit: u64, burst: u64) -> Self {
+        Self {
+            period: time.div_ceil(limit.max(1)),
+            burst,
+        }
+    }
+
+    fn capacity(self) -> u64 {
+        self.period.saturating_mul(self.burst)
+    }
+}
+
+/// One bucket at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// When it would be full again, in ticks.
+    full_at: u64,
+    rate: Rate,
+}
+
+/// Why a bucket does not give the tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shortage {
+    /// It will hold them after these nanoseconds, if nobody else comes.
+    Wait(u64),
+    /// It never holds that many.
+    Never,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub const fn full(rate: Rate) -> Self {
+        Self { full_at: 0, rate }
+    }
+
+    /// The bucket after `cost` tokens were taken. A cost of 0 only looks.
+    pub fn spend(self, cost: u64, now: u64) -> Result<Self, Shortage> {
+        if cost > self.rate.burst {
+            return Err(Shortage::Never);
+        }
+        if cost == 0 {
+            return Ok(self);
+        }
+        let full_at = self
+            .full_at
+            .max(now)
+            .saturating_add(self.rate.period.saturating_mul(cost));
+        let latest = now.saturating_add(self.rate.capacity());
+        if full_at > latest {
+            return Err(Shortage::Wait(full_at - latest));
+        }
+        Ok(Self { full_at, ..self })
+    }
+
+    /// The bucket after `tokens` were given back. It never holds more than its burst: whatever lies
+    /// before the next `now` is full.
+    #[must_use]
+    pub fn refund(self, tokens: u64) -> Self {
+        Self {
+            full_at: self
+                .full_at
+                .saturating_sub(self.rate.period.saturating_mul(tokens)),
+            ..self
+        }
+    }
+
+    /// Whole tokens left.
+    #[must_use]
+    pub fn remaining(self, now: u64) -> u64 {
+        let backlog = self.full_at.saturating_sub(now);
+        self.rate
+            .capacity()
+            .saturating_sub(backlog)
+            .checked_div(self.rate.period)
+            .unwrap_or(0)
+    }
+
+    /// The bucket under another rate. Consumed tokens stay consumed: neither does a new limit hand out
+    /// a full bucket, nor can it lock anybody out for longer than one refill.
+    #[must_use]
+    pub fn convert(self, rate: Rate, now: u64) -> Self {
+        if self.rate == rate {
+            return self;
+        }
+        let backlog = u128::from(self.full_at.saturating_sub(now));
+        let converted =
+            (backlog * u128::from(rate.period)).div_ceil(u128::from(self.rate.period.max(1)));
+        let backlog = u64::try_from(converted)
+            .unwrap_or(u64::MAX)
+            .min(rate.capacity());
+        Self {
+            full_at: now.saturating_add(backlog),
+            rate,
+        }
+    }
+
+    /// Nanoseconds until a spent token is back.
+    #[must_use]
+    pub const fn period(self) -> u64 {
+        self.rate.period
+    }
+
+    /// Whether it cannot be told from a bucket never used.
+    #[must_use]
+    pub const fn is_full(self, now: u64) -> bool {
+        self.full_at <= now
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+#[cfg(test)]
+#[allow(clippy::as_conversions, clippy::indexing_slicing, clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rate(text: &str) -> Rate {
+        Limit::parse(text).unwrap().rate
+    }
+
+    #[test]
+    fn limits_are_read() {
+        assert_eq!(
+            rate("600/minute"),
+            Rate {
+                period: SECOND / 10,
+                burst: 600
+            }
+        );
+        assert_eq!(
+            rate("600/minute burst 50"),
+            Rate {
+                period: SECOND / 10,
+                burst: 50
+            }
+        );
+        assert_eq!(
+            rate("2000/day strict"),
+            Rate {
+                period: 86_400_000_000,
+                burst: 1_000
+            }
+        );
+        assert_eq!(rate("7/second").period, 142_857_143, "rounded up");
+        assert_eq!(
+            rate("1/hour strict"),
+            Rate {
+                period: 7_200 * SECOND,
+                burst: 1
+            }
+        );
+        assert_eq!(rate("0/minute strict").burst, 0);
+    }
+
+    #[test]
+    fn a_retry_is_due_exactly_then() {
+        let empty = Bucket::full(rate("2/second")).spend(2, 100).unwrap();
+        assert_eq!(empty.spend(1, 100), Err(Shortage::Wait(SECOND / 2)));
+        assert_eq!(empty.spend(1, 99 + SECOND / 2), Err(Shortage::Wait(1)));
+        assert!(empty.spend(1, 100 + SECOND / 2).is_ok());
+        assert_eq!(empty.spend(3, 100), Err(Shortage::Never));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            let _ = Limit::parse(&text);
+        }
+
+        #[test]
+        fn no_number_panics(
+            period in any::<u64>(), burst in any::<u64>(), cost in any::<u64>(), now in any::<u64>(), later in any::<u64>(),
+        ) {
+            let bucket = Bucket::full(Rate { period, burst });
+            let bucket = bucket.spend(cost, now).unwrap_or(bucket).convert(Rate { period: burst, burst: period }, later);
+            prop_assert!(bucket.refund(cost).remaining(later) <= period);
+        }
+
+        #[test]
+        fn any_window_holds_burst_and_refill(
+            limit in 1..50_u64, strict in any::<bool>(), steps in prop::collection::vec(0..2_000_000_000_u64, 1..200),
+        ) {
+            let rate = rate(&format!("{limit}/second{}", if strict { " strict" } else { "" }));
+            let (mut bucket, mut now, mut admitted) = (Bucket::full(rate), 0, Vec::new());
+            for step in steps {
+                now += step / (limit * 4);
+                if let Ok(spent) = bucket.spend(1, now) {
+                    bucket = spent;
+                    admitted.push(now);
+                }
+            }
+            for (first, start) in admitted.iter().enumerate() {
+                let within = admitted[first..].iter().filter(|at| **at - start <= SECOND).count() as u64;
+                let most = if strict { limit } else { rate.burst + SECOND / rate.period };
+                prop_assert!(within <= most, "{} in a second", within);
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The signature algorithms: what `jsonwebtoken` verifies with, and which keys are fit for them.
+//!
+//! `jsonwebtoken` would build an RSA key anew for every token, an eighth of the whole verification
+//! (docs/performance.md). So RSA alone goes to the aws-lc beneath it, with a key that was parsed once.
+
+use aws_lc_rs::signature::{
+    self as aws, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+};
+pub use jsonwebtoken::Algorithm;
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+
+/// RFC 7518 sections 3.3 and 3.5 ask for no less.
+pub const MIN_RSA_BITS: usize = 2048;
+
+/// What aws-lc verifies; twice the bits cost four times as long.
+pub const MAX_RSA_BITS: usize = 8192;
+
+/// Every exponent in use is 3 or 65537; a long one makes each verification slow.
+pub const MAX_RSA_EXPONENT_BYTES: usize = 4;
+
+/// The algorithms that verify with an RSA key.
+pub const RSA: &[Algorithm] = &[
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+
+/// The algorithm of a registered name, compared exactly. `EdDSA` and `Ed25519` (RFC 9864) are one,
+/// since we take no other Edwards curve.
+#[must_use]
+pub fn algorithm(name: &str) -> Option<Algorithm> {
+    Some(match name {
+        "RS256" => Algorithm::RS256,
+        "RS384" => Algorithm::RS384,
+        "RS512" => Algorithm::RS512,
+        "PS256" => Algorithm::PS256,
+        "PS384" => Algorithm::PS384,
+        "PS512" => Algorithm::PS512,
+        "ES256" => Algorithm::ES256,
+        "ES384" => Algorithm::ES384,
+        "EdDSA" | "Ed25519" => Algorithm::EdDSA,
+        "HS256" => Algorithm::HS256,
+        "HS384" => Algorithm::HS384,
+        "HS512" => Algorithm::HS512,
+        _ => return None,
+    })
+}
+
+/// The length of an HMAC's hash, which is the least its secret may have (RFC 7518 section 3.2); None
+/// for an algorithm with public keys.
+#[must_use]
+pub const fn hmac_bytes(algorithm: Algorithm) -> Option<usize> {
+    match algorithm {
+        Algorithm::HS256 => Some(32),
+        Algorithm::HS384 => Some(48),
+        Algorithm::HS512 => Some(64),
+        _ => None,
+    }
+}
+
+/// A key that was found fit, prepared for its one algorithm (RFC 8725 section 3.1).
+#[derive(Debug)]
+pub struct VerificationKey {
+    algorithm: Algorithm,
+    prepared: Prepared,
+}
+
+#[derive(Debug)]
+enum Prepared {
+    Parsed(ParsedPublicKey),
+    Bytes(DecodingKey),
+}
+
+impl VerificationKey {
+    /// An RSA key of a big-endian modulus and exponent.
+    ///
+    /// # Errors
+    /// What is wrong with the key, or with the algorithm for it.
+    pub fn rsa(
+        algorithm: Algorithm,
+        modulus: &[u8],
+        exponent: &[u8],
+    ) -> Result<Self, &'static str> {
+        let parameters = rsa_parameters(algorithm).ok_or("the algorithm is not for RSA")?;
+        check_modulus(modulus)?;
+        check_exponent(exponent)?;
+        RsaPublicKeyComponents {
+            n: modulus,
+            e: exponent,
+        }
+        .to_parsed_public_key(parameters)
+        .map(|key| Self {
+            algorithm,
+            prepared: Prepared::Parsed(key),
+        })
+        .map_err(|_| "not an RSA key")
+    }
+
+    /// A point on the curve of `ES256` or `ES384`.
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub fn elliptic(algorithm: Algorithm, x: &[u8], y: &[u8]) -> Result<Self, &'static str> {
+        let (bytes, curve): (_, &'static dyn VerificationAlgorithm) = match algorithm {
+            Algorithm::ES256 => (32, &aws::ECDSA_P256_SHA256_FIXED),
+            Algorithm::ES384 => (48, &aws::ECDSA_P384_SHA384_FIXED),
+            _ => return Err("the algorithm is not for elliptic curves"),
+        };
+        // RFC 7518 section 6.2.1.2: the full size of a coordinate.
+        if x.len() != bytes || y.len() != bytes {
+            return Err("a coordinate has the wrong length");
+        }
+        let point = [&[UNCOMPRESSED], x, y].concat();
+        ParsedPublicKey::new(curve, &point).map_err(|_| "the point is not on the curve")?;
+        Ok(Self {
+            algorithm,
+            prepared: Prepared::Bytes(DecodingKey::from_ec_der(&point)),
+        })
+    }
+
+    /// An Ed25519 key (RFC 8037).
+    ///
+    /// # Errors
+    /// What is wrong with the key.
+    pub fn edwards(x: &[u8]) -> Result<Self, &'static str> {
+        let encoded: &[u8; 32] = x.try_into().map_err(|_| "a key has the wrong length")?;
+        check_order(encoded)?;
+        Ok(Self {
+            algorithm: Algorithm::EdDSA,
+            prepared: Prepared::Bytes(DecodingKey::from_ed_der(encoded)),
+        })
+    }
+
+    /// A shared secret.
+    ///
+    /// # Errors
+    /// What is wrong with the secret.
+    pub fn secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, &'static str> {
+        let least = hmac_bytes(algorithm)
+            .ok_or("a shared secret is for HS256, HS384 or HS512 (the only algorithms with one)")?;
+        if secret.len() < least {
+            return Err("the secret is shorter than the hash (RFC 7518 section 3.2)");
+        }
+        Ok(Self {
+            algorithm,
+            prepared: Prepared::Bytes(DecodingKey::from_secret(secret)),
+        })
+    }
+
+    /// The one algorithm this key is for.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether the signature is this key's for the message.
+    #[must_use]
+    pub fn verifies(&self, message: &[u8], signature: &Vec<u8>) -> bool {
+        match &self.prepared {
+            Prepared::Parsed(key) => key.verify_sig(message, signature).is_ok(),
+            Prepared::Bytes(key) => (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, key)
+                .is_ok_and(|verifier| verifier.verify(message, signature).is_ok()),
+        }
+    }
+}
+
+/// SEC 1 section 2.3.3.
+const UNCOMPRESSED: u8 = 4;
+
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    Some(match algorithm {
+        Algorithm::RS256 => &aws::RSA_PKCS1_2048_8192_SHA256,
+        Algorithm::RS384 => &aws::RSA_PKCS1_2048_8192_SHA384,
+        Algorithm::RS512 => &aws::RSA_PKCS1_2048_8192_SHA512,
+        Algorithm::PS256 => &aws::RSA_PSS_2048_8192_SHA256,
+        Algorithm::PS384 => &aws::RSA_PSS_2048_8192_SHA384,
+        Algorithm::PS512 => &aws::RSA_PSS_2048_8192_SHA512,
+        _ => return None,
+    })
+}
+
+fn check_modulus(modulus: &[u8]) -> Result<(), &'static str> {
+    let (Some(first), Some(last)) = (modulus.first(), modulus.last()) else {
+        return Err("the modulus is empty");
+    };
+    // RFC 7518 section 6.3.1.1 forbids the zero octet that some libraries put first.
+    if *first == 0 {
+        return Err("the modulus begins with a zero octet");
+    }
+    if modulus.len() * 8 > MAX_RSA_BITS {
+        return Err("the modulus has more than 8192 bits");
+    }
+    if modulus.len() * 8 < MIN_RSA_BITS || (modulus.len() * 8 == MIN_RSA_BITS && *first < 0x80) {
+        return Err("the modulus has less than 2048 bits");
+    }
+    if last % 2 == 0 {
+        return Err("the modulus is even");
+    }
+    if is_roca(modulus) {
+        return Err("the modulus was made by a broken generator (CVE-2017-15361)");
+    }
+    Ok(())
+}
+
+fn check_exponent(exponent: &[u8]) -> Result<(), &'static str> {
+    match exponent {
+        [] | [0, ..] => Err("the exponent is not a plain number"),
+        [1] => Err("the exponent is 1: anybody could sign"),
+        _ if exponent.len() > MAX_RSA_EXPONENT_BYTES => Err("the exponent is too long"),
+        _ if exponent.last().is_some_and(|last| last % 2 == 0) => Err("the exponent is even"),
+        _ => Ok(()),
+    }
+}
+
+/// The primes of the published fingerprint of CVE-2017-15361: a modulus of that generator is a power of
+/// 65537 for each of them, another one is for all of them at once about once in 2^27.
+const ROCA_PRIMES: [u32; 17] = [
+    11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
+];
+
+fn is_roca(modulus: &[u8]) -> bool {
+    ROCA_PRIMES.iter().all(|&prime| {
+        let rest = modulus
+            .iter()
+            .fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
+        let mut power = 1;
+        (0..prime).any(|_| {
+            power = power * (65537 % prime) % prime;
+            power == rest
+        })
+    })
+}
+
+/// The y of each point of small order, little-endian without the sign of x. A key that is one of these
+/// verifies some signatures of any message.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    [0; 32],
+    edge(1, 0, 0),
+    edge(0xec, 0xff, 0x7f),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+const fn edge(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    let [head, .., tail] = &mut bytes;
+    *head = first;
+    *tail = last;
+    bytes
+}
+
+fn check_order(encoded: &[u8; 32]) -> Result<(), &'static str> {
+    let mut y = *encoded;
+    let [first, middle @ .., last] = &mut y;
+    *last &= 0x7f;
+    // RFC 8032 section 5.1.3 step 1: y is below 2^255 - 19, so that a point has one encoding.
+    if *first >= 0xed && *last == 0x7f && middle.iter().all(|&byte| byte == 0xff) {
+        return Err("the point is not encoded canonically");
+    }
+    if SMALL_ORDER.contains(&y) {
+        return Err("the point has a small order: anybody could sign");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+    use std::sync::LazyLock;
+
+    const MESSAGE: &[u8] = b"header.payload";
+
+    static RSA_PAIR: LazyLock<RsaKeyPair> =
+        LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+
+    fn components() -> RsaPublicKeyComponents<Vec<u8>> {
+        RSA_PAIR.public_key().into()
+    }
+
+    #[track_caller]
+    fn verifies_only_this(key: &VerificationKey, signature: &[u8]) {
+        let mut signature = signature.to_vec();
+        assert!(key.verifies(MESSAGE, &signature));
+        assert!(!key.verifies(b"header.other", &signature));
+        signature[7] ^= 1;
+        assert!(!key.verifies(MESSAGE, &signature));
+        assert!(!key.verifies(MESSAGE, &Vec::new()));
+    }
+
+    #[test]
+    fn verifies_every_rsa_algorithm() {
+        let encodings: [&'static dyn aws::RsaEncoding; 6] = [
+            &aws::RSA_PKCS1_SHA256,
+            &aws::RSA_PKCS1_SHA384,
+            &aws::RSA_PKCS1_SHA512,
+            &aws::RSA_PSS_SHA256,
+            &aws::RSA_PSS_SHA384,
+            &aws::RSA_PSS_SHA512,
+        ];
+        let public = components();
+        for (algorithm, encoding) in RSA.iter().zip(encodings) {
+            let mut signature = vec![0; 256];
+            RSA_PAIR
+                .sign(encoding, &SystemRandom::new(), MESSAGE, &mut signature)
+                .unwrap();
+            let key = VerificationKey::rsa(*algorithm, &public.n, &public.e).unwrap();
+            verifies_only_this(&key, &signature);
+        }
+    }
+
+    #[test]
+    fn verifies_elliptic_curves() {
+        for (algorithm, signing) in [
+            (Algorithm::ES256, &aws::ECDSA_P256_SHA256_FIXED_SIGNING),
+            (Algorithm::ES384, &aws::ECDSA_P384_SHA384_FIXED_SIGNING),
+        ] {
+            let pair = EcdsaKeyPair::generate(signing).unwrap();
+            let point = pair.public_key().as_ref();
+            let (x, y) = point[1..].split_at(point.len() / 2);
+            let signature = pair.sign(&SystemRandom::new(), MESSAGE).unwrap();
+            let key = VerificationKey::elliptic(algorithm, x, y).unwrap();
+            verifies_only_this(&key, signature.as_ref());
+            assert_eq!(
+                VerificationKey::elliptic(algorithm, y, x).unwrap_err(),
+                "the point is not on the curve"
+            );
+        }
+    }
+
+    #[test]
+    fn verifies_ed25519_under_both_names() {
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let key = VerificationKey::edwards(pair.public_key().as_ref()).unwrap();
+        verifies_only_this(&key, pair.sign(MESSAGE).as_ref());
+        assert_eq!(algorithm("EdDSA"), Some(key.algorithm()));
+        assert_eq!(algorithm("Ed25519"), Some(key.algorithm()));
+    }
+
+    #[test]
+    fn verifies_with_a_secret_as_long_as_the_hash() {
+        let signature = aws_lc_rs::hmac::sign(
+            &aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA384, &[7; 48]),
+            MESSAGE,
+        );
+        let key = VerificationKey::secret(Algorithm::HS384, &[7; 48]).unwrap();
+        verifies_only_this(&key, signature.as_ref());
+        assert!(VerificationKey::secret(Algorithm::HS384, &[7; 47]).is_err());
+        assert!(VerificationKey::secret(Algorithm::RS256, &[7; 64]).is_err());
+    }
+
+    #[test]
+    fn refuses_unfit_rsa_keys() {
+        let RsaPublicKeyComponents { n, e } = components();
+        let refused =
+            |n: &[u8], e: &[u8]| VerificationKey::rsa(Algorithm::RS256, n, e).unwrap_err();
+        let mut even = n.clone();
+        even[255] -= 1;
+        let mut small = n.clone();
+        small[0] = 0x7f;
+        assert_eq!(refused(&even, &e), "the modulus is even");
+        assert_eq!(refused(&small, &e), "the modulus has less than 2048 bits");
+        assert_eq!(
+            refused(&[&[0], n.as_slice()].concat(), &e),
+            "the modulus begins with a zero octet"
+        );
+        assert_eq!(
+            refused(&[0xff; 1025], &e),
+            "the modulus has more than 8192 bits"
+        );
+        for exponent in [&[][..], &[0, 3], &[1], &[2], &[1, 0, 0, 0, 1]] {
+            refused(&n, exponent);
+        }
+    }
+
+    #[test]
+    fn refuses_ed25519_points_that_verify_anything() {
+        for mut point in SMALL_ORDER {
+            assert!(VerificationKey::edwards(&point).is_err());
+            point[31] |= 0x80;
+            assert!(VerificationKey::edwards(&point).is_err());
+        }
+        for first in 0xed..=0xff {
+            assert!(VerificationKey::edwards(&edge(first, 0xff, 0x7f)).is_err());
+        }
+    }
+}

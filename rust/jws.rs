@@ -1,0 +1,159 @@
+//! Compact JWS (RFC 7515): three parts, a header, one key, one signature. What the payload says is not
+//! looked at here.
+
+use crate::crypto::{self, Algorithm};
+use crate::json::{self, Value};
+use crate::jwk::{self, KeySet, MAX_KEY_ID_BYTES};
+use crate::refusal::{Refusal, Refused};
+
+/// What fits into the headers of every common server; a token is sent with every request.
+pub const DEFAULT_MAX_TOKEN_BYTES: usize = 16_384;
+
+/// The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors.
+///
+/// # Errors
+/// Whatever is wrong with the token; `keys` and `algorithms` are taken as they are.
+pub fn verify_jws(
+    token: &[u8],
+    keys: &KeySet,
+    algorithms: &[Algorithm],
+) -> Result<Vec<u8>, Refused> {
+    let parts = Parts::split(token, DEFAULT_MAX_TOKEN_BYTES)?;
+    let header = Header::parse(&parts.header)?;
+    parts.verify(&header, keys, algorithms)?;
+    Ok(parts.payload)
+}
+
+/// The three parts of a token, decoded.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    /// The bytes of the header.
+    pub header: Vec<u8>,
+    /// The bytes of the payload.
+    pub payload: Vec<u8>,
+    signed: &'a [u8],
+    signature: Vec<u8>,
+}
+
+impl<'a> Parts<'a> {
+    /// RFC 7515 section 5.2 step 1: exactly three parts, each strict base64url.
+    ///
+    /// # Errors
+    /// `token_too_large` and `malformed_token`.
+    pub fn split(token: &'a [u8], max_bytes: usize) -> Result<Self, Refused> {
+        if token.len() > max_bytes {
+            return Err(Refused::new(
+                Refusal::TokenTooLarge,
+                "longer than the configured bound",
+            ));
+        }
+        // A fourth part would keep its dot, which is no base64url.
+        let mut parts = token.splitn(3, |&byte| byte == b'.');
+        let (Some(header), Some(payload), Some(signature)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return Err(malformed("not three parts"));
+        };
+        let decode = |part| jwk::base64url(part).ok_or(malformed("a part is not strict base64url"));
+        Ok(Self {
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signed: token
+                .get(..header.len() + 1 + payload.len())
+                .unwrap_or_default(),
+            signature: decode(signature)?,
+        })
+    }
+
+    /// One allowed algorithm, one key, one signature.
+    ///
+    /// # Errors
+    /// `unsupported_algorithm`, `malformed_token`, `unknown_key` and `bad_signature`.
+    pub fn verify(
+        &self,
+        header: &Header<'_>,
+        keys: &KeySet,
+        allowed: &[Algorithm],
+    ) -> Result<(), Refused> {
+        let algorithm = header.algorithm(allowed)?;
+        let key = keys.select(header.key_id()?, algorithm)?;
+        if key.verifies(self.signed, &self.signature) {
+            Ok(())
+        } else {
+            Err(Refused::new(
+                Refusal::BadSignature,
+                "the signature does not verify",
+            ))
+        }
+    }
+}
+
+/// A JOSE header: an object that asks for no extension.
+#[derive(Debug)]
+pub struct Header<'a>(Value<'a>);
+
+impl<'a> Header<'a> {
+    /// Parse a header.
+    ///
+    /// # Errors
+    /// `malformed_token` and `unsupported_critical`.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Refused> {
+        let header = json::parse(bytes).map_err(|error| malformed(error.0))?;
+        if header.as_object().is_none() {
+            return Err(malformed("the header is not an object"));
+        }
+        // RFC 7515 section 4.1.11, RFC 7797 section 7: we understand no extension, not even `b64`.
+        if header.get("crit").is_some() || header.get("b64").is_some() {
+            return Err(Refused::new(
+                Refusal::UnsupportedCritical,
+                "no extension is understood",
+            ));
+        }
+        Ok(Self(header))
+    }
+
+    /// Whether the header has a parameter.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.get(name).is_some()
+    }
+
+    /// A parameter that must be a string where it is there.
+    ///
+    /// # Errors
+    /// `malformed_token`.
+    pub fn text(&self, name: &str) -> Result<Option<&str>, Refused> {
+        self.0
+            .get(name)
+            .map(|value| {
+                value
+                    .as_str()
+                    .ok_or(malformed("a header parameter has the wrong type"))
+            })
+            .transpose()
+    }
+
+    /// RFC 8725 section 3.1: the allow list decides, the token only chooses from it.
+    fn algorithm(&self, allowed: &[Algorithm]) -> Result<Algorithm, Refused> {
+        self.text("alg")?
+            .and_then(crypto::algorithm)
+            .filter(|algorithm| allowed.contains(algorithm))
+            .ok_or(Refused::new(
+                Refusal::UnsupportedAlgorithm,
+                "alg is not on the allow list",
+            ))
+    }
+
+    fn key_id(&self) -> Result<Option<&str>, Refused> {
+        let id = self.text("kid")?;
+        if id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+            return Err(malformed("kid is too long"));
+        }
+        Ok(id)
+    }
+}
+
+/// Not a token at all.
+pub(crate) const fn malformed(detail: &'static str) -> Refused {
+    Refused::new(Refusal::MalformedToken, detail)
+}

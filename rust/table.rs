@@ -1,0 +1,140 @@
+//! Buckets by hashed name, cleaned a few slots at a time.
+//!
+//! The names are keyed hashes already (`charge::Name`): fixed in size however long a key is, and of no
+//! use to whoever would like them to collide.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::bucket::{Bucket, Rate};
+use crate::charge::Name;
+
+/// Buckets, and where the cleaning stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    index: HashMap<Name, usize, Hashed>,
+    // Beside the index, because only a list can be swept from where the last sweep stopped.
+    slots: Vec<(Name, Bucket)>,
+    cursor: usize,
+}
+
+impl Table {
+    /// The slot and the bucket of this name, under `rate` from now on. A limit that admits nothing
+    /// converts nothing: it would forget what was consumed.
+    pub(crate) fn find(&mut self, name: Name, rate: Rate, now: u64) -> Option<(usize, Bucket)> {
+        let at = *self.index.get(&name)?;
+        let (_, bucket) = self.slots.get_mut(at)?;
+        if rate.burst == 0 {
+            return Some((at, Bucket::full(rate)));
+        }
+        *bucket = bucket.convert(rate, now);
+        Some((at, *bucket))
+    }
+
+    /// Store what `find` found.
+    pub(crate) fn set(&mut self, at: usize, bucket: Bucket) {
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.1 = bucket;
+        }
+    }
+
+    /// Store what `find` did not find.
+    pub(crate) fn insert(&mut self, name: Name, bucket: Bucket) {
+        self.index.insert(name, self.slots.len());
+        self.slots.push((name, bucket));
+    }
+
+    /// Give back tokens; a bucket that was swept meanwhile is full as it is.
+    pub(crate) fn refund(&mut self, name: Name, tokens: u64) {
+        if let Some((_, bucket)) = self.index.get(&name).and_then(|at| self.slots.get_mut(*at)) {
+            *bucket = bucket.refund(tokens);
+        }
+    }
+
+    /// Look at the next `count` slots and drop those whose buckets are full: nobody can tell them from
+    /// new ones. Returns how many were dropped.
+    pub(crate) fn sweep(&mut self, count: usize, now: u64) -> usize {
+        let before = self.slots.len();
+        for _ in 0..count.min(before) {
+            if self.cursor >= self.slots.len() {
+                self.cursor = 0;
+            }
+            match self.slots.get(self.cursor) {
+                Some((_, bucket)) if bucket.is_full(now) => self.remove(self.cursor),
+                Some(_) => self.cursor += 1,
+                None => break,
+            }
+        }
+        before - self.slots.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn remove(&mut self, at: usize) {
+        let (removed, _) = self.slots.swap_remove(at);
+        self.index.remove(&removed);
+        if let Some((moved, _)) = self.slots.get(at) {
+            self.index.insert(*moved, at);
+        }
+    }
+}
+
+pub(crate) type Hashed = BuildHasherDefault<Prehashed>;
+
+/// Takes a part of what is a keyed hash already.
+#[derive(Debug, Default)]
+pub(crate) struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::bucket::Limit;
+    use crate::charge::name;
+
+    #[test]
+    fn a_sweep_drops_what_is_full_and_nothing_else() {
+        let rate = Limit::parse("60/minute").unwrap().rate;
+        let mut table = Table::default();
+        let names: Vec<_> = (0..100_u64)
+            .map(|i| name(&i.to_be_bytes()).unwrap())
+            .collect();
+        for (i, name) in (1..).zip(&names) {
+            table.insert(*name, Bucket::full(rate).spend(i % 3 + 1, 0).unwrap());
+        }
+        let mut dropped = 0;
+        for _ in 0..40 {
+            dropped += table.sweep(8, 2_000_000_000);
+        }
+        assert_eq!(
+            (dropped, table.len()),
+            (67, 33),
+            "those that spent one or two tokens two seconds ago"
+        );
+        for (i, name) in (1..).zip(&names) {
+            assert_eq!(
+                table.find(*name, rate, 0).is_some(),
+                i % 3 == 2,
+                "bucket {i}"
+            );
+        }
+    }
+}

@@ -1,0 +1,43 @@
+"""A real server for a test: uvicorn on a free loopback port, in a thread of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    """A socket bound to a free loopback port."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The resource that is served on the socket."""
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+
+
+@contextmanager
+def served(app: Any, listener: socket.socket) -> Iterator[None]:
+    """The app, served on the socket while the block runs."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", proxy_headers=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        deadline = time.monotonic() + 30
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise RuntimeError("the server did not start")
+            time.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(30)

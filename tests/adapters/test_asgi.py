@@ -1,0 +1,258 @@
+"""Any ASGI app behind the gate, over real HTTP: what reaches it, what is answered in its place, what is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from adapters.serving import listening, served, url_of
+from guarded import Guarded, message
+
+import toolgate
+
+LIMIT = 1000
+
+
+class Server:
+    """An ASGI server nobody here knows: it answers as the tool's name says, and remembers what reached it."""
+
+    def __init__(self) -> None:
+        self.reached: list[dict[str, Any]] = []
+        self.websockets = 0
+        self.may_end = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            while True:
+                kind = (await receive())["type"]
+                await send({"type": f"{kind}.complete"})
+                if kind == "lifespan.shutdown":
+                    return
+        if scope["type"] == "websocket":
+            self.websockets += 1
+            return
+        body = (await receive())["body"] if scope["method"] == "POST" else b""
+        decision = toolgate.current()
+        assert decision is not None
+        self.reached.append({"headers": dict(scope["headers"]), "body": body, "request_id": decision.request_id})
+        call = json.loads(body) if body else {}
+        await getattr(self, (call.get("params") or {}).get("name", "ok"), self.ok)(call.get("id"), receive, send)
+
+    async def ok(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await self._json(send, {"jsonrpc": "2.0", "id": rpc_id, "result": {"content": []}})
+
+    async def read_failing(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await self._json(send, {"jsonrpc": "2.0", "id": rpc_id, "result": {"content": [], "isError": True}})
+
+    async def read_error(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await self._json(send, {"jsonrpc": "2.0", "id": rpc_id, "error": {"code": -32603, "message": "no"}})
+
+    async def read_crash(self, _rpc_id: Any, _receive: Any, _send: Any) -> None:
+        raise RuntimeError("the server crashed")
+
+    async def read_stream(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        progress = b'event: message\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\r\n\r\n'
+        await send({"type": "http.response.body", "body": progress, "more_body": True})
+        while not self.may_end.is_set():
+            await asyncio.sleep(0.01)
+        result = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "result": {"content": [], "isError": True}})
+        await send({"type": "http.response.body", "body": f"data: {result}\r\n\r\n".encode()})
+
+    async def read_waiting(self, _rpc_id: Any, receive: Any, send: Any) -> None:
+        """Waits for the disconnect, as servers do."""
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def _json(self, send: Any, content: Any) -> None:
+        body = json.dumps(content).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+def it(guarded: Callable[..., Guarded]) -> Iterator[Guarded]:
+    with listening() as listener:
+        rules = [toolgate.ToolRule("read_*", scopes=["read"]), toolgate.ToolRule("delete_*", scopes=["write"])]
+        it = guarded(
+            resource=url_of(listener),
+            tools=rules,
+            allowed_origins=["https://app.example.com"],
+            max_body_bytes=LIMIT,
+            limits=toolgate.Limits(client=["3/minute"]),
+        )
+        it.server = Server()  # type: ignore[attr-defined]
+        with served(it.gate.protect(it.server), listener):  # type: ignore[attr-defined]
+            yield it
+
+
+def post(it: Guarded, body: bytes, *, token: str | None = "", headers: dict[str, str] | None = None, **more: Any) -> httpx2.Response:
+    """A POST with a good token unless another is given."""
+    given = it.token("read") if token == "" else token
+    authorization = {} if given is None else {"Authorization": f"Bearer {given}"}
+    url = it.gate.resource
+    return httpx2.post(url, content=body, headers={"Content-Type": "application/json"} | authorization | (headers or {}), **more)
+
+
+def settled(it: Guarded, count: int) -> list[dict[str, Any]]:
+    """The records, once there are that many: what a server does after its answer takes a moment."""
+    deadline = time.monotonic() + 5
+    while len(it.records()) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return it.records()
+
+
+def test_a_good_call_reaches_the_server_without_its_token(it: Guarded) -> None:
+    response = post(it, message(order=7))
+    assert response.status_code == 200
+    [reached] = it.server.reached  # type: ignore[attr-defined]
+    assert reached["body"] == message(order=7)
+    assert b"authorization" not in reached["headers"]
+    assert response.headers["x-request-id"] == reached["request_id"]
+    [record] = it.records()
+    assert (record["request_id"], record["result"]) == (reached["request_id"], "success")
+
+
+@pytest.mark.parametrize(
+    ("tool", "result"),
+    [("read_order", "success"), ("read_failing", "tool_error"), ("read_error", "error"), ("read_crash", "error"), ("read_stream", "tool_error")],
+)
+def test_the_outcome_is_read_from_the_answer_as_it_passes(it: Guarded, tool: str, result: str) -> None:
+    it.server.may_end.set()  # type: ignore[attr-defined]
+    post(it, message(tool))
+    [record] = settled(it, 1)
+    assert record["result"] == result
+
+
+def test_a_stream_is_never_held_back(it: Guarded) -> None:
+    headers = {"Authorization": f"Bearer {it.token('read')}"}
+    with httpx2.stream("POST", it.gate.resource, content=message("read_stream"), headers=headers) as response:
+        frames = response.iter_bytes()
+        assert b"notifications/progress" in next(frames)
+        it.server.may_end.set()  # type: ignore[attr-defined]
+        assert b"isError" in b"".join(frames)
+
+
+def test_a_client_that_goes_away_is_recorded_as_such(it: Guarded) -> None:
+    with pytest.raises(httpx2.TimeoutException):
+        post(it, message("read_waiting"), timeout=0.2)
+    [record] = settled(it, 1)
+    assert (record["result"], record["disconnected"]) == ("cancelled", True)
+
+
+def test_what_is_refused_never_reaches_the_server(it: Guarded) -> None:
+    answers = [
+        post(it, message(), token=None),
+        post(it, message(), token="x.y.z"),
+        post(it, message("delete_order")),
+        post(it, message("unknown")),
+        post(it, b"["),
+        post(it, message(), headers={"Content-Encoding": "gzip"}),
+        post(it, message(), headers={"Origin": "https://evil.example"}),
+        post(it, message(), headers={"Host": "evil.example"}),
+        httpx2.put(it.gate.resource),
+    ]
+    assert [answer.status_code for answer in answers] == [401, 401, 403, 403, 400, 415, 403, 403, 405]
+    assert it.server.reached == []  # type: ignore[attr-defined]
+    assert [record["request_id"] for record in it.records()] == [answer.headers["x-request-id"] for answer in answers]
+
+
+def test_a_runaway_client_is_told_how_long_to_wait(it: Guarded) -> None:
+    answers = [post(it, message(id=f"call-{number}")) for number in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].headers["retry-after"] == "20"
+    error = answers[3].json()
+    assert error["id"] == "call-3"
+    assert error["error"]["data"] | {"requestId": 0} == {
+        "reason": "rate_limited",
+        "retryable": True,
+        "requestId": 0,
+        "retryAfterMs": 20_000,
+        "budget": "client",
+        "limit": "3/minute",
+        "remaining": 0,
+    }
+
+
+def test_a_body_over_the_limit_is_refused_without_being_read_to_its_end(it: Guarded) -> None:
+    declared = post(it, b" " * (LIMIT + 1))
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100_000_000:
+            sent += 65_536
+            yield b" " * 65_536
+
+    try:
+        streamed = httpx2.post(it.gate.resource, content=endless(), headers={"Authorization": f"Bearer {it.token('read')}"})
+    except httpx2.TransportError:
+        pass  # the server may close before the client has read the answer
+    else:
+        assert streamed.status_code == 413
+    assert declared.status_code == 413
+    assert declared.json()["error"]["code"] == -32600
+    assert sent < 50_000_000
+    assert [record["reason"] for record in settled(it, 2)] == ["body_too_large"] * 2
+
+
+@pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"])
+def test_the_metadata_is_served_at_both_paths_to_anybody(it: Guarded, path: str) -> None:
+    response = httpx2.get(it.gate.resource.removesuffix("/mcp") + path)
+    assert response.status_code == 200
+    assert response.json() == {
+        "resource": it.gate.resource,
+        "authorization_servers": ["https://as.example.com"],
+        "scopes_supported": ["read", "write"],
+        "bearer_methods_supported": ["header"],
+    }
+    assert it.server.reached == []  # type: ignore[attr-defined]
+
+
+def test_no_other_path_below_the_well_known_one_is_answered(it: Guarded) -> None:
+    url = it.gate.resource.removesuffix("/mcp") + "/.well-known/oauth-protected-resource/other"
+    assert httpx2.get(url).status_code == 401
+
+
+def test_a_browser_of_an_allowed_origin_may_ask_and_see(it: Guarded) -> None:
+    origin = {"Origin": "https://app.example.com"}
+    preflight = httpx2.options(
+        it.gate.resource,
+        headers=origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"},
+    )
+    refused = post(it, message(), token=None, headers=origin)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-headers"] == "authorization"
+    assert refused.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert "WWW-Authenticate" in refused.headers["access-control-expose-headers"]
+    evil = httpx2.options(it.gate.resource, headers={"Origin": "https://evil.example"})
+    assert evil.status_code == 403
+    assert "access-control-allow-origin" not in evil.headers
+
+
+def test_a_get_needs_a_token_and_is_recorded_when_it_ends(it: Guarded) -> None:
+    assert httpx2.get(it.gate.resource).status_code == 401
+    assert httpx2.get(it.gate.resource, headers={"Authorization": f"Bearer {it.token('read')}"}).status_code == 200
+    assert [record["result"] for record in it.records()] == ["denied_auth", "success"]
+
+
+def test_a_websocket_is_refused(it: Guarded) -> None:
+    sent: list[Any] = []
+
+    async def connect() -> None:
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(frame: Any) -> None:
+            sent.append(frame)
+
+        await it.gate.protect(it.server)({"type": "websocket", "headers": []}, receive, send)  # type: ignore[attr-defined]
+
+    asyncio.run(connect())
+    assert [frame["type"] for frame in sent] == ["websocket.close"]
+    assert it.server.websockets == 0  # type: ignore[attr-defined]

@@ -1,0 +1,376 @@
+"""The official SDK behind the gate, driven by its own client over HTTP, in both protocol eras."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import mcp_types
+import pytest
+from adapters.serving import listening, served, url_of
+from guarded import Guarded, message
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.auth.settings import AuthSettings
+from mcp.server.mcpserver import Context, MCPServer
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+MODERN, LEGACY = "2026-07-28", "legacy"
+ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
+RULES = [
+    toolgate.ToolRule("read_*", scopes=["read"]),
+    toolgate.ToolRule("delete_*", scopes=["write"]),
+    toolgate.ToolRule("limited", scopes=[], limit=["1/hour"]),
+]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[Any]:
+    """A server with a tool for each thing that can happen."""
+    may_end = may_end or threading.Event()
+    server: MCPServer[Any] = MCPServer("tools", log_level="CRITICAL")
+
+    @server.tool()
+    async def read_caller(ctx: Context[Any, Any]) -> dict[str, Any]:
+        ran.append("read_caller")
+        token, decision = get_access_token(), toolgate.current()
+        assert token is not None
+        assert decision is not None
+        assert ctx.request_context.request is not None
+        return {
+            "client": token.client_id,
+            "subject": token.subject,
+            "scopes": token.scopes,
+            "token": token.token,
+            "request_id": decision.request_id,
+            "authorization": ctx.request_context.request.headers.get("authorization"),
+        }
+
+    @server.tool()
+    async def read_slowly(ctx: Context[Any, Any]) -> str:
+        ran.append("read_slowly")
+        await ctx.report_progress(1, 2)
+        while not may_end.is_set():
+            await anyio.sleep(0.01)
+        ran.append("read_slowly ended")
+        return "done"
+
+    @server.tool()
+    async def read_failing() -> str:
+        raise ValueError("this tool fails")
+
+    @server.tool()
+    async def read_refusing() -> str:
+        raise MCPError(-32050, "this tool refuses")
+
+    @server.tool()
+    async def delete_user(name: str) -> str:
+        ran.append(f"delete_user {name}")
+        return "deleted"
+
+    @server.tool()
+    async def limited() -> str:
+        return "once"
+
+    return server
+
+
+class Desk:
+    """The server of one test, its gate, and what ran."""
+
+    def __init__(self, it: Guarded, server: Any, ran: list[str], may_end: threading.Event | None = None) -> None:
+        self.it = it
+        self.gate = it.gate
+        self.server = server
+        self.ran = ran
+        self.may_end = may_end or threading.Event()
+        self.server_sends_json = False
+
+    @asynccontextmanager
+    async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
+        """The official client with a token."""
+        headers = {"Authorization": f"Bearer {self.it.token(*scopes, **claims)}"}
+        async with (
+            httpx2.AsyncClient(headers=headers) as http,
+            Client(streamable_http_client(self.gate.resource, http_client=http), mode=mode) as client,
+        ):
+            yield client
+
+    def post(
+        self, body: bytes, *scopes: str, headers: dict[str, str] | None = None, timeout: float = 10, **claims: Any
+    ) -> httpx2.Response:
+        """A POST by hand."""
+        common = {
+            "Authorization": f"Bearer {self.it.token(*scopes, **claims)}",
+            "Content-Type": "application/json",
+            "Accept": "application/json, text/event-stream",
+        }
+        return httpx2.post(self.gate.resource, content=body, headers=common | (headers or {}), timeout=timeout)
+
+    def calls(self, count: int = 0) -> list[dict[str, Any]]:
+        """The records of tool calls, once there are that many."""
+        deadline = time.monotonic() + 5
+        while True:
+            calls = [record for record in self.it.records() if record["method"] == "tools/call"]
+            if len(calls) >= count or time.monotonic() > deadline:
+                return calls
+            time.sleep(0.01)
+
+
+@pytest.fixture(params=[False, True], ids=["sse", "json"])
+def desk(request: pytest.FixtureRequest, guarded: Callable[..., Guarded]) -> Iterator[Desk]:
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        may_end = threading.Event()
+        server = tools(ran, may_end)
+        with served(it.gate.protect(server, json_response=request.param), listener):
+            desk = Desk(it, server, ran, may_end)
+            desk.server_sends_json = request.param
+            yield desk
+            may_end.set()
+
+
+@ERAS
+async def test_a_handler_sees_the_caller_and_never_the_token(desk: Desk, mode: str) -> None:
+    async with desk.client(mode, "read") as client:
+        seen = json.loads((await client.call_tool("read_caller", {})).content[0].text)
+    [record] = desk.calls(1)
+    assert seen == {
+        "client": "agent-1",
+        "subject": "user-1",
+        "scopes": ["read"],
+        "token": "withheld",
+        "request_id": record["request_id"],
+        "authorization": None,
+    }
+    assert (record["result"], record["rule"], record["tool_name"]) == ("success", "read_*", "read_caller")
+
+
+@ERAS
+@pytest.mark.parametrize(("tool", "result"), [("read_failing", "tool_error"), ("read_unknown", None)])
+async def test_the_message_tier_names_the_outcome(desk: Desk, mode: str, tool: str, result: str | None) -> None:
+    async with desk.client(mode, "read") as client:
+        try:
+            answer = await client.call_tool(tool, {})
+        except MCPError:
+            answer = None
+    [record] = desk.calls(1)
+    assert record["result"] in ([result] if result else ["error", "tool_error"])
+    assert answer is None or answer.is_error
+
+
+@ERAS
+async def test_a_protocol_error_is_an_error(desk: Desk, mode: str) -> None:
+    async with desk.client(mode, "read") as client:
+        with pytest.raises(MCPError, match="refuses"):
+            await client.call_tool("read_refusing", {})
+    [record] = desk.calls(1)
+    assert (record["result"], record["reason"]) == ("error", "rpc-32050")
+
+
+@ERAS
+async def test_what_the_client_sees_of_a_missing_scope(desk: Desk, mode: str) -> None:
+    async with desk.client(mode, "read") as client:
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("delete_user", {"name": "ada"})
+    assert refused.value.error.code == 403
+    assert refused.value.error.data["requiredScopes"] == ["write"]
+    assert desk.ran == []
+    assert [record["result"] for record in desk.calls(1)] == ["denied_scope"]
+
+
+@ERAS
+async def test_what_the_client_sees_of_a_limit(desk: Desk, mode: str) -> None:
+    async with desk.client(mode) as client:
+        assert (await client.call_tool("limited", {})).content[0].text == "once"
+        with pytest.raises(MCPError, match=r"over 1/hour for limited \(client\): retry in 3600 s") as refused:
+            await client.call_tool("limited", {})
+    assert refused.value.error.data["retryAfterMs"] == 3_600_000
+
+
+@ERAS
+@pytest.mark.parametrize("desk", [False], ids=["sse"], indirect=True)  # a JSON answer has no room for progress
+async def test_progress_arrives_while_the_tool_still_runs(desk: Desk, mode: str) -> None:
+    seen: list[float] = []
+
+    async def progressed(progress: float, _total: float | None, _message: str | None) -> None:
+        seen.append(progress)
+        desk.may_end.set()
+
+    async with desk.client(mode, "read") as client:
+        await client.call_tool("read_slowly", {}, progress_callback=progressed)
+    assert seen == [1]
+
+
+@ERAS
+async def test_one_record_for_each_request(desk: Desk, mode: str) -> None:
+    async with desk.client(mode, "read", "write") as client:
+        await client.list_tools()
+        await client.call_tool("delete_user", {"name": "ada"})
+    time.sleep(0.1)
+    records = desk.it.records()
+    assert len({record["request_id"] for record in records}) == len(records)
+    assert len(desk.calls(1)) == 1
+    assert [record["method"] for record in records].count("tools/list") == 1
+    assert {record["result"] for record in records} <= {"success", "cancelled"}
+
+
+def test_a_session_belongs_to_its_principal(desk: Desk) -> None:
+    session = open_session(desk)
+    listing = b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}'
+    assert desk.post(listing, "read", headers=session, client_id="agent-2").status_code == 404
+    assert desk.post(listing, "read", headers=session, subject="user-2").status_code == 404
+    assert desk.post(listing, "read", headers=session).status_code == 200
+
+
+LYING = {
+    "id null": b'{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "id 1.0": b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "no id": b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "a result beside": b'{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "a batch": b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}]',
+    "byte order mark": b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "UTF-16": '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}'.encode("utf-16"),
+    "a name twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller","name":"delete_user","arguments":{"name":"x"}}}',
+    "params twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller"},"params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "trailing data": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}{}',
+    "an escaped twin": b'{"jsonrpc":"2.0","id":1,"method":"ping","\\u006dethod":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+}
+
+
+@pytest.mark.parametrize("body", LYING.values(), ids=LYING)
+@pytest.mark.parametrize("version", [MODERN, "2025-11-25", None])
+def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(desk: Desk, body: bytes, version: str | None) -> None:
+    headers = {} if version is None else {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "delete_user"}
+    response = desk.post(body, "read", "write", headers=headers)
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] in (-32700, -32600)
+    assert desk.ran == []
+
+
+def test_a_lying_header_changes_nothing(desk: Desk) -> None:
+    headers = {"MCP-Protocol-Version": "2025-11-25", "Mcp-Method": "tools/call", "Mcp-Name": "read_caller"}
+    assert desk.post(message("delete_user", name="ada"), "read", headers=headers).status_code == 403
+    assert desk.ran == []
+
+
+def test_a_tool_ends_and_is_recorded_after_its_client_has_gone(desk: Desk) -> None:
+    session = open_session(desk)
+    with pytest.raises(httpx2.TimeoutException):
+        desk.post(message("read_slowly"), "read", headers=session, timeout=0.5)
+    assert desk.calls() == []
+    desk.may_end.set()
+    [record] = desk.calls(1)
+    assert record["result"] == "success"
+    assert record["disconnected"] is not desk.server_sends_json  # with a JSON answer the SDK does not look whether the client is there
+    assert desk.ran[-1] == "read_slowly ended"
+
+
+def test_a_client_that_goes_cancels_its_call_in_the_newer_era(desk: Desk) -> None:
+    with pytest.raises(httpx2.TimeoutException):
+        desk.post(modern("read_slowly"), "read", headers=modern_headers("read_slowly"), timeout=0.5)
+    if desk.server_sends_json:
+        desk.may_end.set()  # the SDK does not watch for the disconnect there
+    [record] = desk.calls(1)
+    assert record["result"] == ("success" if desk.server_sends_json else "cancelled")
+
+
+async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
+    async with Client(desk.server, mode=MODERN) as client:
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("delete_user", {"name": "ada"})
+    assert refused.value.error.code == 403
+    assert desk.ran == []
+
+
+async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
+    server = tools(desk.ran)
+    desk.gate.protect(server)
+    with listening() as listener, served(server.streamable_http_app(), listener):
+        headers = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json, text/event-stream"}
+        for version in (MODERN, LEGACY):
+            with pytest.raises((MCPError, ExceptionGroup)):
+                async with Client(url_of(listener), mode=version) as client:
+                    await client.call_tool("delete_user", {"name": "ada"})
+        assert httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
+    assert desk.ran == []
+
+
+def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[..., Guarded]) -> None:
+    class Anybody:
+        async def verify_token(self, token: str) -> None:
+            return None
+
+    auth = AuthSettings(issuer_url="https://as.example.com", resource_server_url="https://mcp.example.com/mcp", validate_token_resource=True)  # type: ignore[arg-type]
+    server: MCPServer[Any] = MCPServer("own", auth=auth, token_verifier=Anybody(), log_level="CRITICAL")
+    with pytest.raises(ValueError, match="remove auth="):
+        guarded().gate.protect(server)
+
+
+def test_one_server_has_one_gate(guarded: Callable[..., Guarded], tmp_path: Any) -> None:
+    server = tools([])
+    guarded().gate.protect(server)
+    other = guarded(audit=toolgate.Audit(path=str(tmp_path / "other.jsonl"))).gate
+    with pytest.raises(ValueError, match="another gate"):
+        other.protect(server)
+
+
+def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorded(guarded: Callable[..., Guarded]) -> None:
+    listed: list[str] = []
+
+    async def list_tools(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
+        listed.append("listed")
+        return mcp_types.ListToolsResult(tools=[mcp_types.Tool(name="read_it", input_schema={"type": "object"})])
+
+    async def call_tool(_ctx: Any, _params: Any) -> mcp_types.CallToolResult:
+        return mcp_types.CallToolResult(content=[])
+
+    server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])])
+        it.now = time.time()
+        desk = Desk(it, server, [])
+        with served(it.gate.protect(server), listener):
+            response = desk.post(modern("read_it", a=1), "read", headers=modern_headers("read_it"))
+    assert response.json()["result"]["content"] == []
+    assert listed == ["listed"]
+    [record] = it.records()
+    assert (record["method"], record["result"]) == ("tools/call", "success")
+
+
+def open_session(desk: Desk) -> dict[str, str]:
+    """The headers of a session of the older era, opened by hand."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+    opened = desk.post(json.dumps(hello).encode(), "read")
+    return {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+def modern(tool: str, **arguments: Any) -> bytes:
+    """A tool call of the newer era, by hand."""
+    body = json.loads(message(tool, **arguments))
+    prefix = "io.modelcontextprotocol"
+    body["params"]["_meta"] = {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientCapabilities": {}}
+    return json.dumps(body).encode()
+
+
+def modern_headers(tool: str) -> dict[str, str]:
+    """The headers that belong to it."""
+    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}

@@ -1,0 +1,322 @@
+"""The gate as a whole, without a framework: who, may they, may they now, and one record of it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from guarded import NOW, RESOURCE, RULES, Guarded, message
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[..., Guarded]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Make) -> None:
+    it = guarded()
+    decision = await it.call("read_order", "read", org_id="acme", jti="t-1")
+
+    assert decision.allowed
+    assert decision.refusal is None
+    assert decision.principal is not None
+    assert (decision.principal.client_id, decision.principal.subject) == ("agent-1", "user-1")
+    assert decision.call is not None
+    assert (decision.call.method, decision.call.name, decision.call.id) == ("tools/call", "read_order", 1)
+    assert it.records() == []
+    decision.close("success")
+    decision.close("error")
+    [record] = it.records()
+    assert record | {"latency_ms": 0, "previous": 0, "instance": 0} == {
+        "event": "call",
+        "timestamp": "2027-01-15T08:00:00.000Z",
+        "request_id": decision.request_id,
+        "parent_id": None,
+        "rpc_id": 1,
+        "trace_id": None,
+        "client_id": "agent-1",
+        "subject": "user-1",
+        "issuer": "https://as.example.com",
+        "organization": None,
+        "token_id": "t-1",
+        "verified": True,
+        "transport": "http",
+        "method": "tools/call",
+        "tool_name": "read_order",
+        "arguments_hash": toolgate.hash_arguments({}),
+        "hash_key": None,
+        "scopes": ["read"],
+        "result": "success",
+        "reason": None,
+        "budget": None,
+        "retry_after_ms": None,
+        "rule": "read_*",
+        "would_deny": [],
+        "disconnected": False,
+        "latency_ms": 0,
+        "instance": 0,
+        "sequence": 1,
+        "previous": 0,
+    }
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], bytes, int, str, str]] = {
+    # scopes, claims, body -> status, code, result
+    "another audience": ("read", {"audience": "https://other.example"}, message(), 401, "invalid_audience", "denied_auth"),
+    "expired": ("read", {"now": NOW - 7200}, message(), 401, "token_expired", "denied_auth"),
+    "not yet valid": ("read", {"nbf": int(NOW) + 900}, message(), 401, "token_not_yet_valid", "denied_auth"),
+    "an ID token": ("read", {"typ": "id_token+jwt"}, message(), 401, "invalid_type", "denied_auth"),
+    "no subject": ("read", {"subject": None}, message(), 401, "missing_claim", "denied_auth"),
+    "bound to a certificate": ("read", {"cnf": {"x5t#S256": "A" * 43}}, message(), 401, "proof_required", "denied_auth"),
+    "missing scope": ("read", {}, message("delete_order"), 403, "insufficient_scope", "denied_scope"),
+    "no scope at all": ("", {}, message(), 403, "insufficient_scope", "denied_scope"),
+    "no rule": ("write", {}, message("drop_table"), 403, "no_rule", "denied_policy"),
+    "case matters": ("write", {}, message("Delete_order"), 403, "no_rule", "denied_policy"),
+    "nobody to confirm": ("write", {}, message("wipe"), 403, "confirmation_unavailable", "denied_policy"),
+    "unknown method": ("write", {}, b'{"jsonrpc":"2.0","id":1,"method":"admin/reset"}', 403, "no_rule", "denied_policy"),
+    "an inner name": ("write", {}, b'{"jsonrpc":"2.0","id":1,"method":"completion/ref/prompt"}', 403, "no_rule", "denied_policy"),
+    "not JSON": ("read", {}, b"{", 400, "invalid_json", "malformed"),
+    "a batch": ("read", {}, b"[" + message() + b"]", 400, "invalid_request", "malformed"),
+    "a call without an id": (
+        "read",
+        {},
+        b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"read_order"}}',
+        400,
+        "invalid_request",
+        "malformed",
+    ),
+    "a call without a name": (
+        "read",
+        {},
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{}}',
+        400,
+        "invalid_request",
+        "malformed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("scopes", "claims", "body", "status", "code", "result"), REFUSED.values(), ids=REFUSED)
+async def test_what_is_refused_says_why_and_is_recorded(
+    guarded: Make, scopes: str, claims: dict[str, Any], body: bytes, status: int, code: str, result: str
+) -> None:
+    it = guarded()
+    token = it.token(*scopes.split(), **claims)
+    decision = await it.gate.decide(authorization=f"Bearer {token}", body=body)
+
+    assert not decision.allowed
+    assert isinstance(decision.refusal, toolgate.Refused)
+    assert (decision.refusal.status, decision.refusal.code) == (status, code)
+    [record] = it.records()
+    assert (record["result"], record["reason"], record["verified"]) == (result, code, status != 401)
+    assert token not in it.trail.read_text()
+
+
+CREDENTIALS = {
+    "none": (None, 401, "missing_credentials"),
+    "empty": ("Bearer ", 401, "malformed_token"),
+    "another scheme": ("Basic dXNlcjpwYXNz", 401, "unsupported_scheme"),
+    "garbage": ("Bearer x.y.z", 401, "malformed_token"),
+    "a huge token": ("Bearer " + "a" * 20_000, 401, "token_too_large"),
+}
+
+
+@pytest.mark.parametrize(("authorization", "status", "code"), CREDENTIALS.values(), ids=CREDENTIALS)
+async def test_credentials(guarded: Make, authorization: str | None, status: int, code: str) -> None:
+    decision = await guarded().gate.decide(authorization=authorization, body=message())
+    assert decision.refusal is not None
+    assert (decision.refusal.status, decision.refusal.code) == (status, code)
+
+
+REQUESTS = {
+    "two credentials": ({"headers": (("authorization", "Bearer a"), ("authorization", "Bearer b"))}, 400, "multiple_credentials"),
+    "a token in the query": ({"query": "access_token=abc"}, 400, "token_in_query"),
+    "another host": ({"host": "evil.example"}, 403, "invalid_host"),
+    "another origin": ({"headers": (("origin", "https://evil.example"),)}, 403, "invalid_origin"),
+    "the null origin": ({"headers": (("origin", "null"),)}, 403, "invalid_origin"),
+    "plain http": ({"scheme": "http", "peer": "192.0.2.7"}, 403, "insecure_transport"),
+    "a compressed body": ({"headers": (("content-encoding", "gzip"),)}, 415, "unsupported_encoding"),
+    "declared too large": ({"headers": (("content-length", "4194305"),)}, 413, "body_too_large"),
+    "another HTTP method": ({"method": "PUT"}, 405, "method_not_allowed"),
+}
+
+
+@pytest.mark.parametrize(("request_", "status", "code"), REQUESTS.values(), ids=REQUESTS)
+async def test_the_transport_is_judged_before_the_credentials(
+    guarded: Make, request_: dict[str, Any], status: int, code: str
+) -> None:
+    it = guarded()
+    decision = await it.gate.decide(toolgate.Request(**({"host": "mcp.example.com", "path": "/mcp"} | request_)))
+    assert decision.refusal is not None
+    assert (decision.refusal.status, decision.refusal.code) == (status, code)
+    assert len(it.records()) == 1
+
+
+async def test_a_broader_scope_implies_the_narrower(guarded: Make) -> None:
+    assert (await guarded().call("read_order", "write")).allowed
+
+
+async def test_both_spellings_of_the_audience_and_the_aliases_are_accepted(guarded: Make) -> None:
+    it = guarded(audiences=["api://orders"])
+    for audience in (RESOURCE, f"{RESOURCE}/", "api://orders"):
+        assert (await it.call("read_order", "read", audience=audience)).allowed
+    assert not (await it.call("read_order", "read", audience=f"{RESOURCE}//")).allowed
+
+
+async def test_a_budget_stops_the_client_and_nobody_else(guarded: Make) -> None:
+    it = guarded()
+    decisions = [await it.call("delete_order", "write") for _ in range(3)]
+    assert [decision.allowed for decision in decisions] == [True, True, False]
+    limited = decisions[-1].refusal
+    assert isinstance(limited, toolgate.Limited)
+    assert (limited.budget, limited.limit, limited.retry_after) == ("delete_*", "2/minute", 30.0)
+    assert it.records()[-1] | {"budget": "delete_*", "retry_after_ms": 30_000, "result": "denied_rate"} == it.records()[-1]
+
+    assert (await it.call("delete_order", "write", client_id="agent-2")).allowed
+    it.tick += 30_000_000_000
+    assert (await it.call("delete_order", "write")).allowed
+
+
+async def test_a_total_budget_is_shared_by_everyone(guarded: Make) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=[], total_limit=["3/minute"])])
+    allowed = [(await it.call("any", client_id=f"agent-{n}")).allowed for n in range(4)]
+    assert allowed == [True, True, True, False]
+
+
+async def test_client_and_organization_budgets_by_minute_and_day_are_spent_together_or_not_at_all(guarded: Make) -> None:
+    limits = toolgate.Limits(client=["2/minute", "3/day"], organization=["4/minute"])
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=limits, organization_claim="org_id")
+
+    async def budget(**claims: Any) -> str | None:
+        refusal = (await it.call("any", **claims)).refusal
+        return None if refusal is None else refusal.budget  # type: ignore[attr-defined]
+
+    assert [await budget(org_id="acme") for _ in range(3)] == [None, None, "client"]
+    assert [await budget(org_id="acme", client_id="agent-2") for _ in range(2)] == [None, None]
+    # The organisation is spent; what its third client asks for in vain costs that client nothing.
+    assert await budget(org_id="acme", client_id="agent-3") == "organization"
+    assert await budget(org_id="other") is None
+
+
+async def test_refused_calls_lists_and_handshakes_spend_no_budget(guarded: Make) -> None:
+    it = guarded(limits=toolgate.Limits(client=["1/day"]))
+    token = it.token("read")
+    listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    for body in (listing, message("delete_order"), message("unknown"), listing):
+        await it.gate.decide(authorization=f"Bearer {token}", body=body)
+    assert (await it.gate.decide(authorization=f"Bearer {token}", body=message())).allowed
+
+
+async def test_observed_rules_and_budgets_never_refuse_and_are_recorded(guarded: Make) -> None:
+    rule = toolgate.ToolRule("*", scopes=["write"], limit=["1/minute"], mode="observe")
+    it = guarded(tools=[rule])
+    for _ in range(2):
+        (await it.call("any", "read")).close()
+    assert [record["would_deny"] for record in it.records()] == [["insufficient_scope"], ["insufficient_scope", "*"]]
+
+
+async def test_failed_attempts_have_a_budget_of_their_own_per_address(guarded: Make) -> None:
+    it = guarded(limits=toolgate.Limits(failed_auth="2/minute"))
+
+    async def attempt(token: str, peer: str) -> int:
+        decision = await it.gate.decide(authorization=f"Bearer {token}", body=message(), peer=peer)
+        return 200 if decision.refusal is None else decision.refusal.status
+
+    assert [await attempt("bad", "192.0.2.1") for _ in range(3)] == [401, 401, 429]
+    assert await attempt("bad", "192.0.2.2") == 401
+    assert await attempt(it.token("read"), "192.0.2.1") == 200, "an honest caller behind the same address"
+    assert await attempt(it.token("read", now=NOW - 7200), "192.0.2.1") == 401, "an expired token is no failure"
+    assert [await attempt("bad", f"2001:db8::{n}") for n in range(3)] == [401, 401, 429], "a /64 is one address"
+
+
+async def test_a_token_seen_before_is_still_checked_for_expiry(guarded: Make) -> None:
+    it = guarded()
+    token = it.token("read", lifetime=60)
+    for seconds, allowed in ((0, True), (59, True), (200, False)):
+        it.now = NOW + seconds
+        decision = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+        assert decision.allowed is allowed
+
+
+async def test_a_dropped_decision_records_itself(guarded: Make) -> None:
+    it = guarded()
+    await it.call("read_order", "read")
+    gc.collect()
+    [record] = it.records()
+    assert (record["result"], record["reason"]) == ("error", "dropped")
+
+
+async def test_the_arguments_are_fingerprinted_with_the_key(guarded: Make, tmp_path: Any) -> None:
+    key = toolgate.Secret(b"k" * 32, "2026-11")
+    it = guarded(audit=toolgate.Audit(path=str(tmp_path / "audit.jsonl"), key=key))
+    decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=message(pin="1234"))
+    decision.close()
+    [record] = it.records()
+    assert record["arguments_hash"] == toolgate.hash_arguments({"pin": "1234"}, key=b"k" * 32)
+    assert record["hash_key"] == "2026-11"
+    assert "1234" not in it.trail.read_text()
+
+
+async def test_a_message_that_a_call_leads_to_is_decided_anew_under_the_same_principal(guarded: Make) -> None:
+    it = guarded()
+    parent = await it.call("read_order", "read")
+    refused = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
+    allowed = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
+
+    assert refused.refusal is not None
+    assert refused.refusal.code == "insufficient_scope"
+    assert allowed.allowed
+    allowed.close()
+    parent.close()
+    assert [record["parent_id"] for record in it.records()] == [parent.request_id, parent.request_id, None]
+
+
+async def test_a_decision_is_claimed_once_and_only_for_its_own_message(guarded: Make) -> None:
+    it = guarded()
+    decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=message(id=1, order=7))
+    own = {"name": "read_order", "arguments": {"order": 7}}
+    others = [
+        ("tools/call", 1, {"name": "read_order", "arguments": {"order": 8}}),
+        ("tools/call", 2, own),
+        ("tools/call", "1", own),
+        ("tools/call", 1, {"name": "read_all", "arguments": {"order": 7}}),
+        ("prompts/get", 1, own),
+    ]
+    for method, rpc_id, params in others:
+        assert not decision.claim(it.gate.call_of_message(method, rpc_id, params))
+    assert decision.claim(it.gate.call_of_message("tools/call", 1, own | {"_meta": {"progressToken": 1}}))
+    assert not decision.claim(it.gate.call_of_message("tools/call", 1, own))
+    assert not decision.is_open
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"resource": "mcp.example.com"}, "resource"),
+        ({"resource": "http://mcp.example.com/mcp"}, "loopback"),
+        ({"resource": "https://u:p@mcp.example.com/mcp"}, "credentials"),
+        ({"issuers": []}, "issuers"),
+        ({"tools": [*RULES, toolgate.ToolRule("read_all", scopes=[])]}, "never match"),
+        ({"scopes": {"a": ["b"], "b": ["a"]}}, "implies itself"),
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_be_right_is_refused(guarded: Make, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        guarded(**settings)
+
+
+def test_explain_says_which_rule_scopes_and_budgets_apply(guarded: Make) -> None:
+    it = guarded(limits=toolgate.Limits(client=["600/minute"]))
+    text = it.gate.explain("delete_order", scopes={"read"})
+    for part in ("'delete_*'", "scopes: write", "insufficient_scope", "2/minute for delete_* (client)", "600/minute for client"):
+        assert part in text
+    assert "nobody may call it" in it.gate.explain("drop_table")

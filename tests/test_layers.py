@@ -1,0 +1,301 @@
+"""The plan of the house as data: who may import whom. Imports go down, and features do not know each other.
+
+A new module needs a row here first.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "toolgate"
+
+
+class Row(NamedTuple):
+    """A module or package of ``toolgate``: its layer, and the layers and modules it may import."""
+
+    layer: int
+    may_import: str
+    later: bool = False  # planned, and not there yet: whoever writes it drops this
+
+
+PYTHON = {
+    "errors": Row(0, ""),
+    "principal": Row(0, "errors"),
+    "request": Row(0, "errors"),
+    "_rust": Row(1, "0"),
+    "_pure": Row(1, "0"),
+    "_core": Row(1, "_rust _pure"),
+    "_redis": Row(1, "0", later=True),
+    "settings": Row(1, "0 _core"),  # a limit that cannot be read is a mistake at start, and the core does the reading
+    # features: none imports another
+    "arguments": Row(2, "0 1"),
+    "audit": Row(2, "0 1"),
+    "config": Row(2, "0 1"),
+    "limits": Row(2, "0 1"),
+    "metadata": Row(2, "0 1"),
+    "policy": Row(2, "0 1"),
+    "rendering": Row(2, "0 1"),
+    "telemetry": Row(2, "0 1", later=True),
+    "tokens": Row(2, "0 1"),
+    "transport": Row(2, "0 1"),
+    # only the gate knows that there is more than one
+    "decision": Row(3, "0 1 2"),
+    "gate": Row(3, "0 1 2 decision"),
+    "adapters": Row(4, "0 1 2 3"),
+    "testing": Row(4, "0 1 2 3"),
+    "__init__": Row(5, "0 1 2 3 testing"),
+    "cli": Row(5, "0 1 2 3 4 __init__"),
+    "__main__": Row(5, "cli"),
+}
+
+REACHING_UP = {
+    # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
+    ("gate", "Gate.protect"): "adapters",
+    ("gate", "Gate.from_file"): "config",
+}
+
+RUST = {
+    "refusal": "",
+    "json": "refusal",
+    "canonical": "refusal json",
+    "envelope": "refusal json canonical",
+    "crypto": "refusal",
+    "jwk": "refusal json crypto",
+    "jws": "refusal json crypto jwk",
+    "claims": "refusal json jwk jws",
+    "jwt": "refusal json crypto jwk jws claims",
+    "cache": "jwt",
+    "bucket": "",
+    "charge": "bucket",
+    "table": "bucket charge",
+    "limiter": "refusal bucket charge table",
+    "python": "refusal json canonical envelope crypto jwk jws claims jwt cache bucket charge table limiter",
+}
+"""The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
+
+ELSEWHERE = {"refusal": PACKAGE / "errors.py"}
+"""Rows of the core whose Python half the native core shares."""
+
+WITHOUT_TWIN = {"python"}
+
+FRAMEWORKS = {"fastmcp", "httpx2", "mcp", "opentelemetry", "redis", "rich", "starlette", "typer", "uvicorn"}
+ONLY_WHEN_NEEDED = FRAMEWORKS | {"cryptography", "jwt", "pytest"}
+
+
+class Import(NamedTuple):
+    """An import statement: where it stands, and the row it leads to."""
+
+    path: Path
+    row: str
+    function: str
+    target: str
+
+    def __str__(self) -> str:
+        where = f"{self.path.relative_to(ROOT)}{f', in {self.function}' if self.function else ''}"
+        return f"{where}: {self.row} imports {self.target}"
+
+
+def python_files() -> list[Path]:
+    """Every source of the package, the contract included."""
+    return sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.pyi")])
+
+
+def row_of(path: Path, root: Path = PACKAGE) -> str:
+    """The row that a file belongs to: its module, or the package it lies in."""
+    return path.relative_to(root).parts[0].partition(".")[0]
+
+
+def imports_in(path: Path) -> Iterator[Import]:
+    """The imports of one Python file that stay in the package."""
+
+    def visit(node: ast.AST, function: str) -> Iterator[Import]:
+        for child in ast.iter_child_nodes(node):
+            inside = function
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                inside = f"{function}.{child.name}".lstrip(".")
+            for target in _targets(child):
+                yield Import(path, row_of(path), function, target)
+            yield from visit(child, inside)
+
+    yield from visit(ast.parse(path.read_text(encoding="utf-8")), "")
+
+
+def _targets(node: ast.AST) -> list[str]:
+    names: list[str] = []
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are written in full"
+        module = node.module or ""
+        names = [f"toolgate.{alias.name}" for alias in node.names] if module == "toolgate" else [module]
+    elif isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    inside = [name.split(".") for name in names if name.split(".")[0] == "toolgate"]
+    return [parts[1] if len(parts) > 1 and parts[1] in PYTHON else "__init__" for parts in inside]
+
+
+def every_import() -> list[Import]:
+    """The imports of the whole package."""
+    return [found for path in python_files() for found in imports_in(path)]
+
+
+def uses_in(path: Path) -> set[str]:
+    """The modules of the crate that one Rust file names, its tests and comments apart."""
+    code = re.sub(r"//.*", "", path.read_text(encoding="utf-8")).partition("#[cfg(test)]")[0]
+    grouped = " ".join(re.findall(r"\bcrate::\{[^;]*\};", code))
+    names = re.findall(r"\bcrate::(\w+)", code) + re.findall(r"[{,]\s*(\w+)", grouped)
+    return {name for name in names if name in RUST}
+
+
+def rust_files() -> list[Path]:
+    """Every source of the crate."""
+    return sorted((ROOT / "rust").rglob("*.rs"))
+
+
+# --- the table itself -------------------------------------------------------------------------------------------------
+
+
+def test_every_row_leads_down() -> None:
+    for name, row in PYTHON.items():
+        for allowed in row.may_import.split():
+            beneath = int(allowed) < row.layer if allowed.isdigit() else PYTHON[allowed].layer <= row.layer
+            assert beneath, f"{name} (layer {row.layer}) may not import {allowed}"
+
+
+def test_features_do_not_know_each_other() -> None:
+    for name, row in PYTHON.items():
+        if row.layer == 2:
+            assert set(row.may_import.split()) <= {"0", "1"}, name
+
+
+def test_the_core_leads_down() -> None:
+    above: set[str] = set(RUST)
+    for name in reversed(RUST):
+        above.discard(name)
+        assert set(RUST[name].split()) <= above, name
+
+
+def test_every_module_has_a_row() -> None:
+    assert {row_of(path) for path in python_files()} <= set(PYTHON)
+    assert {row_of(path, ROOT / "rust") for path in rust_files()} <= {*RUST, "lib"}
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_every_row_has_a_module_unless_it_is_for_later(name: str) -> None:
+    there = any(row_of(path) == name for path in python_files())
+    assert there is not PYTHON[name].later, f"drop `later` from {name}" if there else f"{name} is missing"
+
+
+@pytest.mark.parametrize("name", RUST)
+def test_every_row_of_the_core_has_a_module(name: str) -> None:
+    assert (ROOT / "rust" / f"{name}.rs").is_file()
+
+
+# --- the code against it ----------------------------------------------------------------------------------------------
+
+
+def test_imports_go_down() -> None:
+    wrong = [str(found) for found in every_import() if not _allowed(found) and not _listed(found)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_reaches_up_is_listed_and_still_does() -> None:
+    reaching = {(found.row, found.function): found.target for found in every_import() if _listed(found)}
+    assert reaching == REACHING_UP
+
+
+def _allowed(found: Import) -> bool:
+    allowed = PYTHON[found.row].may_import.split()
+    return found.target == found.row or found.target in allowed or str(PYTHON[found.target].layer) in allowed
+
+
+def _listed(found: Import) -> bool:
+    return REACHING_UP.get((found.row, found.function)) == found.target
+
+
+@pytest.mark.parametrize("path", rust_files(), ids=lambda path: path.relative_to(ROOT / "rust").as_posix())
+def test_the_core_imports_down(path: Path) -> None:
+    name = row_of(path, ROOT / "rust")
+    if name != "lib":
+        assert uses_in(path) <= {name, *RUST[name].split()}
+
+
+def test_only_the_binding_names_pyo3() -> None:
+    def names_it(path: Path) -> bool:
+        return re.search(r"\bpyo3\b", re.sub(r"//.*", "", path.read_text(encoding="utf-8"))) is not None
+
+    assert {row_of(path, ROOT / "rust") for path in rust_files() if names_it(path)} == {"python"}
+
+
+# --- the core and its twin --------------------------------------------------------------------------------------------
+
+
+def test_the_twins_have_the_same_rooms() -> None:
+    native = _rooms(ROOT / "rust", "*.rs") - {"lib"}
+    pure = _rooms(PACKAGE / "_pure", "*.py")
+    assert pure == {room for room in native if room.split("/")[0] not in {*ELSEWHERE, *WITHOUT_TWIN}}
+    assert all(path.is_file() for path in ELSEWHERE.values())
+
+
+def test_the_pure_twin_imports_as_the_native_core_does() -> None:
+    wrong = []
+    for path in (PACKAGE / "_pure").rglob("*.py"):
+        name = row_of(path, PACKAGE / "_pure")
+        used = set(re.findall(r"^\s*from toolgate\._pure\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        if name != "__init__" and not used <= {name, *RUST[name].split()}:
+            wrong.append(f"{path.relative_to(ROOT)} imports {', '.join(sorted(used))}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _rooms(root: Path, pattern: str) -> set[str]:
+    paths = (path.relative_to(root).with_suffix("") for path in root.rglob(pattern))
+    return {path.as_posix() for path in paths if path.name not in {"__init__", "tests"}}
+
+
+# --- what `import toolgate` brings along ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("implementation", ["rust", "python"])
+def test_importing_toolgate_imports_no_framework(implementation: str) -> None:
+    if implementation == "rust" and find_spec("toolgate._rust") is None:
+        pytest.skip("the native core is not built: run `make build`")
+    listed = subprocess.run(
+        [sys.executable, "-c", "import sys, toolgate; print(toolgate.IMPLEMENTATION, *sys.modules)"],
+        env={**os.environ, "TOOLGATE_CORE": implementation},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert listed[0] == implementation
+    assert {name.partition(".")[0] for name in listed} & ONLY_WHEN_NEEDED == set()
+
+
+@pytest.mark.parametrize("row", [name for name, row in PYTHON.items() if row.layer < 4])
+def test_below_the_adapters_nothing_names_a_framework(row: str) -> None:
+    named = {
+        target
+        for path in python_files()
+        if row_of(path) == row
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for target in _packages(node) & FRAMEWORKS
+    }
+    # Who fetches from the network, counts in Redis or traces names that one library, inside a function.
+    owners = {"tokens": {"httpx2"}, "_redis": {"redis"}, "limits": {"redis"}, "telemetry": {"opentelemetry"}}
+    assert named <= owners.get(row, set())
+
+
+def _packages(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.Import):
+        return {alias.name.partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {(node.module or "").partition(".")[0]}
+    return set()

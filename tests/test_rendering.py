@@ -1,0 +1,128 @@
+"""What the caller sees, to the byte."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from toolgate.errors import CODES, Forbidden, Limited, Refused, Unavailable, refusal
+from toolgate.rendering import Challenge, render
+
+METADATA = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
+CHALLENGE = Challenge(METADATA, ("mcp:tools:read",))
+
+ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
+    "no credentials": (
+        refusal("missing_credentials"),
+        401,
+        {"www-authenticate": f'Bearer realm="mcp", scope="mcp:tools:read", resource_metadata="{METADATA}"'},
+        '{"error":"unauthorized","error_description":"no credentials: send an access token as Authorization: Bearer"}',
+    ),
+    "bad token": (
+        refusal("token_expired"),
+        401,
+        {
+            "www-authenticate": 'Bearer realm="mcp", error="invalid_token", error_description="the token has expired", '
+            f'resource_metadata="{METADATA}"'
+        },
+        '{"error":"invalid_token","error_description":"the token has expired"}',
+    ),
+    "two credentials": (
+        refusal("multiple_credentials"),
+        400,
+        {},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"credentials were sent more than once",'
+        '"data":{"reason":"multiple_credentials","retryable":false,"requestId":"r1"}}}',
+    ),
+    "missing scope": (
+        Forbidden("insufficient_scope", required_scopes=("mcp:tools:read", "mcp:tools:write")),
+        403,
+        {
+            "www-authenticate": 'Bearer realm="mcp", error="insufficient_scope", '
+            'error_description="the token lacks a scope this call needs", '
+            f'scope="mcp:tools:read mcp:tools:write", resource_metadata="{METADATA}"'
+        },
+        '{"jsonrpc":"2.0","id":7,"error":{"code":403,'
+        '"message":"the token lacks a scope this call needs: mcp:tools:read mcp:tools:write",'
+        '"data":{"reason":"insufficient_scope","retryable":false,"requestId":"r1",'
+        '"requiredScopes":["mcp:tools:read","mcp:tools:write"]}}}',
+    ),
+    "never allowed": (
+        refusal("no_rule"),
+        403,
+        {},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":403,"message":"no rule allows this call",'
+        '"data":{"reason":"no_rule","retryable":false,"requestId":"r1"}}}',
+    ),
+    "over a limit": (
+        Limited("rate_limited", retry_after=11.2, budget="delete_*", limit="60/minute", shared_by="client"),
+        429,
+        {
+            "retry-after": "12",
+            "ratelimit-policy": '"delete_*-minute";q=60;w=60',
+            "ratelimit": '"delete_*-minute";r=0;t=12',
+        },
+        '{"jsonrpc":"2.0","id":7,"error":{"code":429,"message":"over 60/minute for delete_* (client): retry in 12 s",'
+        '"data":{"reason":"rate_limited","retryable":true,"requestId":"r1","retryAfterMs":11200,"budget":"delete_*",'
+        '"limit":"60/minute","remaining":0}}}',
+    ),
+    "never fits": (
+        Limited("cost_exceeds_limit", budget="client", limit="5/day"),
+        429,
+        {},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":429,'
+        '"message":"over 5/day for client: the call costs more than this limit ever holds; do not retry",'
+        '"data":{"reason":"cost_exceeds_limit","retryable":false,"requestId":"r1","budget":"client","limit":"5/day",'
+        '"remaining":0}}}',
+    ),
+    "cannot tell now": (
+        Unavailable("audit_unavailable", retry_after=0.2),
+        503,
+        {"retry-after": "1"},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":503,"message":"the call cannot be recorded now",'
+        '"data":{"reason":"audit_unavailable","retryable":true,"requestId":"r1","retryAfterMs":200}}}',
+    ),
+    "not JSON": (
+        refusal("invalid_json"),
+        400,
+        {},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":-32700,"message":"the body is not one strict JSON value",'
+        '"data":{"reason":"invalid_json","retryable":false,"requestId":"r1"}}}',
+    ),
+    "too large": (
+        refusal("body_too_large"),
+        413,
+        {},
+        '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"the body is too large",'
+        '"data":{"reason":"body_too_large","retryable":false,"requestId":"r1"}}}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("refused", "status", "headers", "body"), ANSWERS.values(), ids=ANSWERS)
+def test_the_exact_answer(refused: Refused, status: int, headers: dict[str, str], body: str) -> None:
+    response = render(refused, request_id="r1", rpc_id=7, challenge=CHALLENGE)
+    common = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        "cache-control": "no-store",
+        "x-request-id": "r1",
+    }
+    assert (response.status, dict(response.headers), response.body.decode()) == (status, common | headers, body)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_refusal_renders_and_keeps_its_detail_to_itself(code: str) -> None:
+    response = render(refusal(code, "a private detail"), request_id="r1", rpc_id=None, challenge=CHALLENGE)
+    assert response.status == CODES[code][0]
+    assert "private" not in response.body.decode() + str(response.headers)
+    content = json.loads(response.body)
+    assert set(content) == {"error", "error_description"} if response.status == 401 else content["id"] is None
+
+
+def test_a_name_that_the_caller_chose_cannot_break_out_of_the_rate_limit_field() -> None:
+    limited = Limited("rate_limited", retry_after=1.0, budget='a"b\\c\r\nX: y', limit="1/day")
+    headers = dict(render(limited, request_id="r", rpc_id=1, challenge=CHALLENGE).headers)
+    assert "\r" not in str(headers["ratelimit"])
+    assert headers["ratelimit"].startswith('"a\\"b\\\\c')
