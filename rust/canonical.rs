@@ -164,11 +164,12 @@ pub fn order(a: &str, b: &str) -> Ordering {
 }
 
 fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
-    let digits: Vec<u8> = bytes
-        .iter()
-        .flat_map(|byte| hexadecimal_digits(*byte))
-        .collect();
-    [prefix, str::from_utf8(&digits).unwrap_or_default()].concat()
+    let mut text = Vec::with_capacity(prefix.len() + 2 * bytes.len());
+    text.extend_from_slice(prefix.as_bytes());
+    for byte in bytes {
+        text.extend_from_slice(&hexadecimal_digits(*byte));
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn hexadecimal_digits(byte: u8) -> [u8; 2] {
