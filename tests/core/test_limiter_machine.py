@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
-
 from tests.core.judge import SECOND, Judge, Spend, Verdict
+
 from toolgate import _pure
 from toolgate.errors import Limited
 
