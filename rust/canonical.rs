@@ -8,17 +8,30 @@ use std::io::Write;
 
 use ring::{digest, hmac};
 
-use crate::json::{self, JsonError, Number, Value};
+use crate::json::{JsonError, Reader, plain_prefix};
 use crate::refusal::{Refusal, Refused};
+
+mod transcript;
 
 /// The fingerprint of the bytes of any JSON value: `sha256:<hex>`, with a key `hmac-sha256:<hex>`.
 ///
 /// # Errors
 /// [`Refusal::InvalidJson`] for what is not strict JSON.
 pub fn hash_arguments(bytes: &[u8], key: Option<&[u8]>) -> Result<String, Refused> {
-    let mut form = Canonical::with_capacity(bytes.len());
-    form.value(&json::parse(bytes).map_err(invalid_json)?);
-    Ok(form.fingerprint(key))
+    canonical(bytes)
+        .map(|form| form.fingerprint(key))
+        .map_err(invalid_json)
+}
+
+/// The canonical form of the bytes of any JSON value.
+///
+/// # Errors
+/// For what is not strict JSON.
+pub fn canonical(bytes: &[u8]) -> Result<Canonical, JsonError> {
+    let mut reader = Reader::new(bytes)?;
+    let form = Canonical::read(&mut reader, 0)?;
+    reader.finish()?;
+    Ok(form)
 }
 
 /// A body or an argument that is not strict JSON; a token has another slug for it.
@@ -38,6 +51,14 @@ impl Canonical {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             text: Vec::with_capacity(bytes),
+        }
+    }
+
+    /// The form of an empty object: what absent arguments count as.
+    #[must_use]
+    pub fn of_nothing() -> Self {
+        Self {
+            text: b"{}".to_vec(),
         }
     }
 
@@ -62,60 +83,11 @@ impl Canonical {
         }
     }
 
-    /// Any value. The recursion is as deep as the value, which [`json::MAX_DEPTH`] bounds.
-    pub fn value(&mut self, value: &Value<'_>) {
-        match value {
-            Value::Null => self.raw("null"),
-            Value::Bool(true) => self.raw("true"),
-            Value::Bool(false) => self.raw("false"),
-            Value::Number(number) => self.number(*number),
-            Value::String(text) => self.string(text),
-            Value::Array(items) => {
-                self.raw("[");
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
-                        self.raw(",");
-                    }
-                    self.value(item);
-                }
-                self.raw("]");
-            }
-            Value::Object(members)
-                if members.is_sorted_by(|(a, _), (b, _)| order(a, b).is_lt()) =>
-            {
-                self.members(members.iter().map(|(name, value)| (name.as_ref(), value)));
-            }
-            Value::Object(members) => {
-                let mut sorted: Vec<_> = members
-                    .iter()
-                    .map(|(name, value)| (name.as_ref(), value))
-                    .collect();
-                sorted.sort_unstable_by(|(a, _), (b, _)| order(a, b));
-                self.members(sorted.into_iter());
-            }
-        }
-    }
-
-    fn members<'v>(&mut self, sorted: impl Iterator<Item = (&'v str, &'v Value<'v>)>) {
-        self.raw("{");
-        for (index, (name, value)) in sorted.enumerate() {
-            if index > 0 {
-                self.raw(",");
-            }
-            self.string(name);
-            self.raw(":");
-            self.value(value);
-        }
-        self.raw("}");
-    }
-
-    /// A number: integers by their digits, all else as the double it is.
-    pub fn number(&mut self, number: Number<'_>) {
-        match number.literal() {
-            "-0" => self.raw("0"),
-            literal if number.is_integer() => self.raw(literal),
-            _ => self.double(number.as_f64()),
-        }
+    /// The form of the next value of a text, without ever building a tree of it.
+    pub(crate) fn read(reader: &mut Reader<'_>, depth: usize) -> Result<Self, JsonError> {
+        Ok(Self {
+            text: transcript::write(reader, depth)?,
+        })
     }
 
     /// An integer.
@@ -124,47 +96,57 @@ impl Canonical {
         let _ = write!(self.text, "{integer}");
     }
 
-    /// A finite double, as ECMAScript writes it (RFC 8785 section 3.2.2.3); minus zero is zero.
+    /// A finite double.
     pub fn double(&mut self, double: f64) {
-        self.raw(ryu_js::Buffer::new().format_finite(double));
+        write_double(&mut self.text, double);
     }
 
-    /// A string with the few escapes of RFC 8785 section 3.2.2.2.
+    /// A string.
     pub fn string(&mut self, text: &str) {
-        self.raw("\"");
-        let mut rest = text.as_bytes();
-        loop {
-            let (plain, special) = rest.split_at(json::plain_prefix(rest));
-            self.text.extend_from_slice(plain);
-            let Some((byte, after)) = special.split_first() else {
-                break;
-            };
-            self.escape(*byte);
-            rest = after;
-        }
-        self.raw("\"");
-    }
-
-    fn escape(&mut self, byte: u8) {
-        match byte {
-            b'"' => self.raw("\\\""),
-            b'\\' => self.raw("\\\\"),
-            0x08 => self.raw("\\b"),
-            b'\t' => self.raw("\\t"),
-            b'\n' => self.raw("\\n"),
-            0x0c => self.raw("\\f"),
-            b'\r' => self.raw("\\r"),
-            _ => {
-                self.raw("\\u00");
-                self.text.extend(hexadecimal_digits(byte));
-            }
-        }
+        write_string(&mut self.text, text);
     }
 
     /// Text that already is in the canonical form: a literal, an integer, a bracket, a comma.
     pub fn raw(&mut self, text: &str) {
         self.text.extend_from_slice(text.as_bytes());
     }
+}
+
+/// As ECMAScript writes it (RFC 8785 section 3.2.2.3); minus zero is zero.
+fn write_double(form: &mut Vec<u8>, double: f64) {
+    form.extend_from_slice(ryu_js::Buffer::new().format_finite(double).as_bytes());
+}
+
+/// With the few escapes of RFC 8785 section 3.2.2.2.
+fn write_string(form: &mut Vec<u8>, text: &str) {
+    form.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest));
+        form.extend_from_slice(plain);
+        let Some((byte, after)) = special.split_first() else {
+            break;
+        };
+        write_escape(form, *byte);
+        rest = after;
+    }
+    form.push(b'"');
+}
+
+fn write_escape(form: &mut Vec<u8>, byte: u8) {
+    let letter = match byte {
+        0x08 => b'b',
+        b'\t' => b't',
+        b'\n' => b'n',
+        0x0c => b'f',
+        b'\r' => b'r',
+        b'"' | b'\\' => byte,
+        _ => {
+            form.extend_from_slice(b"\\u00");
+            return form.extend(hexadecimal_digits(byte));
+        }
+    };
+    form.extend([b'\\', letter]);
 }
 
 /// How RFC 8785 section 3.2.3 orders names: by UTF-16 code units.
@@ -182,15 +164,11 @@ pub fn order(a: &str, b: &str) -> Ordering {
 }
 
 fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(prefix.len() + 2 * bytes.len());
-    text.push_str(prefix);
-    text.extend(
-        bytes
-            .iter()
-            .flat_map(|byte| hexadecimal_digits(*byte))
-            .map(char::from),
-    );
-    text
+    let digits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| hexadecimal_digits(*byte))
+        .collect();
+    [prefix, str::from_utf8(&digits).unwrap_or_default()].concat()
 }
 
 fn hexadecimal_digits(byte: u8) -> [u8; 2] {
@@ -207,18 +185,17 @@ fn hexadecimal_digits(byte: u8) -> [u8; 2] {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::json::{Number, Value, parse};
     use proptest::prelude::*;
 
-    fn canonical(text: &str) -> String {
-        let mut form = Canonical::default();
-        form.value(&json::parse(text.as_bytes()).unwrap());
-        String::from_utf8(form.text).unwrap()
+    fn written(text: &str) -> String {
+        String::from_utf8(canonical(text.as_bytes()).unwrap().text).unwrap()
     }
 
     #[test]
     fn sorts_and_squeezes() {
         assert_eq!(
-            canonical(" { \"b\" : [ 1 , { } ] , \"a\" : null } "),
+            written(" { \"b\" : [ 1 , { } ] , \"a\" : null } "),
             r#"{"a":null,"b":[1,{}]}"#
         );
     }
@@ -226,7 +203,7 @@ mod tests {
     #[test]
     fn writes_doubles_as_ecmascript() {
         assert_eq!(
-            canonical(
+            written(
                 "[1.0, -0, -0.0, 1E30, 4.50, 2e-3, 1e-27, 1e21, 1e20, 1e-6, 1e-7, 5e-324, 1e-999]"
             ),
             "[1,0,0,1e+30,4.5,0.002,1e-27,1e+21,100000000000000000000,0.000001,1e-7,5e-324,0]"
@@ -236,7 +213,7 @@ mod tests {
     #[test]
     fn keeps_integers_apart_beyond_2_to_the_53() {
         let text = "[9007199254740992,9007199254740993,-1000000000000000000000000000001]";
-        assert_eq!(canonical(text), text);
+        assert_eq!(written(text), text);
         assert_ne!(
             hash_arguments(b"9007199254740993", None),
             hash_arguments(b"9007199254740992", None)
@@ -245,9 +222,9 @@ mod tests {
 
     #[test]
     fn escapes_only_what_it_must() {
-        let written = canonical(r#""\u0000\u001f\b\t\n\f\r\"\\\/\u007f\u2028\u00e9\ud83d\ude02""#);
+        let text = written(r#""\u0000\u001f\b\t\n\f\r\"\\\/\u007f\u2028\u00e9\ud83d\ude02""#);
         assert_eq!(
-            written,
+            text,
             "\"\\u0000\\u001f\\b\\t\\n\\f\\r\\\"\\\\/\u{7f}\u{2028}é😂\""
         );
     }
@@ -255,7 +232,7 @@ mod tests {
     #[test]
     fn orders_names_by_utf16() {
         assert_eq!(
-            canonical(
+            written(
                 "{\"\u{fb33}\":1,\"\u{1f602}\":2,\"\u{20ac}\":3,\"\":4,\"a\u{1f602}\":5,\"a\u{e000}\":6,\"\u{d7ff}\":7}"
             ),
             "{\"\":4,\"a\u{1f602}\":5,\"a\u{e000}\":6,\"\u{20ac}\":3,\"\u{d7ff}\":7,\"\u{1f602}\":2,\"\u{fb33}\":1}"
@@ -300,11 +277,11 @@ mod tests {
             }
             form.raw("0]");
             let text = String::from_utf8(form.text).unwrap();
-            let Value::Array(items) = json::parse(text.as_bytes()).unwrap() else { unreachable!() };
+            let Value::Array(items) = parse(text.as_bytes()).unwrap() else { unreachable!() };
             prop_assert!(items.iter().zip(&names).all(|(item, name)| item.as_str() == Some(name)));
             let read = items.iter().skip(names.len()).filter_map(Value::as_number).map(Number::as_f64);
             prop_assert!(read.zip(&doubles).all(|(read, double)| read == *double));
-            prop_assert_eq!(canonical(&text), text);
+            prop_assert_eq!(written(&text), text);
         }
     }
 }

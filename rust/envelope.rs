@@ -6,7 +6,7 @@
 //! beside `result`, and takes one whose id is null or 1.0 for a notification.
 
 use crate::canonical::{Canonical, invalid_json};
-use crate::json::{self, Value};
+use crate::json::{JsonError, Reader, Value};
 use crate::refusal::{Refusal, Refused};
 
 /// The longest `method`: the longest of the specification has 36 bytes.
@@ -27,7 +27,7 @@ pub const MAX_URI_BYTES: usize = 8192;
 /// # Errors
 /// [`Refusal::InvalidJson`] or [`Refusal::InvalidRequest`].
 pub fn read_envelope(body: &[u8], key: Option<&[u8]>) -> Result<Envelope, Refused> {
-    let message = json::parse(body).map_err(invalid_json)?;
+    let (message, arguments) = parse(body).map_err(invalid_json)?;
     if message.as_object().is_none() {
         return Err(invalid("not an object"));
     }
@@ -38,19 +38,20 @@ pub fn read_envelope(body: &[u8], key: Option<&[u8]>) -> Result<Envelope, Refuse
         Some(method) => call(&message, method)?,
         None => response(&message)?,
     };
-    let mut form = Canonical::with_capacity(body.len());
-    match params(&message)? {
-        Some(params) => {
-            envelope.name = optional_text(params, "name", MAX_NAME_BYTES)?;
-            envelope.uri = optional_text(params, "uri", MAX_URI_BYTES)?;
-            if envelope.method.as_deref() == Some("completion/complete") {
-                envelope.reference = reference(params)?;
-            }
-            write_arguments(params, &mut form)?;
+    if let Some(params) = params(&message)? {
+        envelope.name = optional_text(params, "name", MAX_NAME_BYTES)?;
+        envelope.uri = optional_text(params, "uri", MAX_URI_BYTES)?;
+        if envelope.method.as_deref() == Some("completion/complete") {
+            envelope.reference = reference(params)?;
         }
-        None => form.raw("{}"),
+        if !matches!(
+            params.get("arguments"),
+            None | Some(Value::Null | Value::Object(_))
+        ) {
+            return Err(invalid("the arguments are not an object"));
+        }
     }
-    envelope.arguments_hash = form.fingerprint(key);
+    envelope.arguments_hash = arguments.fingerprint(key);
     Ok(envelope)
 }
 
@@ -103,6 +104,39 @@ pub enum Id {
     Integer(i64),
     /// A string.
     Text(String),
+}
+
+/// The message, and the canonical form of `params.arguments` alone, neither `_meta` nor
+/// `inputResponses`: what the tool is asked to act upon. They are never built as a tree; an empty
+/// object stands in their place.
+fn parse(body: &[u8]) -> Result<(Value<'_>, Canonical), JsonError> {
+    let mut reader = Reader::new(body)?;
+    let mut arguments = None;
+    let message = object(&mut reader, 0, |reader, name, depth| match name {
+        "params" => object(reader, depth, |reader, name, depth| match name {
+            "arguments" if reader.at_object() => {
+                arguments = Some(Canonical::read(reader, depth)?);
+                Ok(Value::Object(Vec::new()))
+            }
+            _ => reader.value(depth),
+        }),
+        _ => reader.value(depth),
+    })?;
+    reader.finish()?;
+    Ok((message, arguments.unwrap_or_else(Canonical::of_nothing)))
+}
+
+/// A value whose members, where it is an object, another function reads.
+fn object<'a>(
+    reader: &mut Reader<'a>,
+    depth: usize,
+    member: impl FnMut(&mut Reader<'a>, &str, usize) -> Result<Value<'a>, JsonError>,
+) -> Result<Value<'a>, JsonError> {
+    if reader.at_object() {
+        reader.tree(depth, member)
+    } else {
+        reader.value(depth)
+    }
 }
 
 const fn invalid(detail: &'static str) -> Refused {
@@ -201,16 +235,6 @@ fn reference(params: &Value<'_>) -> Result<Option<(String, String)>, Refused> {
         (kind, Some(target)) => Ok(Some((kind.to_owned(), target))),
         (_, None) => Err(invalid("the ref names nothing")),
     }
-}
-
-/// `arguments` alone, neither `_meta` nor `inputResponses`: what the tool is asked to act upon.
-fn write_arguments(params: &Value<'_>, form: &mut Canonical) -> Result<(), Refused> {
-    match params.get("arguments") {
-        None | Some(Value::Null) => form.raw("{}"),
-        Some(arguments @ Value::Object(_)) => form.value(arguments),
-        Some(_) => return Err(invalid("the arguments are not an object")),
-    }
-    Ok(())
 }
 
 fn optional_text(object: &Value<'_>, name: &str, most: usize) -> Result<Option<String>, Refused> {

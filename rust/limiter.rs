@@ -186,26 +186,30 @@ impl Limiter {
         self.held.fetch_sub(count, Ordering::Relaxed);
     }
 
-    /// Clean a few slots of the next domain. The order is the opposite of no other: whoever holds a
-    /// guard never asks for the rounds.
+    /// Clean a few slots of the next domains. Whoever finds another at it leaves it to them. The rounds
+    /// are locked before a guard is taken, never while one is held.
     fn sweep(&self, tick: u64) {
         let Ok(mut rounds) = self.rounds.try_lock() else {
             return;
         };
-        let Some(domain) = rounds.next() else { return };
-        let Some(empty) = self.domains.get_mut(&domain).map(|mut table| {
-            self.release(table.sweep(SWEEP, tick));
-            table.len() == 0
-        }) else {
-            return;
-        };
-        if empty
-            && self
-                .domains
-                .remove_if(&domain, |_, table| table.len() == 0)
-                .is_some()
-        {
-            rounds.forget();
+        let mut slots = SWEEP;
+        for _ in 0..SWEEP {
+            let Some(domain) = rounds.next() else { return };
+            let Some(left) = self.domains.get_mut(&domain).map(|mut table| {
+                let looked = slots.min(table.len());
+                slots -= looked;
+                self.release(table.sweep(looked, tick));
+                table.len()
+            }) else {
+                return;
+            };
+            let is_empty = |_: &Name, table: &Table| table.len() == 0;
+            if left == 0 && self.domains.remove_if(&domain, is_empty).is_some() {
+                rounds.forget();
+            }
+            if slots == 0 {
+                return;
+            }
         }
     }
 }

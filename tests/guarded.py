@@ -22,17 +22,17 @@ RULES = (
 class Guarded:
     """A gate, its audit trail, and the time it lives in."""
 
-    def __init__(self, audit: Path, issuer: Issuer, **settings: Any) -> None:
+    def __init__(self, trail: Path, issuer: Issuer, **settings: Any) -> None:
         self.now = NOW
         self.tick = 0
         self.issuer = issuer
-        self.audit = audit
+        self.trail = trail
         defaults: dict[str, Any] = {
             "resource": RESOURCE,
             "issuers": [toolgate.Issuer(issuer.url, ["ES256"], issuer.jwks())],
             "tools": RULES,
             "scopes": {"write": ["read"]},
-            "audit": toolgate.Audit(path=str(audit)),
+            "audit": toolgate.Audit(path=str(trail)),
         }
         self.gate = toolgate.Gate(**(defaults | settings), clock=lambda: self.now, tick=lambda: self.tick)
 
@@ -47,7 +47,7 @@ class Guarded:
 
     def records(self) -> list[dict[str, Any]]:
         """What stands in the audit trail."""
-        return [json.loads(line) for line in self.audit.read_text().splitlines()]
+        return [json.loads(line) for line in self.trail.read_text().splitlines()]
 
 
 def message(tool: str = "read_order", *, id: object = 1, **arguments: Any) -> bytes:  # noqa: A002

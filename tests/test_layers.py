@@ -72,13 +72,15 @@ RUST = {
     "envelope": "refusal json canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
-    "jwt": "refusal json crypto jwk",
+    "jws": "refusal json crypto jwk",
+    "claims": "refusal json jwk jws",
+    "jwt": "refusal json crypto jwk jws claims",
     "cache": "jwt",
     "bucket": "",
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical envelope crypto jwk jwt cache bucket charge table limiter",
+    "python": "refusal json canonical envelope crypto jwk jws claims jwt cache bucket charge table limiter",
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 

@@ -1,16 +1,28 @@
 """The contract that the native core and ``toolgate._pure`` both fulfil.
 
-Sans-I/O: no clock, network, file or log. ``now`` is seconds since the epoch, ``tick`` is monotonic nanoseconds; both are
-arguments. Everything is frozen and safe to share between threads. Whatever is refused raises a subclass of
+Sans-I/O: no clock, network, file or log. ``now`` is seconds since the epoch, ``tick`` is monotonic nanoseconds; both
+are arguments. Everything is frozen and safe to share between threads. Whatever is refused raises a subclass of
 `toolgate.Refused`; a configuration that cannot be right raises `ValueError`.
 """
 
 from collections.abc import Mapping, Sequence
+from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
 __all__ = [
-    "REFUSALS", "Charge", "Claims", "Envelope", "Grant", "KeySet", "Limiter", "TokenCache", "Verifier", "Verifiers",
-    "hash_arguments", "read_envelope", "verify_jws",
+    "REFUSALS",
+    "Charge",
+    "Claims",
+    "Envelope",
+    "Grant",
+    "KeySet",
+    "Limiter",
+    "TokenCache",
+    "Verifier",
+    "Verifiers",
+    "hash_arguments",
+    "read_envelope",
+    "verify_jws",
 ]
 
 REFUSALS: list[str]
@@ -23,12 +35,12 @@ class KeySet:
 
     @staticmethod
     def from_json(document: bytes | str | Mapping[str, Any]) -> KeySet:
-        """Parse a JWK Set. Keys that cannot be used are skipped (and named in `skipped`); raises `Malformed` for anything
-        that is not a JWK Set at all."""
+        """Parse a JWK Set. Keys that cannot be used are skipped (and named in `skipped`); raises `Malformed` for
+        anything that is not a JWK Set at all."""
     @staticmethod
     def from_secret(secret: bytes, *, algorithm: str) -> KeySet:
-        """A shared secret for HS256, HS384 or HS512: the only way to HMAC. Raises `ValueError` when it is shorter than the
-        hash (RFC 7518 section 3.2)."""
+        """A shared secret for HS256, HS384 or HS512: the only way to HMAC. Raises `ValueError` when it is shorter than
+        the hash (RFC 7518 section 3.2)."""
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The `kid` of every usable key that has one."""
@@ -70,8 +82,8 @@ class Claims:
 class Verifier:
     """Verifies the access tokens of one issuer for one resource (RFC 8725, RFC 9068 section 4)."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         keys: KeySet,
         *,
         issuer: str,
@@ -81,28 +93,29 @@ class Verifier:
         types: Sequence[str] | None = None,
         max_token_bytes: int = 16_384,
         max_token_lifetime: float | None = None,
-    ) -> None:
-        """``audience``: any of these, compared exactly. ``types``: accepted `typ` values; None accepts `at+jwt`, `JWT` and
-        absent. ``leeway`` in seconds, at most 300."""
+    ) -> Verifier:
+        """``audience``: any of these, compared exactly. ``types``: accepted `typ` values; None accepts `at+jwt`, `JWT`
+        and absent. ``leeway`` in seconds, at most 300."""
     @property
     def issuer(self) -> str: ...
     def verify(self, token: str | bytes, *, now: float, certificate_sha256: bytes | str | None = None) -> Claims:
-        """The token's claims. Never caches. ``certificate_sha256`` is the SHA-256 of the client's certificate (32 bytes, or
-        their base64url text as in `x5t#S256`) for tokens bound to one (RFC 8705)."""
+        """The token's claims. Never caches. ``certificate_sha256`` is the SHA-256 of the client's certificate (32
+        bytes, or their base64url text as in `x5t#S256`) for tokens bound to one (RFC 8705)."""
 
 @final
 class Verifiers:
     """Several issuers: the token's exact `iss` chooses, keys are never mixed."""
 
-    def __init__(self, verifiers: Sequence[Verifier]) -> None: ...
+    def __new__(cls, verifiers: Sequence[Verifier]) -> Verifiers: ...
     def verify(self, token: str | bytes, *, now: float, certificate_sha256: bytes | str | None = None) -> Claims: ...
 
 @final
 class TokenCache(Generic[_T]):
-    """What verified tokens were found to mean: bounded, and expiry checked on every hit. Saves the signature and the parsing,
-    nothing else."""
+    """What verified tokens were found to mean: bounded, and expiry checked on every hit. Saves the signature and the
+    parsing, nothing else."""
 
-    def __init__(self, *, max_entries: int = 10_000) -> None: ...
+    def __new__(cls, *, max_entries: int = 10_000) -> TokenCache[_T]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def get(self, token: str | bytes, *, now: float) -> _T | None:
         """What was kept for exactly this token, unless it has expired."""
     def put(self, token: str | bytes, value: _T, *, expires_at: float) -> None: ...
@@ -111,11 +124,11 @@ class TokenCache(Generic[_T]):
 
 @final
 class Charge:
-    """What one call spends of one bucket. ``limit``: ``"600/minute"``, ``"600/minute burst 50"`` or ``"2000/day strict"`` with
-    second, minute, hour or day. A ``shared`` bucket is one for all domains. Raises `ValueError` for a limit that cannot be
-    read."""
+    """What one call spends of one bucket. ``limit``: ``"600/minute"``, ``"600/minute burst 50"`` or ``"2000/day
+    strict"`` with second, minute, hour or day. A ``shared`` bucket is one for all domains. Raises `ValueError` for a
+    limit that cannot be read."""
 
-    def __init__(self, key: str, limit: str, *, cost: int = 1, observe: bool = False, shared: bool = False) -> None: ...
+    def __new__(cls, key: str, limit: str, *, cost: int = 1, observe: bool = False, shared: bool = False) -> Charge: ...
     @property
     def key(self) -> str: ...
     @property
@@ -142,18 +155,18 @@ class Grant:
 class Limiter:
     """Token buckets (the GCRA form) in sharded domains, in integer nanoseconds."""
 
-    def __init__(self, *, max_keys: int = 100_000) -> None: ...
+    def __new__(cls, *, max_keys: int = 100_000) -> Limiter: ...
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
-        """Spend all charges or none. Raises `Limited` with the state unchanged: its ``retry_after`` is that of the longest
-        violated budget, in seconds, exact; None when it never fits."""
+        """Spend all charges or none. Raises `Limited` with the state unchanged: its ``retry_after`` is that of the
+        longest violated budget, in seconds, exact; None when it never fits."""
     def refund(self, grant: Grant) -> None:
         """Give back what a call spent that never started; a second time does nothing."""
     def __len__(self) -> int:
         """Buckets held."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
-    """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of any
-    JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
+    """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of
+    any JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
 
 @final
 class Envelope:
@@ -183,5 +196,5 @@ def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
     """Read a request body once. Raises `Malformed`: ``invalid_json`` or ``invalid_request``."""
 
 def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> bytes:
-    """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors. Ignores `typ`,
-    `jwk`, `jku`, `x5c`; refuses `crit`."""
+    """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors. Ignores
+    `typ`, `jwk`, `jku`, `x5c`; refuses `crit`."""

@@ -9,8 +9,8 @@
     ├── Unavailable       503   cannot tell now
     └── Malformed         400   not a request that can be judged
 
-A subclass exists only where a caller acts differently. `code` is stable and safe to show; `detail` is for the operator's
-record alone and holds fixed words, never a token, a header or an argument.
+A subclass exists only where a caller acts differently. `code` is stable and safe to show; `detail` is for the
+operator's record alone and holds fixed words, never a token, a header or an argument.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "unsupported_encoding": (415, "the body must not be encoded"),
     }
 )
-"""Every reason to refuse: its HTTP status, and the words the caller is told. Which check failed in particular is told only as
-far as RFC 6750 section 3.1 does; the slug itself goes to the record."""
+"""Every reason to refuse: its HTTP status, and the words the caller is told. Which check failed in particular is told
+only as far as RFC 6750 section 3.1 does; the slug itself goes to the record."""
 
 
 class Refused(Exception):
@@ -105,9 +105,9 @@ class Forbidden(Refused):
 class Limited(Refused):
     """429: over a limit. ``retry_after`` is exact, in seconds; None means that it never fits.
 
-    Out of a `Limiter`, ``budget`` is the key of the worst violated charge and ``violated`` are the keys of all. Out of a `Gate`,
-    ``budget`` is the rule's match, or ``client``, ``organization`` or ``failed_auth``; ``limit`` is its rate, and
-    ``shared_by`` says who shares it.
+    Out of a `Limiter`, ``budget`` is the key of the worst violated charge and ``violated`` are the keys of all. Out of
+    a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization`` or ``failed_auth``; ``limit`` is its rate,
+    and ``shared_by`` says who shares it.
     """
 
     def __init__(

@@ -22,8 +22,6 @@ METHODS: Final[Mapping[str, str]] = MappingProxyType(
         "resources/subscribe": "resource",
         "resources/unsubscribe": "resource",
         "completion/complete": "reference",
-        "completion/ref/prompt": "prompt",
-        "completion/ref/resource": "resource",
         "initialize": "method",
         "logging/setLevel": "method",
         "notifications/cancelled": "method",
@@ -40,8 +38,9 @@ METHODS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """What governs each method. A ``tool``, ``prompt`` or ``resource`` needs a rule that fits its name; a ``method`` needs a valid
-token and what a `MethodRule` adds; a completion is governed by the rule of what it completes (``completion/<ref type>``).
-A method in no row is refused."""
+token and what a `MethodRule` adds; a ``reference`` is governed by the rule of what it completes. A method in no row is refused."""
+
+_REFERENCES: Final[Mapping[str, str]] = {"ref/prompt": "prompt", "ref/resource": "resource"}
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
@@ -108,7 +107,7 @@ def call_of(envelope: Envelope) -> Call:
     name: str | None = None
     if target == "reference":
         kind, name = envelope.reference or ("", None)
-        target = METHODS.get(f"completion/{kind}")
+        target = _REFERENCES.get(kind)
         if target is None:
             raise refusal("invalid_request", "a completion without a reference")
     elif target == "resource":

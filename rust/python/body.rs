@@ -58,12 +58,14 @@ impl Envelope {
     }
 }
 
+/// The one message of a request body, read once.
 #[pyfunction]
 #[pyo3(signature = (body, *, key=None))]
 pub(super) fn read_envelope(body: &[u8], key: Option<&[u8]>) -> PyResult<Envelope> {
     Ok(Envelope(envelope::read_envelope(body, usable(key)?)?))
 }
 
+/// The fingerprint of a mapping, or of the bytes of any JSON value, in canonical form.
 #[pyfunction]
 #[pyo3(signature = (arguments, *, key=None))]
 pub(super) fn hash_arguments(arguments: &Bound<'_, PyAny>, key: Option<&[u8]>) -> PyResult<String> {

@@ -15,7 +15,10 @@ pub(crate) struct Charge(charge::Charge);
 #[pymethods]
 impl Charge {
     #[new]
-    #[pyo3(signature = (key, limit, *, cost = Whole(1), observe = false, shared = false))]
+    #[pyo3(
+        signature = (key, limit, *, cost = Whole(1), observe = false, shared = false),
+        text_signature = "(key, limit, *, cost=1, observe=False, shared=False)"
+    )]
     fn new(key: &str, limit: &str, cost: Whole, observe: bool, shared: bool) -> PyResult<Self> {
         Ok(Self(charge::Charge::new(
             key, limit, cost.0, observe, shared,
@@ -74,7 +77,7 @@ pub(crate) struct Limiter(limiter::Limiter);
 #[pymethods]
 impl Limiter {
     #[new]
-    #[pyo3(signature = (*, max_keys = Whole(100_000)))]
+    #[pyo3(signature = (*, max_keys = Whole(100_000)), text_signature = "(*, max_keys=100000)")]
     fn new(max_keys: Whole) -> PyResult<Self> {
         Ok(Self(limiter::Limiter::new(
             usize::try_from(max_keys.0).unwrap_or(usize::MAX),

@@ -16,6 +16,7 @@ pub(super) struct KeySet(Arc<jwk::KeySet>);
 
 #[pymethods]
 impl KeySet {
+    /// Parse a JWK Set; unusable keys are skipped and named in `skipped`.
     #[staticmethod]
     fn from_json(document: &Bound<'_, PyAny>) -> PyResult<Self> {
         let dumped;
@@ -32,6 +33,7 @@ impl KeySet {
         Ok(Self(Arc::new(jwk::KeySet::from_json(bytes)?)))
     }
 
+    /// A shared secret for HS256, HS384 or HS512: the only way to HMAC.
     #[staticmethod]
     #[pyo3(signature = (secret, *, algorithm))]
     fn from_secret(secret: &[u8], algorithm: &str) -> PyResult<Self> {
@@ -153,6 +155,7 @@ impl Verifier {
         self.0.issuer()
     }
 
+    /// The claims of a token that is right in every respect, or the reason why it is not. Never caches.
     #[pyo3(signature = (token, *, now, certificate_sha256 = None))]
     fn verify(
         &self,
@@ -181,6 +184,7 @@ impl Verifiers {
             .map_err(PyValueError::new_err)
     }
 
+    /// What the verifier of the token's own issuer says.
     #[pyo3(signature = (token, *, now, certificate_sha256 = None))]
     fn verify(
         &self,
@@ -210,6 +214,7 @@ impl TokenCache {
             .map_err(PyValueError::new_err)
     }
 
+    /// What was kept for exactly this token, unless it has expired.
     #[pyo3(signature = (token, *, now))]
     fn get(&self, token: &Bound<'_, PyAny>, now: f64) -> PyResult<Option<Py<PyAny>>> {
         let py = token.py();
@@ -218,12 +223,14 @@ impl TokenCache {
             .get(token_bytes(token)?, now, |value| value.clone_ref(py)))
     }
 
+    /// Keep what a token was found to mean, until it expires.
     #[pyo3(signature = (token, value, *, expires_at))]
     fn put(&self, token: &Bound<'_, PyAny>, value: Py<PyAny>, expires_at: f64) -> PyResult<()> {
         drop(self.0.put(token_bytes(token)?, value, expires_at));
         Ok(())
     }
 
+    /// Forget everything.
     fn clear(&self) {
         drop(self.0.clear());
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
@@ -39,8 +41,9 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def tools(ran: list[str]) -> MCPServer[Any]:
+def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[Any]:
     """A server with a tool for each thing that can happen."""
+    may_end = may_end or threading.Event()
     server: MCPServer[Any] = MCPServer("tools", log_level="CRITICAL")
 
     @server.tool()
@@ -63,7 +66,8 @@ def tools(ran: list[str]) -> MCPServer[Any]:
     async def read_slowly(ctx: Context[Any, Any]) -> str:
         ran.append("read_slowly")
         await ctx.report_progress(1, 2)
-        await anyio.sleep(0.5)
+        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+            await anyio.sleep(0.01)
         ran.append("read_slowly ended")
         return "done"
 
@@ -90,11 +94,13 @@ def tools(ran: list[str]) -> MCPServer[Any]:
 class Desk:
     """The server of one test, its gate, and what ran."""
 
-    def __init__(self, it: Guarded, server: Any, ran: list[str]) -> None:
+    def __init__(self, it: Guarded, server: Any, ran: list[str], may_end: threading.Event | None = None) -> None:
         self.it = it
         self.gate = it.gate
         self.server = server
         self.ran = ran
+        self.may_end = may_end or threading.Event()
+        self.server_sends_json = False
 
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
@@ -106,14 +112,16 @@ class Desk:
         ):
             yield client
 
-    def post(self, body: bytes, *scopes: str, headers: dict[str, str] | None = None, **claims: Any) -> httpx2.Response:
+    def post(
+        self, body: bytes, *scopes: str, headers: dict[str, str] | None = None, timeout: float = 10, **claims: Any
+    ) -> httpx2.Response:
         """A POST by hand."""
         common = {
             "Authorization": f"Bearer {self.it.token(*scopes, **claims)}",
             "Content-Type": "application/json",
             "Accept": "application/json, text/event-stream",
         }
-        return httpx2.post(self.gate.resource, content=body, headers=common | (headers or {}))
+        return httpx2.post(self.gate.resource, content=body, headers=common | (headers or {}), timeout=timeout)
 
     def calls(self, count: int = 0) -> list[dict[str, Any]]:
         """The records of tool calls, once there are that many."""
@@ -131,9 +139,13 @@ def desk(request: pytest.FixtureRequest, guarded: Callable[..., Guarded]) -> Ite
     with listening() as listener:
         it = guarded(resource=url_of(listener), tools=RULES)
         it.now = time.time()
-        server = tools(ran)
+        may_end = threading.Event()
+        server = tools(ran, may_end)
         with served(it.gate.protect(server, json_response=request.param), listener):
-            yield Desk(it, server, ran)
+            desk = Desk(it, server, ran, may_end)
+            desk.server_sends_json = request.param
+            yield desk
+            may_end.set()
 
 
 @ERAS
@@ -195,18 +207,17 @@ async def test_what_the_client_sees_of_a_limit(desk: Desk, mode: str) -> None:
 
 
 @ERAS
-async def test_progress_arrives_while_the_tool_still_runs(desk: Desk, mode: str, request: pytest.FixtureRequest) -> None:
-    if "json" in request.node.callspec.id.split("-"):
-        return  # a JSON answer has no room for progress
+@pytest.mark.parametrize("desk", [False], ids=["sse"], indirect=True)  # a JSON answer has no room for progress
+async def test_progress_arrives_while_the_tool_still_runs(desk: Desk, mode: str) -> None:
     seen: list[float] = []
 
     async def progressed(progress: float, _total: float | None, _message: str | None) -> None:
-        seen.append(time.monotonic())
-        assert "read_slowly ended" not in desk.ran
+        seen.append(progress)
+        desk.may_end.set()
 
     async with desk.client(mode, "read") as client:
         await client.call_tool("read_slowly", {}, progress_callback=progressed)
-    assert len(seen) == 1
+    assert seen == [1]
 
 
 @ERAS
@@ -214,49 +225,52 @@ async def test_one_record_for_each_request(desk: Desk, mode: str) -> None:
     async with desk.client(mode, "read", "write") as client:
         await client.list_tools()
         await client.call_tool("delete_user", {"name": "ada"})
-    time.sleep(0.1)
+    calls = desk.calls(1)
     records = desk.it.records()
     assert len({record["request_id"] for record in records}) == len(records)
-    assert len(desk.calls(1)) == 1
+    assert len(calls) == 1
     assert [record["method"] for record in records].count("tools/list") == 1
     assert {record["result"] for record in records} <= {"success", "cancelled"}
 
 
 def test_a_session_belongs_to_its_principal(desk: Desk) -> None:
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-    }
-    opened = desk.post(json.dumps(hello).encode(), "read")
-    session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+    session = open_session(desk)
     listing = b'{"jsonrpc":"2.0","id":2,"method":"tools/list"}'
     assert desk.post(listing, "read", headers=session, client_id="agent-2").status_code == 404
     assert desk.post(listing, "read", headers=session, subject="user-2").status_code == 404
     assert desk.post(listing, "read", headers=session).status_code == 200
 
 
+DELETE = '"params":{"name":"delete_user","arguments":{"name":"x"}}'
+CALL = f'"jsonrpc":"2.0","id":1,"method":"tools/call",{DELETE}'
 LYING = {
-    "id null": b'{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "id 1.0": b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "no id": b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "a result beside": b'{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "a batch": b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}]',
-    "byte order mark": b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "UTF-16": '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}'.encode("utf-16"),
-    "a name twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller","name":"delete_user","arguments":{"name":"x"}}}',
-    "params twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller"},"params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "trailing data": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}{}',
-    "an escaped twin": b'{"jsonrpc":"2.0","id":1,"method":"ping","\\u006dethod":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "id null": f'{{"jsonrpc":"2.0","id":null,"method":"tools/call",{DELETE}}}',
+    "id 1.0": f'{{"jsonrpc":"2.0","id":1.0,"method":"tools/call",{DELETE}}}',
+    "no id": f'{{"jsonrpc":"2.0","method":"tools/call",{DELETE}}}',
+    "a result beside": f'{{"result":{{}},{CALL}}}',
+    "a batch": f"[{{{CALL}}}]",
+    "a name twice": CALL.replace('"name":"delete_user"', '"name":"read_caller","name":"delete_user"').join("{}"),
+    "params twice": f'{{"params":{{"name":"read_caller"}},{CALL}}}',
+    "a method in disguise": f'{{"\\u006dethod":"ping",{CALL}}}',
+    "trailing data": f"{{{CALL}}}{{}}",
+    "byte order mark": f"\ufeff{{{CALL}}}",
+    "UTF-16": f"{{{CALL}}}".encode("utf-16"),
+    "gzip": gzip.compress(f"{{{CALL}}}".encode()),
 }
 
 
 @pytest.mark.parametrize("body", LYING.values(), ids=LYING)
 @pytest.mark.parametrize("version", [MODERN, "2025-11-25", None])
-def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(desk: Desk, body: bytes, version: str | None) -> None:
-    headers = {} if version is None else {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "delete_user"}
-    response = desk.post(body, "read", "write", headers=headers)
+def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(
+    desk: Desk, body: str | bytes, version: str | None
+) -> None:
+    headers = (
+        {}
+        if version is None
+        else {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "delete_user"}
+    )
+    data = body if isinstance(body, bytes) else body.encode()
+    response = desk.post(data, "read", "write", headers=headers)
     assert response.status_code == 400
     assert response.json()["error"]["code"] in (-32700, -32600)
     assert desk.ran == []
@@ -268,13 +282,27 @@ def test_a_lying_header_changes_nothing(desk: Desk) -> None:
     assert desk.ran == []
 
 
-async def test_a_tool_ends_and_is_recorded_after_its_client_has_gone(desk: Desk) -> None:
-    with anyio.move_on_after(0.2):
-        async with desk.client(LEGACY, "read") as client:
-            await client.call_tool("read_slowly", {})
+def test_a_tool_ends_and_is_recorded_after_its_client_has_gone(desk: Desk) -> None:
+    session = open_session(desk)
+    with pytest.raises(httpx2.TimeoutException):
+        desk.post(message("read_slowly"), "read", headers=session, timeout=0.5)
+    assert desk.calls() == []
+    desk.may_end.set()
     [record] = desk.calls(1)
-    assert record["result"] in ("success", "cancelled")
-    assert record["disconnected"] or record["result"] == "success"
+    assert record["result"] == "success"
+    assert (
+        record["disconnected"] is not desk.server_sends_json
+    )  # with a JSON answer the SDK does not look whether the client is there
+    assert desk.ran[-1] == "read_slowly ended"
+
+
+def test_a_client_that_goes_cancels_its_call_in_the_newer_era(desk: Desk) -> None:
+    with pytest.raises(httpx2.TimeoutException):
+        desk.post(modern("read_slowly"), "read", headers=modern_headers("read_slowly"), timeout=0.5)
+    if desk.server_sends_json:
+        desk.may_end.set()  # the SDK does not watch for the disconnect there
+    [record] = desk.calls(1)
+    assert record["result"] == ("success" if desk.server_sends_json else "cancelled")
 
 
 async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
@@ -291,10 +319,12 @@ async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
     with listening() as listener, served(server.streamable_http_app(), listener):
         headers = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json, text/event-stream"}
         for version in (MODERN, LEGACY):
-            with pytest.raises((MCPError, ExceptionGroup)):
+            with pytest.raises(Exception, match=r"decision|unhandled errors"):  # the client may wrap it in a group
                 async with Client(url_of(listener), mode=version) as client:
                     await client.call_tool("delete_user", {"name": "ada"})
-        assert httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
+        assert (
+            httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
+        )
     assert desk.ran == []
 
 
@@ -303,7 +333,11 @@ def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[
         async def verify_token(self, token: str) -> None:
             return None
 
-    auth = AuthSettings(issuer_url="https://as.example.com", resource_server_url="https://mcp.example.com/mcp", validate_token_resource=True)  # type: ignore[arg-type]
+    auth = AuthSettings(
+        issuer_url="https://as.example.com",
+        resource_server_url="https://mcp.example.com/mcp",
+        validate_token_resource=True,
+    )  # type: ignore[arg-type]
     server: MCPServer[Any] = MCPServer("own", auth=auth, token_verifier=Anybody(), log_level="CRITICAL")
     with pytest.raises(ValueError, match="remove auth="):
         guarded().gate.protect(server)
@@ -317,11 +351,13 @@ def test_one_server_has_one_gate(guarded: Callable[..., Guarded], tmp_path: Any)
         other.protect(server)
 
 
-@ERAS
-async def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorded(
-    guarded: Callable[..., Guarded], mode: str
+def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorded(
+    guarded: Callable[..., Guarded],
 ) -> None:
+    listed: list[str] = []
+
     async def list_tools(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
+        listed.append("listed")
         return mcp_types.ListToolsResult(tools=[mcp_types.Tool(name="read_it", input_schema={"type": "object"})])
 
     async def call_tool(_ctx: Any, _params: Any) -> mcp_types.CallToolResult:
@@ -329,11 +365,35 @@ async def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_r
 
     server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
     with listening() as listener:
-        it = guarded(resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])])
+        it = guarded(
+            resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])]
+        )
         it.now = time.time()
         desk = Desk(it, server, [])
         with served(it.gate.protect(server), listener):
-            async with desk.client(mode, "read") as client:
-                await client.session.call_tool("read_it", {"a": 1})
-    assert [record["result"] for record in desk.calls(1)] == ["success"]
-    assert "tools/list" not in [record["method"] for record in it.records()]
+            response = desk.post(modern("read_it", a=1), "read", headers=modern_headers("read_it"))
+    assert response.json()["result"]["content"] == []
+    assert listed == ["listed"]
+    [record] = it.records()
+    assert (record["method"], record["result"]) == ("tools/call", "success")
+
+
+def open_session(desk: Desk) -> dict[str, str]:
+    """The headers of a session of the older era, opened by hand."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
+    opened = desk.post(json.dumps(hello).encode(), "read")
+    return {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+
+
+def modern(tool: str, **arguments: Any) -> bytes:
+    """A tool call of the newer era, by hand."""
+    body = json.loads(message(tool, **arguments))
+    prefix = "io.modelcontextprotocol"
+    body["params"]["_meta"] = {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientCapabilities": {}}
+    return json.dumps(body).encode()
+
+
+def modern_headers(tool: str) -> dict[str, str]:
+    """The headers that belong to it."""
+    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}

@@ -13,6 +13,7 @@ from toolgate._pure.jwt import Verifier, Verifiers
 from toolgate._pure.limiter import Grant, Limiter
 
 __all__ = [
+    "REFUSALS",
     "Charge",
     "Claims",
     "Envelope",
@@ -26,3 +27,25 @@ __all__ = [
     "read_envelope",
     "verify_jws",
 ]
+
+REFUSALS = [
+    "bad_signature",
+    "invalid_claim",
+    "invalid_audience",
+    "invalid_issuer",
+    "invalid_json",
+    "invalid_request",
+    "invalid_type",
+    "malformed_key_set",
+    "malformed_token",
+    "missing_claim",
+    "proof_required",
+    "token_expired",
+    "token_lifetime_too_long",
+    "token_not_yet_valid",
+    "token_too_large",
+    "unknown_key",
+    "unsupported_algorithm",
+    "unsupported_critical",
+]
+"""Every reason for which this core refuses, as in ``rust/refusal.rs``."""

@@ -197,18 +197,22 @@ class Limiter:
         return grew
 
     def _sweep(self, tick: int) -> None:
-        """Clean a few slots of the next domain."""
-        if not self._rounds:
-            return
-        self._cursor = self._cursor + 1 if self._cursor + 1 < len(self._rounds) else 0
-        domain = self._rounds[self._cursor]
-        table = self._domains[domain]
-        self._held -= table.sweep(_SWEEP, tick)
-        if len(table) == 0:
-            del self._domains[domain]
-            last = self._rounds.pop()
-            if self._cursor < len(self._rounds):
-                self._rounds[self._cursor] = last
+        """Clean a few slots of the next domains."""
+        slots = _SWEEP
+        for _ in range(_SWEEP):
+            if not self._rounds or slots == 0:
+                return
+            self._cursor = self._cursor + 1 if self._cursor + 1 < len(self._rounds) else 0
+            domain = self._rounds[self._cursor]
+            table = self._domains[domain]
+            looked = min(slots, len(table))
+            slots -= looked
+            self._held -= table.sweep(looked, tick)
+            if len(table) == 0:
+                del self._domains[domain]
+                last = self._rounds.pop()
+                if self._cursor < len(self._rounds):
+                    self._rounds[self._cursor] = last
 
 
 @dataclass(slots=True, eq=False)

@@ -37,6 +37,8 @@ _JUDGED_HEADERS: Final = frozenset(
 )
 _EXPOSED: Final = b"WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id"
 _PREFLIGHT_SECONDS: Final = b"600"
+_MAX_UNREAD_DIGITS: Final = 5
+"""A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -84,12 +86,13 @@ class GateASGI:
             else:
                 self.gate.judge(decision, body)
         if not decision.allowed:
-            await _send(send, self.gate.render(decision))
+            await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
 
     def _exempt(self, request: Request) -> Response | None:
-        """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the server."""
+        """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
+        server."""
         metadata = self.gate.metadata
         if request.path in metadata.paths and request.method in ("GET", "HEAD"):
             headers = [("content-type", "application/json"), ("content-length", str(len(metadata.document)))]
@@ -121,7 +124,8 @@ class GateASGI:
         scope[DECISION] = decision
         self.prepare(scope, decision)
         outcome = OutcomeReader()
-        exchange = _Exchange(receive, send, body, decision, outcome, replay=scope["method"] == "POST")
+        replayed = body if scope["method"] == "POST" else None
+        exchange = _Exchange(receive, send, replayed, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
         try:
             with anyio.CancelScope(deadline=self._deadline(decision)) as stream:
@@ -148,25 +152,32 @@ class _Disconnected(Exception):
 
 
 class _Exchange:
-    """One HTTP exchange with the server behind the gate: the body is replayed once, then the real `receive` goes on, since servers
-    wait there for the disconnect; every frame passes at once."""
+    """One HTTP exchange with the server behind the gate: the body is replayed once, then the real `receive` goes on,
+    since servers wait there for the disconnect; every frame passes at once, the last one after the record."""
 
     def __init__(
-        self, receive: Receive, send: Send, body: bytes, decision: Decision, outcome: OutcomeReader, *, replay: bool
+        self,
+        receive: Receive,
+        send: Send,
+        body: bytes | None,
+        decision: Decision,
+        outcome: OutcomeReader,
+        *,
+        on_complete: Callable[[Decision, OutcomeReader], None],
     ) -> None:
         self._receive = receive
         self._send = send
         self._body = body
         self._decision = decision
         self._outcome = outcome
-        self._replay = replay
+        self._on_complete = on_complete
         self._started = False
         self._complete = False
 
     async def receive(self) -> Message:
-        if self._replay:
-            self._replay = False
-            return {"type": "http.request", "body": self._body, "more_body": False}
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
         message = await self._receive()
         if message["type"] == "http.disconnect" and not self._complete:
             self._decision.disconnected = self._outcome.disconnected = True
@@ -181,6 +192,8 @@ class _Exchange:
         elif message["type"] == "http.response.body":
             self._outcome.body(message.get("body", b""))
             self._complete = not message.get("more_body", False)
+            if self._complete:
+                self._on_complete(self._decision, self._outcome)
         await self._send(message)
 
     async def end(self) -> None:
@@ -205,8 +218,19 @@ def _request(scope: Scope) -> Request:
     )
 
 
-async def _send(send: Send, response: Response) -> None:
+def _has_much_to_say(scope: Scope, request: Request) -> bool:
+    """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
+    up."""
+    if request.method != "POST" or not scope.get("http_version", "1.1").startswith("1"):
+        return False
+    declared = request.header("content-length")
+    return declared is None or not declared.isdecimal() or len(declared) > _MAX_UNREAD_DIGITS
+
+
+async def _send(send: Send, response: Response, *, close: bool = False) -> None:
     headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    if close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

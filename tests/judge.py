@@ -1,7 +1,7 @@
 """What judges both limiters: token buckets in exact rationals, written without a look at how the cores do it.
 
-A bucket has a level in tokens that rises by one every `period` and is capped at `burst`. The only rounding is the contract's
-own: a period is a whole number of nanoseconds, rounded up, and so is what was consumed when a limit changes.
+A bucket has a level in tokens that rises by one every `period` and is capped at `burst`. The only rounding is the
+contract's own: a period is a whole number of nanoseconds, rounded up, and so is what was consumed when a limit changes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,414 @@
+//! The grammar of JSON, for whoever builds something from it: a tree, or the canonical text at once.
+
+use std::borrow::Cow;
+
+use super::{JsonError, MAX_DEPTH, MAX_NUMBER_BYTES, Number, Value, plain_prefix};
+
+/// Reads one text from its beginning to its end.
+///
+/// It can copy what it passes over, without the white space between: a text that is canonical already
+/// is then copied in one piece.
+pub(crate) struct Reader<'a> {
+    text: &'a str,
+    position: usize,
+    copy: Option<Copy>,
+}
+
+struct Copy {
+    text: Vec<u8>,
+    /// From here on the text is passed over, but not in the copy yet.
+    from: usize,
+}
+
+/// What a value is, told by its first byte.
+pub(crate) enum Kind {
+    Array,
+    Null,
+    Number,
+    Object,
+    String,
+    Word(bool),
+}
+
+/// A name twice in one object.
+pub(crate) const DUPLICATE: JsonError = JsonError("a member occurs twice");
+
+impl<'a> Reader<'a> {
+    /// At the first value of a text.
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, JsonError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| JsonError("not UTF-8"))?;
+        let mut reader = Self {
+            text,
+            position: 0,
+            copy: None,
+        };
+        reader.skip_space();
+        Ok(reader)
+    }
+
+    /// Nothing may follow the value.
+    pub(crate) fn finish(mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.peek().is_some() {
+            return Err(JsonError("something follows the value"));
+        }
+        Ok(())
+    }
+
+    /// Where in the text it stands.
+    #[inline]
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// How many bytes are still to come.
+    pub(crate) fn remaining(&self) -> usize {
+        self.text.len() - self.position
+    }
+
+    /// Whether the next value is an object.
+    pub(crate) fn at_object(&self) -> bool {
+        self.peek() == Some(b'{')
+    }
+
+    /// What the next value is; `null`, `true` and `false` are passed over.
+    #[inline(always)]
+    pub(crate) fn kind(&mut self) -> Result<Kind, JsonError> {
+        match self.peek() {
+            Some(b'"') => Ok(Kind::String),
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b't') => self.word(b"true", Kind::Word(true)),
+            Some(b'f') => self.word(b"false", Kind::Word(false)),
+            Some(b'n') => self.word(b"null", Kind::Null),
+            _ => Err(JsonError("a value is missing")),
+        }
+    }
+
+    /// The next value, whole.
+    pub(crate) fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
+        Ok(match self.kind()? {
+            Kind::Null => Value::Null,
+            Kind::Word(truth) => Value::Bool(truth),
+            Kind::Number => Value::Number(self.number()?),
+            Kind::String => Value::String(self.string()?),
+            Kind::Object => self.tree(depth, |reader, _, depth| reader.value(depth))?,
+            Kind::Array => {
+                let mut items = Vec::new();
+                self.array(depth, |reader, depth| {
+                    items.push(reader.value(depth)?);
+                    Ok(())
+                })?;
+                Value::Array(items)
+            }
+        })
+    }
+
+    /// The next value, an object, as a tree whose members another function reads.
+    pub(crate) fn tree(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, &str, usize) -> Result<Value<'a>, JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        let mut members = Vec::new();
+        self.object(depth, |reader, depth| {
+            let name = reader.name()?;
+            reader.colon()?;
+            let value = member(reader, &name, depth)?;
+            members.push((name, value));
+            Ok(())
+        })?;
+        if has_duplicate(&members) {
+            return Err(DUPLICATE);
+        }
+        Ok(Value::Object(members))
+    }
+
+    /// The next value, an array, whose items another function reads, told their depth.
+    pub(crate) fn array(
+        &mut self,
+        depth: usize,
+        item: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.items(depth, b']', item, JsonError("an array is not closed"))
+    }
+
+    /// The next value, an object, whose members another function reads: [`Self::name`],
+    /// [`Self::colon`], value. It also has to see to it that no name occurs twice.
+    pub(crate) fn object(
+        &mut self,
+        depth: usize,
+        member: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.items(depth, b'}', member, JsonError("an object is not closed"))
+    }
+
+    /// The name of a member.
+    #[inline(always)]
+    pub(crate) fn name(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        if self.peek() != Some(b'"') {
+            return Err(JsonError("the name of a member is missing"));
+        }
+        self.string()
+    }
+
+    /// What stands between a name and its value.
+    #[inline]
+    pub(crate) fn colon(&mut self) -> Result<(), JsonError> {
+        self.skip_space();
+        if self.next() != Some(b':') {
+            return Err(JsonError("a member has no value"));
+        }
+        self.skip_space();
+        Ok(())
+    }
+
+    /// From here on what is passed over is copied.
+    pub(crate) fn begin_copy(&mut self) {
+        self.copy = Some(Copy {
+            text: Vec::with_capacity(self.remaining()),
+            from: self.position,
+        });
+    }
+
+    /// The copy, which ends here.
+    pub(crate) fn end_copy(&mut self) -> Vec<u8> {
+        self.rewrite(self.position, |_| ());
+        self.copy.take().map(|copy| copy.text).unwrap_or_default()
+    }
+
+    /// How long the copy is.
+    #[inline]
+    pub(crate) fn copied(&self) -> usize {
+        self.copy
+            .as_ref()
+            .map_or(0, |copy| copy.text.len() + self.position - copy.from)
+    }
+
+    /// Writes something else into the copy than what was read since `start`.
+    pub(crate) fn rewrite(&mut self, start: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(copy) = &mut self.copy {
+            copy.text.extend_from_slice(
+                self.text
+                    .as_bytes()
+                    .get(copy.from..start)
+                    .unwrap_or_default(),
+            );
+            write(&mut copy.text);
+            copy.from = self.position;
+        }
+    }
+
+    fn items(
+        &mut self,
+        depth: usize,
+        end: u8,
+        mut item: impl FnMut(&mut Self, usize) -> Result<(), JsonError>,
+        unclosed: JsonError,
+    ) -> Result<(), JsonError> {
+        if depth == MAX_DEPTH {
+            return Err(JsonError("nested too deeply"));
+        }
+        self.position += 1;
+        self.skip_space();
+        if self.peek() == Some(end) {
+            self.position += 1;
+            return Ok(());
+        }
+        loop {
+            item(self, depth + 1)?;
+            self.skip_space();
+            match self.next() {
+                Some(b',') => self.skip_space(),
+                Some(byte) if byte == end => return Ok(()),
+                _ => return Err(unclosed),
+            }
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.position).copied()
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.position += 1;
+        Some(byte)
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text
+            .as_bytes()
+            .get(self.position..)
+            .unwrap_or_default()
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            let start = self.position;
+            while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+                self.position += 1;
+            }
+            self.rewrite(start, |_| ());
+        }
+    }
+
+    fn skip_digits(&mut self) -> Result<(), JsonError> {
+        let start = self.position;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.position += 1;
+        }
+        if self.position == start {
+            Err(JsonError("a number lacks a digit"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn word(&mut self, word: &[u8], kind: Kind) -> Result<Kind, JsonError> {
+        if !self.rest().starts_with(word) {
+            return Err(JsonError("a value is missing"));
+        }
+        self.position += word.len();
+        Ok(kind)
+    }
+
+    /// The next value, a number.
+    pub(crate) fn number(&mut self) -> Result<Number<'a>, JsonError> {
+        let start = self.position;
+        if self.peek() == Some(b'-') {
+            self.position += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.position += 1;
+        } else {
+            self.skip_digits()?;
+        }
+        let whole_end = self.position;
+        if self.peek() == Some(b'.') {
+            self.position += 1;
+            self.skip_digits()?;
+        }
+        let mut may_overflow = whole_end - start > MAX_SAFE_DIGITS;
+        if let Some(b'e' | b'E') = self.peek() {
+            may_overflow = true;
+            self.position += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.position += 1;
+            }
+            self.skip_digits()?;
+        }
+        let literal = self.text.get(start..self.position).unwrap_or_default();
+        if literal.len() > MAX_NUMBER_BYTES {
+            return Err(JsonError("a number is too long"));
+        }
+        let number = Number {
+            literal,
+            integer: whole_end == self.position,
+        };
+        if may_overflow && number.as_f64().is_infinite() {
+            return Err(JsonError("a number is too large"));
+        }
+        Ok(number)
+    }
+
+    /// The next value, a string.
+    #[inline(always)]
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
+        self.position += 1;
+        let plain = self.plain();
+        if self.peek() == Some(b'"') {
+            self.position += 1;
+            return Ok(Cow::Borrowed(plain));
+        }
+        self.escaped_string(plain).map(Cow::Owned)
+    }
+
+    #[inline(always)]
+    fn plain(&mut self) -> &'a str {
+        let start = self.position;
+        self.position += plain_prefix(self.rest());
+        self.text.get(start..self.position).unwrap_or_default()
+    }
+
+    fn escaped_string(&mut self, beginning: &str) -> Result<String, JsonError> {
+        let mut text = String::from(beginning);
+        loop {
+            match self.next() {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => text.push(self.escape()?),
+                Some(_) => return Err(JsonError("a control character in a string")),
+                None => return Err(JsonError("a string is not closed")),
+            }
+            text.push_str(self.plain());
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, JsonError> {
+        Ok(match self.next() {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode_escape(),
+            _ => return Err(JsonError("an unknown escape in a string")),
+        })
+    }
+
+    fn unicode_escape(&mut self) -> Result<char, JsonError> {
+        const LONE: JsonError = JsonError("a lone surrogate in a string");
+        let first = self.hex4()?;
+        if !(0xd800..0xe000).contains(&first) {
+            return char::from_u32(first).ok_or(LONE);
+        }
+        if self.next() != Some(b'\\') || self.next() != Some(b'u') {
+            return Err(LONE);
+        }
+        match (first, self.hex4()?) {
+            (0xd800..0xdc00, second @ 0xdc00..0xe000) => {
+                char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(LONE)
+            }
+            _ => Err(LONE),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, JsonError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.next().and_then(|byte| char::from(byte).to_digit(16));
+            code = code * 16 + digit.ok_or(JsonError("an unknown escape in a string"))?;
+        }
+        Ok(code)
+    }
+}
+
+/// An integer part of no more characters is below 10^308, the largest power of ten in a double.
+const MAX_SAFE_DIGITS: usize = 308;
+
+/// Up to this many names are compared pair by pair, which then is cheaper than sorting.
+const FEW_MEMBERS: usize = 16;
+
+fn has_duplicate(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    if members.is_sorted_by(|(before, _), (after, _)| before < after) {
+        return false;
+    }
+    if members.len() <= FEW_MEMBERS {
+        return members.iter().enumerate().any(|(index, (name, _))| {
+            members
+                .iter()
+                .skip(index + 1)
+                .any(|(other, _)| name == other)
+        });
+    }
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
+    names.sort_unstable();
+    !names.is_sorted_by(|before, after| before < after)
+}
