@@ -75,7 +75,7 @@ RUST = {
     "jws": "refusal json crypto jwk",
     "claims": "refusal json jwk jws",
     "jwt": "refusal json crypto jwk jws claims",
-    "cache": "jwt",
+    "cache": "jws jwt",
     "bucket": "",
     "charge": "bucket",
     "table": "bucket charge",
