@@ -1,28 +1,23 @@
-"""Both limiters and the exact judge, in lockstep through random histories.
-
-``TOOLGATE_PROVE`` is the number of histories; without it a few hundred decisions are compared.
-"""
+"""Both limiters and the exact judge, in lockstep through random histories."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from importlib.util import find_spec
 from math import ceil
 from typing import Any
 
-import pytest
+from conftest import Proof, Tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule
-from tests.core.judge import SECOND, Judge, Spend, Verdict
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from judge import SECOND, Judge, Spend, Verdict
 
 from toolgate import _pure
 from toolgate.errors import Limited
 
 NATIVE = find_spec("toolgate._rust") is not None
-HISTORIES = int(os.environ.get("TOOLGATE_PROVE", "40"))
 LIMITS = [
     "3/second",
     "7/second burst 2",
@@ -133,14 +128,12 @@ def nanoseconds(seconds: float | None) -> int | None:
     return whole
 
 
-TestLockstep = Lockstep.TestCase
-TestLockstep.settings = settings(
-    max_examples=HISTORIES, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
-)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _say_how_many(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    said = ", ".join(f"{count} {what}" for what, count in counts.items())
-    request.config.get_terminal_writer().line(f"\nlimiter against the exact judge: {said}")
+def test_both_cores_give_the_answers_of_the_exact_judge(proof: Proof, tell: Tell) -> None:
+    histories = proof("histories of up to 50 calls", small=60, large=5_000)
+    counts.update(dict.fromkeys(counts, 0))
+    whatever = settings(
+        max_examples=histories, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(Lockstep, settings=whatever)  # type: ignore[no-untyped-call]
+    tell("limiter against the exact judge: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+    assert all(counts.values()), "a history without any refusal or refund proves little"

@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from attacks import attacks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.core.attacks import attacks
-from tests.core.minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verifier
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verifier
 
 from toolgate import Refused, _pure
 
