@@ -8,7 +8,7 @@ confirm (`judge`); 9 record is the decision's own `close`.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -33,6 +33,9 @@ __all__ = ["Gate"]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The SDK's own bound: a larger body could not be served anyway."""
+
+_REQUEST_ID_BYTES = 12
+"""Random, so that ids of several workers never meet and none can be guessed from another."""
 
 _NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
@@ -149,7 +152,7 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, secrets.token_hex(12))
+        decision = Decision(self._sink, _request_id())
         try:
             self.transport.check(request)
             caller = self._authenticate(request)
@@ -173,7 +176,7 @@ class Gate:
 
     def judge_message(self, parent: Decision, call: Call) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, secrets.token_hex(12), parent_id=parent.request_id, transport=parent.transport)
+        decision = Decision(self._sink, _request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
         decision.call = call
         try:
@@ -292,6 +295,10 @@ def _normalised(resource: str) -> str:
 def _spellings(resource: str) -> tuple[str, str]:
     """The resource with and without one trailing slash: clients and authorization servers disagree about it."""
     return (resource, resource[:-1] if resource.endswith("/") else f"{resource}/")
+
+
+def _request_id() -> str:
+    return os.urandom(_REQUEST_ID_BYTES).hex()
 
 
 class _Caller:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Call", "Request"]
@@ -29,11 +29,14 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """The first header of that name."""
-        return next(self.header_values(name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
-    def header_values(self, name: str) -> Iterator[str]:
+    def header_values(self, name: str) -> list[str]:
         """Every header of that name."""
-        return (value for key, value in self.headers if key == name)
+        return [value for key, value in self.headers if key == name]
 
 
 @dataclass(frozen=True, slots=True)

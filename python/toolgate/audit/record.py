@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
 from toolgate.principal import Principal
 
@@ -93,7 +94,7 @@ def _second(seconds: int) -> str:
 def _text(value: str | None) -> str:
     if value is None:
         return "null"
-    return json.dumps(value if len(value) <= _MAX_NAME else f"{value[:_MAX_NAME]}…")
+    return encode_basestring_ascii(value if len(value) <= _MAX_NAME else f"{value[:_MAX_NAME]}…")
 
 
 def _number(value: int | None) -> str:
