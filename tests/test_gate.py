@@ -304,8 +304,8 @@ async def test_the_arguments_are_fingerprinted_with_the_key(guarded: Make, tmp_p
 async def test_a_message_that_a_call_leads_to_is_decided_anew_under_the_same_principal(guarded: Make) -> None:
     it = guarded()
     parent = await it.call("read_order", "read")
-    refused = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
-    allowed = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
+    refused = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
+    allowed = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
 
     assert refused.refusal is not None
     assert refused.refusal.code == "insufficient_scope"

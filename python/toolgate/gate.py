@@ -147,7 +147,7 @@ class Gate:
             )
         decision = await self.begin(request)
         if decision.allowed and request.method == "POST":
-            self.judge(decision, request.body)
+            await self.judge(decision, request.body)
         return decision
 
     async def begin(self, request: Request) -> Decision:
@@ -164,17 +164,17 @@ class Gate:
             decision.fragment = caller.fragment
         return decision
 
-    def judge(self, decision: Decision, body: bytes) -> None:
+    async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
         try:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             decision.call = call_of(read_envelope(body, key=self._hash_key))
-            self._judge(decision, decision.call)
+            await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
-    def judge_message(self, parent: Decision, call: Call) -> Decision:
+    async def judge_message(self, parent: Decision, call: Call) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
         decision = Decision(self._sink, _request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
@@ -182,7 +182,7 @@ class Gate:
         try:
             if decision.principal is None or decision.principal.expires_at <= self._clock():
                 raise refusal("token_expired")
-            self._judge(decision, call)
+            await self._judge(decision, call)
         except Refused as refused:
             decision.refuse(refused)
         return decision
@@ -253,7 +253,7 @@ class Gate:
             self._callers.put(token, caller, expires_at=principal.expires_at)
         return caller
 
-    def _judge(self, decision: Decision, call: Call) -> None:
+    async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
         if rule is not None:

@@ -84,7 +84,7 @@ class GateASGI:
                 decision.close("cancelled")
                 return
             else:
-                self.gate.judge(decision, body)
+                await self.gate.judge(decision, body)
         if not decision.allowed:
             await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
             return

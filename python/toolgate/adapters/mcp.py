@@ -77,7 +77,7 @@ class GateMiddleware:
         if ctx.method == "tools/list" or call.kind != "request":
             # The SDK lists the tools by itself before some calls: neither counted nor recorded.
             return await call_next(ctx)
-        decision = self.gate.judge_message(made, call)
+        decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
             raise _error(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)

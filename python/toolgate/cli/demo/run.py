@@ -62,7 +62,7 @@ async def run(port: int, serve: bool) -> int:
             resource = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
             gate = toolgate.Gate.from_file(write_configuration(folder, resource=resource, issuer=issuer))
             print(f"an order desk at {resource}, behind toolgate ({toolgate.IMPLEMENTATION} core)", flush=True)
-            async with _serving(gate.protect(orders()), listener):
+            async with _serving(gate.protect(orders(), stateless_http=True), listener):
                 outcomes = [await _play(act, resource) for act in _acts(issuer, resource)]
                 outcomes += await _runaway(_token(issuer, resource, client_id="agent-loop"), resource)
                 _show(outcomes, folder / "audit.jsonl")
