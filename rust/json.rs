@@ -13,6 +13,7 @@ use std::fmt;
 pub(crate) use reader::{DUPLICATE, Kind, Reader};
 
 mod reader;
+mod scalars;
 
 /// How deep arrays and objects may nest. Honest arguments stay below 20; each level costs stack.
 pub const MAX_DEPTH: usize = 128;

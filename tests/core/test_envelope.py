@@ -1,0 +1,303 @@
+"""A body is exactly one message, and we read it as the SDK behind us does - or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import toolgate._pure as pure
+from toolgate import Malformed
+from toolgate._pure.envelope import MAX_ID_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_URI_BYTES
+
+native = pytest.importorskip("toolgate._rust")
+
+MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "arguments_hash")
+
+
+def read(core: ModuleType, body: bytes, **options: Any) -> dict[str, Any]:
+    envelope = core.read_envelope(body, **options)
+    return {member: getattr(envelope, member) for member in MEMBERS}
+
+
+def verdict(core: ModuleType, body: bytes) -> Any:
+    """What a core makes of a body: the members of the message, or why it is refused."""
+    try:
+        return read(core, body)
+    except Malformed as refused:
+        return refused.code
+
+
+def message(**members: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0"} | members).encode()
+
+
+def call(**params: Any) -> bytes:
+    return message(id=1, method="tools/call", params=params)
+
+
+# --- what is a message ------------------------------------------------------------------------------------------------
+
+ANSWER = {"code": -32600, "message": "no"}
+
+KINDS = {
+    "a request": (message(id=1, method="ping"), "request", 1),
+    "a request with a text as id": (message(id="a", method="ping"), "request", "a"),
+    "an empty text as id": (message(id="", method="ping"), "request", ""),
+    "zero as id": (message(id=0, method="ping"), "request", 0),
+    "minus zero as id": (b'{"jsonrpc":"2.0","id":-0,"method":"ping"}', "request", 0),
+    "the largest id": (message(id=2**63 - 1, method="ping"), "request", 2**63 - 1),
+    "the smallest id": (message(id=-(2**63), method="ping"), "request", -(2**63)),
+    "a notification": (message(method="notifications/initialized"), "notification", None),
+    "a result": (message(id=1, result={}), "response", 1),
+    "an error": (message(id="a", error=ANSWER), "response", "a"),
+    "an error about nothing": (message(id=None, error=ANSWER), "response", None),
+    "a member we do not know": (message(id=1, method="ping", extra=[1]), "request", 1),
+}
+
+
+@pytest.mark.parametrize(("body", "kind", "identifier"), KINDS.values(), ids=KINDS)
+def test_a_message(core: ModuleType, body: bytes, kind: str, identifier: Any) -> None:
+    found = read(core, body)
+    assert (found["kind"], found["id"]) == (kind, identifier)
+    assert type(found["id"]) is type(identifier)
+    assert (found["method"] is None) is (kind == "response")
+
+
+INVALID_JSON = {
+    "nothing": b"",
+    "a byte order mark": b"\xef\xbb\xbf" + message(id=1, method="ping"),
+    "UTF-16": message(id=1, method="ping").decode().encode("utf-16"),
+    "UTF-16 without mark": message(id=1, method="ping").decode().encode("utf-16-le"),
+    "gzip": gzip.compress(message(id=1, method="ping")),
+    "a form": b"jsonrpc=2.0&id=1&method=ping",
+    "an event stream": b"data: " + message(id=1, method="ping") + b"\n\n",
+    "two messages": message(id=1, method="ping") + b"\n" + message(id=2, method="ping"),
+    "half a message": message(id=1, method="ping")[:-1],
+    "two methods": b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}',
+    "two methods, one escaped": b'{"jsonrpc":"2.0","id":1,"method":"ping","\\u006dethod":"tools/call"}',
+    "two names": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}',
+    "two params": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"params":{}}',
+    "two arguments": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{},"arguments":{}}}',
+    "two of one argument": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"a":1,"a":2}}}',
+    "duplicates where nobody looks": b'{"jsonrpc":"2.0","id":1,"method":"ping","extra":[{"a":1,"a":2}]}',
+    "NaN as id": b'{"jsonrpc":"2.0","id":NaN,"method":"ping"}',
+    "a lone surrogate as id": b'{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
+    "not JSON after what is no message": b'{"jsonrpc":"1.0","id":1,"method":',
+    "too deep": message(id=1, method="ping", params={"arguments": {"a": 0}}).replace(
+        b"0}", b"[" * 126 + b"]" * 126 + b"}"
+    ),
+}
+
+INVALID_REQUEST = {
+    "a batch": b"[" + message(id=1, method="ping") + b"]",
+    "an empty batch": b"[]",
+    "a text": b'"ping"',
+    "a number": b"1",
+    "null": b"null",
+    "an empty object": b"{}",
+    "no version": b'{"id":1,"method":"ping"}',
+    "version 1.0": b'{"jsonrpc":"1.0","id":1,"method":"ping"}',
+    "a version that is a number": b'{"jsonrpc":2.0,"id":1,"method":"ping"}',
+    "a null version": b'{"jsonrpc":null,"id":1,"method":"ping"}',
+    "id null": message(id=None, method="ping"),
+    "id 1.0": message(id=1.0, method="ping"),
+    "id 1e0": b'{"jsonrpc":"2.0","id":1e0,"method":"ping"}',
+    "id true": message(id=True, method="ping"),
+    "id false": message(id=False, method="ping"),
+    "an array as id": message(id=[1], method="ping"),
+    "an object as id": message(id={}, method="ping"),
+    "an id beyond 64 bits": message(id=2**63, method="ping"),
+    "an id below 64 bits": message(id=-(2**63) - 1, method="ping"),
+    "an id too long": message(id="i" * (MAX_ID_BYTES + 1), method="ping"),
+    "an id too long in bytes": message(id="\u20ac" * (MAX_ID_BYTES // 3 + 1), method="ping"),
+    "nothing but an id": message(id=1),
+    "a null method": message(id=1, method=None),
+    "a number as method": message(id=1, method=1),
+    "a method too long": message(id=1, method="m" * (MAX_METHOD_BYTES + 1)),
+    "result beside method": message(id=1, method="tools/call", result={}),
+    "error beside method": message(id=1, method="tools/call", error=ANSWER),
+    "a null result beside method": message(id=1, method="tools/call", result=None),
+    "result beside a notification": message(method="tools/call", result={}),
+    "result and error": message(id=1, result={}, error=ANSWER),
+    "a result without id": message(result={}),
+    "a result with id null": message(id=None, result={}),
+    "an error without id": message(error=ANSWER),
+    "an error with id 1.0": message(id=1.0, error=ANSWER),
+    "a result that is no object": message(id=1, result=[]),
+    "an error that is no object": message(id=1, error="no"),
+    "params beside a result": message(id=1, result={}, params={}),
+    "an array as params": message(id=1, method="tools/call", params=[]),
+    "null params": message(id=1, method="tools/call", params=None),
+    "a text as params": message(id=1, method="tools/call", params="x"),
+    "a number as name": call(name=1),
+    "a null name": call(name=None),
+    "a name too long": call(name="n" * (MAX_NAME_BYTES + 1)),
+    "an array as uri": message(id=1, method="resources/read", params={"uri": ["file:///a"]}),
+    "a uri too long": message(id=1, method="resources/read", params={"uri": "u" * (MAX_URI_BYTES + 1)}),
+    "an array as arguments": call(name="a", arguments=[]),
+    "a text as arguments": call(name="a", arguments="{}"),
+    "false as arguments": call(name="a", arguments=False),
+}
+
+BODIES = INVALID_JSON | INVALID_REQUEST | {name: body for name, (body, _, _) in KINDS.items()}
+
+
+@pytest.mark.parametrize("body", INVALID_JSON.values(), ids=INVALID_JSON)
+def test_not_one_strict_json_value(core: ModuleType, body: bytes) -> None:
+    assert verdict(core, body) == "invalid_json"
+
+
+@pytest.mark.parametrize("body", INVALID_REQUEST.values(), ids=INVALID_REQUEST)
+def test_not_one_message(core: ModuleType, body: bytes) -> None:
+    assert verdict(core, body) == "invalid_request"
+
+
+def test_the_bounds_are_inclusive(core: ModuleType) -> None:
+    found = read(
+        core,
+        message(
+            id="i" * MAX_ID_BYTES,
+            method="m" * MAX_METHOD_BYTES,
+            params={"name": "n" * MAX_NAME_BYTES, "uri": "\u20ac" * (MAX_URI_BYTES // 3)},
+        ),
+    )
+    assert [len(found[member]) for member in ("id", "method", "name")] == [256, 128, 256]
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+def test_a_tool_call(core: ModuleType) -> None:
+    found = read(core, call(name="delete_user", arguments={"b": 1, "a": []}, _meta={"progressToken": 1}))
+    assert (found["method"], found["name"], found["uri"]) == ("tools/call", "delete_user", None)
+    assert found["arguments_hash"] == core.hash_arguments({"a": [], "b": 1})
+
+
+def test_a_resource(core: ModuleType) -> None:
+    found = read(core, message(id=1, method="resources/read", params={"uri": "file:///a%2Fb"}))
+    assert (found["uri"], found["name"]) == ("file:///a%2Fb", None)
+
+
+@pytest.mark.parametrize("body", [call(name="a"), call(name="a", arguments=None), call(name="a", arguments={})])
+def test_no_arguments_are_empty_arguments(core: ModuleType, body: bytes) -> None:
+    assert read(core, body)["arguments_hash"] == core.hash_arguments({})
+
+
+def test_only_the_arguments_are_hashed(core: ModuleType) -> None:
+    one = call(name="a", arguments={"x": 1}, _meta={"a": 1}, inputResponses={"b": 2})
+    other = message(id=2, method="prompts/get", params={"arguments": {"x": 1.0}}, arguments={"y": 2})
+    assert read(core, one)["arguments_hash"] == read(core, other)["arguments_hash"]
+    assert read(core, one)["arguments_hash"] != read(core, call(name="a", arguments={"x": 2}))["arguments_hash"]
+
+
+def test_a_keyed_fingerprint(core: ModuleType) -> None:
+    found = read(core, call(name="a", arguments={"x": 1}), key=b"secret")
+    assert found["arguments_hash"] == core.hash_arguments({"x": 1}, key=b"secret")
+    with pytest.raises(ValueError, match="empty"):
+        core.read_envelope(call(name="a"), key=b"")
+
+
+REFERENCES: dict[str, tuple[Any, Any]] = {
+    "a prompt": ({"type": "ref/prompt", "name": "p"}, ("ref/prompt", "p")),
+    "a resource": ({"type": "ref/resource", "uri": "file:///{x}"}, ("ref/resource", "file:///{x}")),
+    "a prompt that has a uri too": ({"type": "ref/prompt", "name": "p", "uri": "u"}, ("ref/prompt", "p")),
+    "a prompt without name": ({"type": "ref/prompt", "uri": "u"}, "invalid_request"),
+    "a resource without uri": ({"type": "ref/resource", "name": "p"}, "invalid_request"),
+    "a name that is no text": ({"type": "ref/prompt", "name": 1}, "invalid_request"),
+    "another type": ({"type": "ref/tool", "name": "p"}, "invalid_request"),
+    "no type": ({"name": "p"}, "invalid_request"),
+    "a type that cannot be a key": ({"type": [], "name": "p"}, "invalid_request"),
+    "no object": ("ref/prompt", "invalid_request"),
+    "null": (None, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize(("reference", "expected"), REFERENCES.values(), ids=REFERENCES)
+def test_the_reference_of_a_completion(core: ModuleType, reference: Any, expected: Any) -> None:
+    found = verdict(core, message(id=1, method="completion/complete", params={"ref": reference, "argument": {}}))
+    assert (found if isinstance(found, str) else found["reference"]) == expected
+    assert read(core, call(ref=reference))["reference"] is None
+
+
+def test_an_envelope_is_frozen(core: ModuleType) -> None:
+    envelope = core.read_envelope(call(name="a"))
+    with pytest.raises(AttributeError):
+        envelope.name = "b"
+
+
+# --- as others read it ------------------------------------------------------------------------------------------------
+
+IDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+ANY = st.recursive(
+    IDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+)
+PARAMS = st.fixed_dictionaries(
+    {}, optional={"name": IDS, "uri": IDS, "arguments": ANY, "_meta": ANY, "ref": ANY | st.just({"type": "ref/prompt"})}
+)
+MESSAGES = st.fixed_dictionaries(
+    {"jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", 2.0, "1.0"])},
+    optional={
+        "id": IDS,
+        "method": st.sampled_from(["tools/call", "ping", "completion/complete"]) | IDS,
+        "params": PARAMS | PARAMS | ANY,
+        "result": ANY,
+        "error": ANY,
+    },
+)
+
+
+@given(MESSAGES.map(json.dumps), st.data())
+def test_both_cores_read_alike(text: str, data: st.DataObject) -> None:
+    body = bytearray(text.encode())
+    for _ in range(data.draw(st.integers(0, 2))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.sampled_from(b'[]{}":,\\0e.- \x00\xff'))
+    assert verdict(native, bytes(body)) == verdict(pure, bytes(body))
+
+
+@given(st.binary())
+def test_both_cores_judge_any_bytes_alike(body: bytes) -> None:
+    assert verdict(native, body) == verdict(pure, body)
+
+
+def sdk_readers() -> list[Any]:
+    """Both ways the SDK reads a body: the older protocol by pydantic's parser, the newer by the standard library's."""
+    pydantic_core = pytest.importorskip("pydantic_core")
+    return [json.loads, pydantic_core.from_json]
+
+
+@given(MESSAGES.map(json.dumps))
+def test_what_is_accepted_the_sdk_reads_the_same_way(text: str) -> None:
+    for core in (native, pure):
+        found = verdict(core, text.encode())
+        if isinstance(found, str):
+            continue
+        for reader in sdk_readers():
+            seen = reader(text.encode())
+            params = seen.get("params", {})
+            assert seen.get("method") == found["method"]
+            assert (seen.get("id"), type(seen.get("id"))) == (found["id"], type(found["id"]))
+            assert (params.get("name"), params.get("uri")) == (found["name"], found["uri"])
+            assert core.hash_arguments(params.get("arguments") or {}) == found["arguments_hash"]
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_the_kind_is_that_of_the_sdk(core: ModuleType, body: bytes) -> None:
+    """Never may the SDK run what we took for something else; it may refuse more than we do."""
+    jsonrpc = pytest.importorskip("mcp_types.jsonrpc")
+    pydantic = pytest.importorskip("pydantic")
+    found = verdict(core, body)
+    if isinstance(found, str):
+        return
+    try:
+        seen = jsonrpc.jsonrpc_message_adapter.validate_json(body)
+    except pydantic.ValidationError:
+        return
+    kinds = {"JSONRPCRequest": "request", "JSONRPCNotification": "notification"}
+    assert kinds.get(type(seen).__name__, "response") == found["kind"]
+    assert (getattr(seen, "id", None), getattr(seen, "method", None)) == (found["id"], found["method"])
