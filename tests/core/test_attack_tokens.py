@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
-from tests.core.attacks import Attack, attacks, shared_vectors
+from attacks import Attack, attacks, shared_vectors
 
 from toolgate import Refused, _pure
 

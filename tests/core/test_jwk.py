@@ -7,7 +7,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
-from tests.core.minting import ABSENT, jwks, mint, signing_key, verdict, verifier
+from minting import ABSENT, jwks, mint, signing_key, verdict, verifier
 
 from toolgate import Malformed
 from toolgate.testing.keys import ALGORITHMS, base64url

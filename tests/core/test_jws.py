@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.core.minting import (
+from minting import (
     ABSENT,
     AUDIENCE,
     ISSUER,

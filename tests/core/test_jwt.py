@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.core.minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verdict, verifier
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verdict, verifier
 
 THUMBPRINT = base64.urlsafe_b64encode(bytes(range(32))).rstrip(b"=").decode()
 

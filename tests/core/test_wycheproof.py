@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from tests.core.attacks import shared_vectors
-from tests.core.minting import encoded, mint, sign, signing_key, verdict, verifier
+from attacks import shared_vectors
+from minting import encoded, mint, sign, signing_key, verdict, verifier
 
 from toolgate import Refused
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TOOLGATE_VECTORS", ROOT.parent / "shared" / "vectors"))
 
 
