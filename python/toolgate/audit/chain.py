@@ -34,8 +34,8 @@ class Chain:
 
     @classmethod
     def after(cls, instance: str, lines: bytes) -> Chain:
-        """The chain that goes on behind these last lines of a file. What a crash cut short counts as a line, and so does
-        what somebody spoilt: its hash is carried on, and its number goes by the last line that still tells one."""
+        """The chain that goes on behind these last lines of a file. What a crash cut short counts as a line, and so
+        does what somebody spoilt: its hash is carried on, and its number goes by the last line that still tells one."""
         ended = lines.rstrip(b"\n").split(b"\n")
         unreadable = 0
         for line in reversed(ended):

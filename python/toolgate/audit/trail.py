@@ -1,8 +1,8 @@
 """The trail in ``written`` mode: one append before the answer goes out.
 
 Promise: nothing answered is lost when the process dies. When the sink fails, no new call is let in
-(``on_failure = "deny"``), and the records of those in flight wait, in order, until it returns. What finds no room to wait
-is counted, and leaves a gap in the chain's numbers.
+(``on_failure = "deny"``), and the records of those in flight wait, in order, until it returns. What finds no room to
+wait is counted, and leaves a gap in the chain's numbers.
 """
 
 from __future__ import annotations
