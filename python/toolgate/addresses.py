@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-__all__ = ["Address", "Network", "lies_in", "parse_address", "parse_network"]
+__all__ = ["UNIX", "Address", "Network", "lies_in", "parse_address", "parse_proxy"]
+
+UNIX: Final = "unix"
+"""Stands for a peer without an address, as behind a Unix socket."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -28,8 +31,11 @@ def parse_address(text: str) -> Address | None:
     return address.ipv4_mapped or IPv6Address(int(address))
 
 
-def parse_network(text: str) -> Network:
-    """The network. Raises `ValueError`, also for one that holds every address there is."""
+def parse_proxy(text: str) -> Network | None:
+    """The network of a trusted proxy; None for ``unix``. Raises `ValueError`, also for a network of every address there
+    is: whoever may call would then vouch for itself."""
+    if text == UNIX:
+        return None
     network = ip_network(text)
     if network.prefixlen == 0:
         raise ValueError(f"{text!r} is everybody")

@@ -7,18 +7,15 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from toolgate import checks
-from toolgate.addresses import Address, Network, lies_in, parse_address, parse_network
+from toolgate.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
 from toolgate.errors import refusal
 from toolgate.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
 from toolgate.request import Request
 
-__all__ = ["HTTP_METHODS", "UNIX", "Transport", "bearer_token", "is_loopback_host"]
+__all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
 
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
-
-UNIX: Final = "unix"
-"""Among trusted proxies: a peer without an address, as behind a Unix socket."""
 
 _MAX_SIZE_DIGITS: Final = 15
 """Of a declared size: a petabyte. Longer ones would only make the conversion slow."""
@@ -134,11 +131,6 @@ def bearer_token(request: Request) -> str:
     if not token:
         raise refusal("malformed_token", "the token is empty")
     return token
-
-
-def parse_proxy(text: str) -> Network | None:
-    """The network of a trusted proxy; None for ``unix``. Raises `ValueError`."""
-    return None if text == UNIX else parse_network(text)
 
 
 def _peer(request: Request) -> Address | None:

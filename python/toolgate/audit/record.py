@@ -1,7 +1,7 @@
 """One record as JSON: every member always there, null when unknown; never an argument, a token or a header value.
 
-Written as text directly: the order of the members is the documentation's, and what does not change from call to call (who the
-caller is) is encoded once per caller.
+Written as text directly: the order of the members is the documentation's, and what does not change from call to call
+(who the caller is) is encoded once per caller.
 """
 
 from __future__ import annotations
