@@ -1,7 +1,7 @@
 """On which line of a TOML text every key stands.
 
-Parsers give values without their places, so that this walks the text once more, when an error has to be told. The text is
-valid: a parser has read it before.
+Parsers give values without their places, so that this walks the text once more, when an error has to be told. The
+text is valid: a parser has read it before.
 """
 
 from __future__ import annotations
