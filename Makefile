@@ -8,7 +8,6 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 RUST  := $(wildcard Cargo.toml Cargo.lock) $(shell find rust -name '*.rs')
-BENCH := $(wildcard benches/requirements.txt)
 
 # maturin installs into the active environment and refuses when there are two: it gets ours, whichever the caller is in.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
@@ -96,7 +95,7 @@ $(VENV)/.made:
 	@$(BIN)/python -m pip install --quiet 'maturin>=1.16,<2'
 	@touch $@
 
-$(VENV)/.bench: $(BENCH) | $(READY)
+$(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@for list in $(BENCH); do $(BIN)/python -m pip install --quiet --requirement $$list || exit; done
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,bench
 	@touch $@

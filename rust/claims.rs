@@ -37,7 +37,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Read the claims out of a payload. `declared` says that the header's `typ` already names an access token;
+    /// Read the claims out of a payload, all but its bytes. `declared` says that the header's `typ` already names an access token;
     /// otherwise the claims themselves must not be those of another kind.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::claims::{self, Claims};
 use crate::crypto::{self, Algorithm};
+use crate::json::Value;
 use crate::jwk::KeySet;
 use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, Parts, malformed};
 use crate::refusal::{Refusal, Refused};
@@ -103,23 +104,30 @@ impl Verifier {
     ) -> Result<Claims, Refused> {
         let parts = Parts::split(token, self.settings.max_token_bytes)?;
         let header = Header::parse(&parts.header)?;
-        self.finish(&parts, &header, now, certificate)
+        let mut claims = self.judge(&parts, &header, None, now, certificate)?;
+        claims.payload = parts.payload;
+        Ok(claims)
     }
 
-    fn finish(
+    /// `peeked` is the payload where choosing the issuer has parsed it already.
+    fn judge(
         &self,
         parts: &Parts<'_>,
         header: &Header<'_>,
+        peeked: Option<Value<'_>>,
         now: f64,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
         let declared = self.check_header(header)?;
         parts.verify(header, &self.keys, &self.algorithms)?;
-        let mut claims = Claims::read(&claims::parse(&parts.payload)?, declared)?;
+        let payload = match peeked {
+            Some(payload) => payload,
+            None => claims::parse(&parts.payload)?,
+        };
+        let claims = Claims::read(&payload, declared)?;
         self.check_parties(&claims)?;
         self.check_times(&claims, now)?;
         check_proof(&claims, certificate)?;
-        claims.payload.clone_from(&parts.payload);
         Ok(claims)
     }
 
@@ -262,7 +270,9 @@ impl Verifiers {
                 "longer than the bound of its issuer",
             ));
         }
-        verifier.finish(&parts, &header, now, certificate)
+        let mut claims = verifier.judge(&parts, &header, Some(payload), now, certificate)?;
+        claims.payload = parts.payload;
+        Ok(claims)
     }
 }
 
@@ -314,7 +324,7 @@ pub fn read_algorithms(names: &[String]) -> Result<Vec<Algorithm>, &'static str>
     names
         .iter()
         .map(|name| match name.as_str() {
-            "ES512" => Err("ES512 is not offered: P-521 is in none of the libraries beneath"),
+            "ES512" => Err("ES512 is not offered: jsonwebtoken has no P-521"),
             name if name.eq_ignore_ascii_case("none") => Err("none is not an algorithm"),
             name => crypto::algorithm(name).ok_or("algorithms names one that is not offered"),
         })

@@ -624,6 +624,23 @@ mod tests {
     }
 
     #[test]
+    fn memory_does_not_grow_with_the_domains_ever_seen() {
+        let limiter = Limiter::new(1_000).unwrap();
+        let key = charge("k", "1/second");
+        for domain in 0..2_000_u64 {
+            let tick = domain * 1_000_000_000;
+            assert!(
+                limiter
+                    .admit(&format!("domain {domain}"), &[&key], tick)
+                    .unwrap()
+                    .is_ok()
+            );
+        }
+        assert!(limiter.domains.len() < 20);
+        assert_eq!(lock(&limiter.rounds).domains.len(), limiter.domains.len());
+    }
+
+    #[test]
     fn a_wait_in_seconds_is_never_early_and_exact_where_it_can_be() {
         let seconds = |wait| {
             let denied = Denied {

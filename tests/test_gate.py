@@ -70,19 +70,47 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
 
 REFUSED: dict[str, tuple[str, dict[str, Any], bytes, int, str, str]] = {
     # scopes, claims, body -> status, code, result
-    "another audience": ("read", {"audience": "https://other.example"}, message(), 401, "invalid_audience", "denied_auth"),
+    "another audience": (
+        "read",
+        {"audience": "https://other.example"},
+        message(),
+        401,
+        "invalid_audience",
+        "denied_auth",
+    ),
     "expired": ("read", {"now": NOW - 7200}, message(), 401, "token_expired", "denied_auth"),
     "not yet valid": ("read", {"nbf": int(NOW) + 900}, message(), 401, "token_not_yet_valid", "denied_auth"),
     "an ID token": ("read", {"typ": "id_token+jwt"}, message(), 401, "invalid_type", "denied_auth"),
     "no subject": ("read", {"subject": None}, message(), 401, "missing_claim", "denied_auth"),
-    "bound to a certificate": ("read", {"cnf": {"x5t#S256": "A" * 43}}, message(), 401, "proof_required", "denied_auth"),
+    "bound to a certificate": (
+        "read",
+        {"cnf": {"x5t#S256": "A" * 43}},
+        message(),
+        401,
+        "proof_required",
+        "denied_auth",
+    ),
     "missing scope": ("read", {}, message("delete_order"), 403, "insufficient_scope", "denied_scope"),
     "no scope at all": ("", {}, message(), 403, "insufficient_scope", "denied_scope"),
     "no rule": ("write", {}, message("drop_table"), 403, "no_rule", "denied_policy"),
     "case matters": ("write", {}, message("Delete_order"), 403, "no_rule", "denied_policy"),
     "nobody to confirm": ("write", {}, message("wipe"), 403, "confirmation_unavailable", "denied_policy"),
-    "unknown method": ("write", {}, b'{"jsonrpc":"2.0","id":1,"method":"admin/reset"}', 403, "no_rule", "denied_policy"),
-    "an inner name": ("write", {}, b'{"jsonrpc":"2.0","id":1,"method":"completion/ref/prompt"}', 403, "no_rule", "denied_policy"),
+    "unknown method": (
+        "write",
+        {},
+        b'{"jsonrpc":"2.0","id":1,"method":"admin/reset"}',
+        403,
+        "no_rule",
+        "denied_policy",
+    ),
+    "an inner name": (
+        "write",
+        {},
+        b'{"jsonrpc":"2.0","id":1,"method":"completion/ref/prompt"}',
+        403,
+        "no_rule",
+        "denied_policy",
+    ),
     "not JSON": ("read", {}, b"{", 400, "invalid_json", "malformed"),
     "a batch": ("read", {}, b"[" + message() + b"]", 400, "invalid_request", "malformed"),
     "a call without an id": (
@@ -137,7 +165,11 @@ async def test_credentials(guarded: Make, authorization: str | None, status: int
 
 
 REQUESTS = {
-    "two credentials": ({"headers": (("authorization", "Bearer a"), ("authorization", "Bearer b"))}, 400, "multiple_credentials"),
+    "two credentials": (
+        {"headers": (("authorization", "Bearer a"), ("authorization", "Bearer b"))},
+        400,
+        "multiple_credentials",
+    ),
     "a token in the query": ({"query": "access_token=abc"}, 400, "token_in_query"),
     "another host": ({"host": "evil.example"}, 403, "invalid_host"),
     "another origin": ({"headers": (("origin", "https://evil.example"),)}, 403, "invalid_origin"),
@@ -178,7 +210,9 @@ async def test_a_budget_stops_the_client_and_nobody_else(guarded: Make) -> None:
     limited = decisions[-1].refusal
     assert isinstance(limited, toolgate.Limited)
     assert (limited.budget, limited.limit, limited.retry_after) == ("delete_*", "2/minute", 30.0)
-    assert it.records()[-1] | {"budget": "delete_*", "retry_after_ms": 30_000, "result": "denied_rate"} == it.records()[-1]
+    assert (
+        it.records()[-1] | {"budget": "delete_*", "retry_after_ms": 30_000, "result": "denied_rate"} == it.records()[-1]
+    )
 
     assert (await it.call("delete_order", "write", client_id="agent-2")).allowed
     it.tick += 30_000_000_000
@@ -191,7 +225,9 @@ async def test_a_total_budget_is_shared_by_everyone(guarded: Make) -> None:
     assert allowed == [True, True, True, False]
 
 
-async def test_client_and_organization_budgets_by_minute_and_day_are_spent_together_or_not_at_all(guarded: Make) -> None:
+async def test_client_and_organization_budgets_by_minute_and_day_are_spent_together_or_not_at_all(
+    guarded: Make,
+) -> None:
     limits = toolgate.Limits(client=["2/minute", "3/day"], organization=["4/minute"])
     it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=limits, organization_claim="org_id")
 
@@ -268,8 +304,8 @@ async def test_the_arguments_are_fingerprinted_with_the_key(guarded: Make, tmp_p
 async def test_a_message_that_a_call_leads_to_is_decided_anew_under_the_same_principal(guarded: Make) -> None:
     it = guarded()
     parent = await it.call("read_order", "read")
-    refused = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
-    allowed = it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
+    refused = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
+    allowed = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
 
     assert refused.refusal is not None
     assert refused.refusal.code == "insufficient_scope"
@@ -317,6 +353,12 @@ def test_a_configuration_that_cannot_be_right_is_refused(guarded: Make, settings
 def test_explain_says_which_rule_scopes_and_budgets_apply(guarded: Make) -> None:
     it = guarded(limits=toolgate.Limits(client=["600/minute"]))
     text = it.gate.explain("delete_order", scopes={"read"})
-    for part in ("'delete_*'", "scopes: write", "insufficient_scope", "2/minute for delete_* (client)", "600/minute for client"):
+    for part in (
+        "'delete_*'",
+        "scopes: write",
+        "insufficient_scope",
+        "2/minute for delete_* (client)",
+        "600/minute for client",
+    ):
         assert part in text
     assert "nobody may call it" in it.gate.explain("drop_table")

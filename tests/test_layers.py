@@ -33,6 +33,12 @@ PYTHON = {
     "errors": Row(0, ""),
     "principal": Row(0, "errors"),
     "request": Row(0, "errors"),
+    "addresses": Row(0, ""),
+    "checks": Row(0, ""),
+    "hosts": Row(0, ""),
+    "methods": Row(0, ""),
+    "patterns": Row(0, ""),
+    "uris": Row(0, ""),
     "_rust": Row(1, "0"),
     "_pure": Row(1, "0"),
     "_core": Row(1, "_rust _pure"),
@@ -75,7 +81,7 @@ RUST = {
     "jws": "refusal json crypto jwk",
     "claims": "refusal json jwk jws",
     "jwt": "refusal json crypto jwk jws claims",
-    "cache": "jwt",
+    "cache": "jws jwt",
     "bucket": "",
     "charge": "bucket",
     "table": "bucket charge",
@@ -242,7 +248,7 @@ def test_only_the_binding_names_pyo3() -> None:
 def test_the_twins_have_the_same_rooms() -> None:
     native = _rooms(ROOT / "rust", "*.rs") - {"lib"}
     pure = _rooms(PACKAGE / "_pure", "*.py")
-    assert pure == {room for room in native if room.split("/")[0] not in {*ELSEWHERE, *WITHOUT_TWIN}}
+    assert pure == native - {*ELSEWHERE, *WITHOUT_TWIN}
     assert all(path.is_file() for path in ELSEWHERE.values())
 
 
@@ -257,8 +263,8 @@ def test_the_pure_twin_imports_as_the_native_core_does() -> None:
 
 
 def _rooms(root: Path, pattern: str) -> set[str]:
-    paths = (path.relative_to(root).with_suffix("") for path in root.rglob(pattern))
-    return {path.as_posix() for path in paths if path.name not in {"__init__", "tests"}}
+    # What a room has inside is its own affair: the native one may need more to be quick.
+    return {row_of(path, root) for path in root.rglob(pattern)} - {"__init__"}
 
 
 # --- what `import toolgate` brings along ------------------------------------------------------------------------------

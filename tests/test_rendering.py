@@ -32,8 +32,10 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
         refusal("multiple_credentials"),
         400,
         {},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"credentials were sent more than once",'
-        '"data":{"reason":"multiple_credentials","retryable":false,"requestId":"r1"}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"credentials were sent more than once",'
+            '"data":{"reason":"multiple_credentials","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
     "missing scope": (
         Forbidden("insufficient_scope", required_scopes=("mcp:tools:read", "mcp:tools:write")),
@@ -43,17 +45,21 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
             'error_description="the token lacks a scope this call needs", '
             f'scope="mcp:tools:read mcp:tools:write", resource_metadata="{METADATA}"'
         },
-        '{"jsonrpc":"2.0","id":7,"error":{"code":403,'
-        '"message":"the token lacks a scope this call needs: mcp:tools:read mcp:tools:write",'
-        '"data":{"reason":"insufficient_scope","retryable":false,"requestId":"r1",'
-        '"requiredScopes":["mcp:tools:read","mcp:tools:write"]}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":403,'
+            '"message":"the token lacks a scope this call needs: mcp:tools:read mcp:tools:write",'
+            '"data":{"reason":"insufficient_scope","retryable":false,"requestId":"r1",'
+            '"requiredScopes":["mcp:tools:read","mcp:tools:write"]}}}'
+        ),
     ),
     "never allowed": (
         refusal("no_rule"),
         403,
         {},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":403,"message":"no rule allows this call",'
-        '"data":{"reason":"no_rule","retryable":false,"requestId":"r1"}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":403,"message":"no rule allows this call",'
+            '"data":{"reason":"no_rule","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
     "over a limit": (
         Limited("rate_limited", retry_after=11.2, budget="delete_*", limit="60/minute", shared_by="client"),
@@ -63,39 +69,50 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
             "ratelimit-policy": '"delete_*-minute";q=60;w=60',
             "ratelimit": '"delete_*-minute";r=0;t=12',
         },
-        '{"jsonrpc":"2.0","id":7,"error":{"code":429,"message":"over 60/minute for delete_* (client): retry in 12 s",'
-        '"data":{"reason":"rate_limited","retryable":true,"requestId":"r1","retryAfterMs":11200,"budget":"delete_*",'
-        '"limit":"60/minute","remaining":0}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":429,"message":'
+            '"over 60/minute for delete_* (client): retry in 12 s",'
+            '"data":{"reason":"rate_limited","retryable":true,"requestId":"r1","retryAfterMs":11200,"budget":"delete_*",'
+            '"limit":"60/minute","remaining":0}}}'
+        ),
     ),
     "never fits": (
         Limited("cost_exceeds_limit", budget="client", limit="5/day"),
         429,
         {},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":429,'
-        '"message":"over 5/day for client: the call costs more than this limit ever holds; do not retry",'
-        '"data":{"reason":"cost_exceeds_limit","retryable":false,"requestId":"r1","budget":"client","limit":"5/day",'
-        '"remaining":0}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":429,'
+            '"message":"over 5/day for client: the call costs more than this limit ever holds; do not retry",'
+            '"data":{"reason":"cost_exceeds_limit","retryable":false,"requestId":"r1","budget":"client","limit":"5/day",'
+            '"remaining":0}}}'
+        ),
     ),
     "cannot tell now": (
         Unavailable("audit_unavailable", retry_after=0.2),
         503,
         {"retry-after": "1"},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":503,"message":"the call cannot be recorded now",'
-        '"data":{"reason":"audit_unavailable","retryable":true,"requestId":"r1","retryAfterMs":200}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":503,"message":"the call cannot be recorded now",'
+            '"data":{"reason":"audit_unavailable","retryable":true,"requestId":"r1","retryAfterMs":200}}}'
+        ),
     ),
     "not JSON": (
         refusal("invalid_json"),
         400,
         {},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":-32700,"message":"the body is not one strict JSON value",'
-        '"data":{"reason":"invalid_json","retryable":false,"requestId":"r1"}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":-32700,"message":"the body is not one strict JSON value",'
+            '"data":{"reason":"invalid_json","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
     "too large": (
         refusal("body_too_large"),
         413,
         {},
-        '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"the body is too large",'
-        '"data":{"reason":"body_too_large","retryable":false,"requestId":"r1"}}}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":-32600,"message":"the body is too large",'
+            '"data":{"reason":"body_too_large","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
 }
 

@@ -162,7 +162,8 @@ class Limiter:
     def refund(self, grant: Grant) -> None:
         """Give back what a call spent that never started; a second time does nothing."""
     def __len__(self) -> int:
-        """Buckets held."""
+        """Buckets held, at most ``max_keys``; newcomers that find no room share overflow buckets, which are not
+        counted."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of

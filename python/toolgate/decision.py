@@ -1,7 +1,8 @@
 """One decision: what the gate found about one message, and the one record that closes it.
 
-Two tiers share it. The ASGI tier makes it and puts it into the scope; the message tier *claims* it, once, for the very message it
-was made for, and from then on alone closes it. What nobody claimed the ASGI tier closes; what is dropped unclosed records itself.
+Two tiers share it. The ASGI tier makes it and puts it into the scope; the message tier *claims* it, once, for the
+very message it was made for, and from then on alone closes it. What nobody claimed the ASGI tier closes; what is
+dropped unclosed records itself.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ class Decision:
         return self._state is _OPEN
 
     def claim(self, call: Call) -> bool:
-        """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its claimant
-        alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
+        """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
+        claimant alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
         if not self.allowed or self._state is not _OPEN or self.call != call:
             return False
         if call.kind == "request":

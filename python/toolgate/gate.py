@@ -1,13 +1,14 @@
-"""The gate: who is calling, may they, may they now - and one record of that decision. The one order of the steps is here.
+"""The gate: who is calling, may they, may they now - and one record of that decision. The one order of the steps is
+here.
 
-1 exempt and 8 forward belong to the adapters; 2 transport, 3 authenticate (`begin`); 4 read, 5 authorise, 6 limit, 7 confirm
-(`judge`); 9 record is the decision's own `close`.
+1 exempt and 8 forward belong to the adapters; 2 transport, 3 authenticate (`begin`); 4 read, 5 authorise, 6 limit, 7
+confirm (`judge`); 9 record is the decision's own `close`.
 """
 
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
@@ -22,7 +23,7 @@ from toolgate.limits import FailedAttempts, Spender, Spending
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.principal import Principal
-from toolgate.rendering import Challenge, Response, error_of, render
+from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.settings import Audit, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.tokens import Tokens
@@ -32,6 +33,9 @@ __all__ = ["Gate"]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The SDK's own bound: a larger body could not be served anyway."""
+
+_REQUEST_ID_BYTES = 12
+"""Random, so that ids of several workers never meet and none can be guessed from another."""
 
 _NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
@@ -43,8 +47,8 @@ _JUDGED_PARAMS = ("name", "uri", "ref", "arguments")
 class Gate:
     """Decides about every message of one resource.
 
-    ``resource`` is the URL that clients use: it drives the metadata, the challenge and the expected audience. ``scopes`` is the
-    hierarchy: a scope and those it implies. The element types stand in `toolgate.settings`.
+    ``resource`` is the URL that clients use: it drives the metadata, the challenge and the expected audience.
+    ``scopes`` is the hierarchy: a scope and those it implies. The element types stand in `toolgate.settings`.
     """
 
     def __init__(
@@ -69,7 +73,8 @@ class Gate:
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Raises `ValueError` for a configuration that cannot be right and `OSError` when the audit trail cannot be opened."""
+        """Raises `ValueError` for a configuration that cannot be right and `OSError` when the audit trail cannot be
+        opened."""
         if not issuers:
             raise ValueError("issuers must name at least one issuer")
         self.resource = _normalised(resource)
@@ -106,14 +111,16 @@ class Gate:
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Gate:
-        """The gate that a ``toolgate.toml`` describes. Raises `ValueError` naming the file, the table, the key and the line."""
+        """The gate that a ``toolgate.toml`` describes. Raises `ValueError` naming the file, the table, the key and
+        the line."""
         from toolgate.config import load
 
         return cls(**load(path))
 
     def protect(self, server: Any, **options: Any) -> Any:
-        """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this gate, at the
-        resource's path. ``options`` go to the SDK's app. Raises `ValueError` for a server that brings auth of its own."""
+        """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
+        gate, at the resource's path. ``options`` go to the SDK's app. Raises `ValueError` for a server that brings
+        auth of its own."""
         from toolgate.adapters import protect
 
         return protect(self, server, **options)
@@ -126,8 +133,8 @@ class Gate:
         body: bytes = b"",
         peer: str | None = None,
     ) -> Decision:
-        """Decide about one request. The shorthand is a POST to the resource. Nothing is sent: whoever asks renders the decision
-        and closes it."""
+        """Decide about one request. The shorthand is a POST to the resource. Nothing is sent: whoever asks renders
+        the decision and closes it."""
         if request is None:
             parts = urlsplit(self.resource)
             request = Request(
@@ -140,12 +147,12 @@ class Gate:
             )
         decision = await self.begin(request)
         if decision.allowed and request.method == "POST":
-            self.judge(decision, request.body)
+            await self.judge(decision, request.body)
         return decision
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, secrets.token_hex(12))
+        decision = Decision(self._sink, _request_id())
         try:
             self.transport.check(request)
             caller = self._authenticate(request)
@@ -157,34 +164,32 @@ class Gate:
             decision.fragment = caller.fragment
         return decision
 
-    def judge(self, decision: Decision, body: bytes) -> None:
+    async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
         try:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             decision.call = call_of(read_envelope(body, key=self._hash_key))
-            self._judge(decision)
+            await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
-    def judge_message(self, parent: Decision, call: Call) -> Decision:
+    async def judge_message(self, parent: Decision, call: Call) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, secrets.token_hex(12), parent_id=parent.request_id, transport=parent.transport)
+        decision = Decision(self._sink, _request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
         decision.call = call
         try:
             if decision.principal is None or decision.principal.expires_at <= self._clock():
                 raise refusal("token_expired")
-            self._judge(decision)
+            await self._judge(decision, call)
         except Refused as refused:
             decision.refuse(refused)
         return decision
 
-    def call_of_message(
-        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
-    ) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two readers
-        could differ. Raises `Malformed`."""
+    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
+        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
+        readers could differ. Raises `Malformed`."""
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if rpc_id is not None:
             message["id"] = rpc_id
@@ -193,14 +198,10 @@ class Gate:
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
-        assert decision.refusal is not None
+        if decision.refusal is None:
+            raise ValueError("an allowed decision is answered by the server")
         rpc_id = None if decision.call is None else decision.call.id
         return render(decision.refusal, request_id=decision.request_id, rpc_id=rpc_id, challenge=self._challenge)
-
-    def error_of(self, decision: Decision) -> dict[str, Any]:
-        """The JSON-RPC error of a refused decision, for a tier that cannot set a status."""
-        assert decision.refusal is not None
-        return error_of(decision.refusal, request_id=decision.request_id)
 
     def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
         """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
@@ -208,8 +209,9 @@ class Gate:
         try:
             rule = self.policy.rule_for(call)
         except Forbidden:
+            rule = None
+        if rule is None:
             return f"{tool}: no rule matches, so nobody may call it"
-        assert rule is not None
         given = tuple(scopes)
         enough = self.policy.effective(given).issuperset(rule.scopes)
         lines = [
@@ -251,9 +253,7 @@ class Gate:
             self._callers.put(token, caller, expires_at=principal.expires_at)
         return caller
 
-    def _judge(self, decision: Decision) -> None:
-        call = decision.call
-        assert call is not None
+    async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
         if rule is not None:
@@ -295,6 +295,10 @@ def _normalised(resource: str) -> str:
 def _spellings(resource: str) -> tuple[str, str]:
     """The resource with and without one trailing slash: clients and authorization servers disagree about it."""
     return (resource, resource[:-1] if resource.endswith("/") else f"{resource}/")
+
+
+def _request_id() -> str:
+    return os.urandom(_REQUEST_ID_BYTES).hex()
 
 
 class _Caller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 __all__ = ["Metadata"]
 
@@ -14,11 +14,12 @@ _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The document, its URL, and the two paths that answer it: the one with the resource's path behind it (RFC 9728 section
-    3.1) and the root, which clients in the field ask for as well."""
+    """The document, its URL, and the paths that answer it: the one with the resource's path behind it (RFC 9728 section
+    3.1), with and without a last slash, and the root, which clients in the field ask for as well."""
 
     url: str
     paths: frozenset[str]
+    """Decoded, as servers hand them on."""
     document: bytes
 
     @classmethod
@@ -34,6 +35,6 @@ class Metadata:
         }
         return cls(
             url=f"{parts.scheme}://{parts.netloc}{path}",
-            paths=frozenset({path, _WELL_KNOWN}),
+            paths=frozenset({_WELL_KNOWN, unquote(path), f"{unquote(path)}/"}),
             document=json.dumps(document, separators=(",", ":")).encode(),
         )

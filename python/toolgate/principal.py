@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 __all__ = ["Principal"]
@@ -13,8 +14,8 @@ __all__ = ["Principal"]
 class Principal:
     """A verified caller.
 
-    Two callers are the same exactly when issuer, client and subject are: a subject means nothing outside its issuer, and a
-    client id is chosen by whoever registers it.
+    Two callers are the same exactly when issuer, client and subject are: a subject means nothing outside its issuer,
+    and a client id is chosen by whoever registers it.
     """
 
     issuer: str
@@ -26,7 +27,11 @@ class Principal:
     expires_at: float
     """Seconds since the epoch."""
     claims: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Every claim of the token; for handlers, never for a log."""
+    """Every claim of the token, to be read; for handlers, never for a log."""
+
+    def __post_init__(self) -> None:
+        # One principal serves many calls: what a handler changed here, the next call would see.
+        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
 
     @property
     def identity(self) -> str:
@@ -35,10 +40,10 @@ class Principal:
 
     @property
     def organization_identity(self) -> str:
-        """The caller's organisation: an issuer and its value; callers without one share their issuer's single "none"."""
+        """The caller's organisation: an issuer and its value; callers without one share their issuer's "none"."""
         return joined(self.issuer, self.organization)
 
 
 def joined(*parts: str | None) -> str:
-    """The parts behind their lengths, absent told apart from empty, so that different parts never make the same string."""
+    """The parts behind their lengths, absent told apart from empty, so that no two lists make one string."""
     return "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)

@@ -1,7 +1,7 @@
 """What the caller sees: one refusal becomes a status, headers and a body, or a JSON-RPC error alone.
 
-RFC 6750 section 3 and RFC 9728 section 5.1 for the challenge; the JSON-RPC error carries the request's id where it is known,
-because that is the only body the official clients hand on to the agent.
+RFC 6750 section 3 and RFC 9728 section 5.1 for the challenge; the JSON-RPC error carries the request's id where it is
+known, because that is the only body the official clients hand on to the agent.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["Challenge", "Response", "error_of", "render"]
 _REALM = "mcp"
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _RPC_CODES = {"invalid_json": -32700}
-"""Below 401 the codes are those of JSON-RPC; from there on the HTTP number, which lies outside the range the specification
-reserves."""
+"""Below 401 the codes are those of JSON-RPC; from there on the HTTP number, which lies outside the range the
+specification reserves."""
 _INVALID_REQUEST = -32600
 
 _NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})

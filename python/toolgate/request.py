@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Call", "Request"]
@@ -10,16 +10,13 @@ __all__ = ["Call", "Request"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as the gate judges it, whatever framework it came through.
-
-    Header names are lower case; a header sent twice stands twice.
-    """
+    """One HTTP request as the gate judges it, whatever framework it came through; a header sent twice stands twice."""
 
     scheme: str = "https"
     host: str = ""
     method: str = "POST"
     path: str = "/"
-    query: str = ""
+    query: str = field(default="", repr=False)
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     peer: str | None = None
     """The address at the other end of the connection."""
@@ -27,13 +24,20 @@ class Request:
     """SHA-256 of the client's TLS certificate."""
     body: bytes = field(default=b"", repr=False)
 
-    def header(self, name: str) -> str | None:
-        """The first header of that name."""
-        return next(self.header_values(name), None)
+    def __post_init__(self) -> None:
+        # A name in another case would be overlooked, and a check with it.
+        object.__setattr__(self, "headers", tuple((name.lower(), value) for name, value in self.headers))
 
-    def header_values(self, name: str) -> Iterator[str]:
-        """Every header of that name."""
-        return (value for key, value in self.headers if key == name)
+    def header(self, name: str) -> str | None:
+        """The first header of that name, which is lower case."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def header_values(self, name: str) -> list[str]:
+        """Every header of that name, which is lower case."""
+        return [value for key, value in self.headers if key == name]
 
 
 @dataclass(frozen=True, slots=True)

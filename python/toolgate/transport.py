@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from toolgate import checks
+from toolgate.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
 from toolgate.errors import refusal
+from toolgate.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
 from toolgate.request import Request
 
 __all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
@@ -15,12 +17,8 @@ __all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
 
-_LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_UNIX: Final = "unix"
-"""Among trusted proxies: a peer without an address, as behind a Unix socket."""
-
-_Address = IPv4Address | IPv6Address
+_MAX_SIZE_DIGITS: Final = 15
+"""Of a declared size: a petabyte. Longer ones would only make the conversion slow."""
 
 
 class Transport:
@@ -35,33 +33,35 @@ class Transport:
         trusted_proxies: Sequence[str] = (),
         max_body_bytes: int,
     ) -> None:
-        """Raises `ValueError` for a proxy that is not a network and for an origin that is not one."""
+        """Raises `ValueError` that begins with the name of the argument."""
         parts = urlsplit(resource)
-        self._default_port = _DEFAULT_PORTS[parts.scheme]
-        self.allowed_hosts = tuple(host.lower() for host in allowed_hosts) or (parts.netloc,)
-        self.allowed_origins = (f"{parts.scheme}://{parts.netloc}", *map(_origin, allowed_origins))
+        self._scheme = parts.scheme
+        hosts = checks.each("allowed_hosts", allowed_hosts, parse_host) or (parts.netloc,)
+        self.allowed_hosts = tuple(without_default_port(host, self._scheme) for host in hosts)
+        own = f"{self._scheme}://{without_default_port(parts.netloc, self._scheme)}"
+        self.allowed_origins = (own, *checks.each("allowed_origins", allowed_origins, parse_origin))
+        self.any_loopback = is_loopback_host(parts.netloc)
         self._hosts = frozenset(self.allowed_hosts)
         self._origins = frozenset(self.allowed_origins)
-        self.any_loopback = is_loopback_host(parts.netloc)
-        self._proxies = tuple(_network(proxy) for proxy in trusted_proxies if proxy != _UNIX)
-        self._trusts_unix = _UNIX in trusted_proxies
+        proxies = checks.each("trusted_proxies", trusted_proxies, parse_proxy)
+        self._proxies = tuple(network for network in proxies if network is not None)
+        self._trusts_unix = None in proxies
+        checks.whole("max_body_bytes", max_body_bytes, at_least=1)
         self._max_body_bytes = max_body_bytes
 
     def check(self, request: Request) -> None:
         """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
         if not self._is_allowed_host(request.host):
             raise refusal("invalid_host")
-        origin = request.header("origin")
-        if origin is not None and not self.is_allowed_origin(origin):
+        if not all(map(self.is_allowed_origin, request.header_values("origin"))):
             raise refusal("invalid_origin")
         if request.scheme != "https" and not self._may_be_plain(request):
             raise refusal("insecure_transport")
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")
-        if request.query and any(key.lower() == "access_token" for key, _ in parse_qsl(request.query, True)):
+        if request.query and _has_token(request.query):
             raise refusal("token_in_query")
-        encoding = request.header("content-encoding")
-        if encoding is not None and encoding.strip().lower() != "identity":
+        if any(coding.lower() != "identity" for coding in _listed(request, "content-encoding")):
             raise refusal("unsupported_encoding")
         self._check_declared_size(request)
 
@@ -72,45 +72,49 @@ class Transport:
         return self.any_loopback and origin.startswith("http://") and is_loopback_host(origin.removeprefix("http://"))
 
     def address(self, request: Request) -> str:
-        """The address the request came from: the peer's, or behind trusted proxies the one they vouch for."""
-        address = _address(request.peer)
-        if not self._is_trusted(address, request.peer):
-            return request.peer or _UNIX
-        forwarded = [part.strip() for value in request.header_values("x-forwarded-for") for part in value.split(",")]
-        for part in reversed(forwarded):
-            candidate = _address(part)
-            if candidate is None:
+        """The address the request came from: the peer's, or behind trusted proxies the furthest they vouch for."""
+        address = _peer(request)
+        if not self._is_trusted(request, address):
+            return str(address) if address is not None else request.peer or UNIX
+        # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
+        for part in reversed(list(_listed(request, "x-forwarded-for"))):
+            before = parse_address(part)
+            if before is None:
                 break
-            if not self._is_trusted(candidate, part):
-                return part
-        return request.peer or _UNIX
+            address = before
+            if not lies_in(address, self._proxies):
+                break
+        return UNIX if address is None else str(address)
 
     def _is_allowed_host(self, host: str) -> bool:
-        host = host.lower()
-        if host in self._hosts or host.removesuffix(f":{self._default_port}") in self._hosts:
+        if without_default_port(host.lower(), self._scheme) in self._hosts:
             return True
         return self.any_loopback and is_loopback_host(host)
 
     def _may_be_plain(self, request: Request) -> bool:
-        address = _address(request.peer)
-        if self._is_trusted(address, request.peer):
-            forwarded = request.header("x-forwarded-proto")
-            if forwarded is not None:
-                return forwarded.strip().lower() == "https"
+        address = _peer(request)
+        if self._is_trusted(request, address):
+            schemes = [scheme.lower() for scheme in _listed(request, "x-forwarded-proto")]
+            if schemes:
+                # One for each stage of the way: all of it must have been https, whoever wrote the first.
+                return all(scheme == "https" for scheme in schemes)
         return address is not None and address.is_loopback
 
-    def _is_trusted(self, address: _Address | None, peer: str | None) -> bool:
+    def _is_trusted(self, request: Request, address: Address | None) -> bool:
         if address is None:
-            return peer is None and self._trusts_unix
-        return any(address in network for network in self._proxies)
+            return self._trusts_unix and not request.peer
+        return lies_in(address, self._proxies)
 
     def _check_declared_size(self, request: Request) -> None:
-        for declared in request.header_values("content-length"):
-            # Longer digits than any real size would make the conversion itself slow.
-            if not declared.isdecimal() or len(declared) > 15:
-                raise refusal("invalid_request", "Content-Length is not a number")
-            if int(declared) > self._max_body_bytes:
-                raise refusal("body_too_large")
+        declared = set(request.header_values("content-length"))
+        if not declared:
+            return
+        size = declared.pop()
+        # RFC 9110 section 8.6: digits alone, and one value.
+        if declared or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_SIZE_DIGITS:
+            raise refusal("invalid_request", "Content-Length is not one number")
+        if int(size) > self._max_body_bytes:
+            raise refusal("body_too_large")
 
 
 def bearer_token(request: Request) -> str:
@@ -129,32 +133,16 @@ def bearer_token(request: Request) -> str:
     return token
 
 
-def is_loopback_host(host: str) -> bool:
-    """Whether ``host``, with or without a port, is this machine's own."""
-    name = host.lower()
-    bare, colon, port = name.rpartition(":")
-    if colon and port.isdecimal():
-        name = bare
-    return name in _LOOPBACK_HOSTS
+def _peer(request: Request) -> Address | None:
+    return parse_address(request.peer) if request.peer else None
 
 
-def _address(peer: str | None) -> _Address | None:
-    try:
-        address = ip_address(peer or "")
-    except ValueError:
-        return None
-    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+def _listed(request: Request, name: str) -> Iterator[str]:
+    """The members of a header that is a list (RFC 9110 section 5.3): several lines are as good as one with commas."""
+    return (part.strip() for value in request.header_values(name) for part in value.split(","))
 
 
-def _network(proxy: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(proxy)
-    except ValueError as error:
-        raise ValueError(f"trusted_proxies: {error}") from None
-
-
-def _origin(origin: str) -> str:
-    parts = urlsplit(origin)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or parts.path or parts.query or parts.fragment:
-        raise ValueError(f"allowed_origins: {origin!r} is not an origin, like https://app.example.com")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+def _has_token(query: str) -> bool:
+    # RFC 6750 section 2.3 is not for us. Some servers still separate by semicolons.
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return any(name.strip().lower() == "access_token" for name, _ in pairs)

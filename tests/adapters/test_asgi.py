@@ -60,7 +60,7 @@ class Server:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         progress = b'event: message\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\r\n\r\n'
         await send({"type": "http.response.body", "body": progress, "more_body": True})
-        while not self.may_end.is_set():
+        while not self.may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
             await asyncio.sleep(0.01)
         result = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "result": {"content": [], "isError": True}})
         await send({"type": "http.response.body", "body": f"data: {result}\r\n\r\n".encode()})
@@ -91,12 +91,16 @@ def it(guarded: Callable[..., Guarded]) -> Iterator[Guarded]:
             yield it
 
 
-def post(it: Guarded, body: bytes, *, token: str | None = "", headers: dict[str, str] | None = None, **more: Any) -> httpx2.Response:
+def post(
+    it: Guarded, body: bytes, *, token: str | None = "", headers: dict[str, str] | None = None, **more: Any
+) -> httpx2.Response:
     """A POST with a good token unless another is given."""
     given = it.token("read") if token == "" else token
     authorization = {} if given is None else {"Authorization": f"Bearer {given}"}
     url = it.gate.resource
-    return httpx2.post(url, content=body, headers={"Content-Type": "application/json"} | authorization | (headers or {}), **more)
+    return httpx2.post(
+        url, content=body, headers={"Content-Type": "application/json"} | authorization | (headers or {}), **more
+    )
 
 
 def settled(it: Guarded, count: int) -> list[dict[str, Any]]:
@@ -120,7 +124,13 @@ def test_a_good_call_reaches_the_server_without_its_token(it: Guarded) -> None:
 
 @pytest.mark.parametrize(
     ("tool", "result"),
-    [("read_order", "success"), ("read_failing", "tool_error"), ("read_error", "error"), ("read_crash", "error"), ("read_stream", "tool_error")],
+    [
+        ("read_order", "success"),
+        ("read_failing", "tool_error"),
+        ("read_error", "error"),
+        ("read_crash", "error"),
+        ("read_stream", "tool_error"),
+    ],
 )
 def test_the_outcome_is_read_from_the_answer_as_it_passes(it: Guarded, tool: str, result: str) -> None:
     it.server.may_end.set()  # type: ignore[attr-defined]
@@ -190,7 +200,9 @@ def test_a_body_over_the_limit_is_refused_without_being_read_to_its_end(it: Guar
             yield b" " * 65_536
 
     try:
-        streamed = httpx2.post(it.gate.resource, content=endless(), headers={"Authorization": f"Bearer {it.token('read')}"})
+        streamed = httpx2.post(
+            it.gate.resource, content=endless(), headers={"Authorization": f"Bearer {it.token('read')}"}
+        )
     except httpx2.TransportError:
         pass  # the server may close before the client has read the answer
     else:

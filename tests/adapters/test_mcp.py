@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -65,7 +68,7 @@ def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[A
     async def read_slowly(ctx: Context[Any, Any]) -> str:
         ran.append("read_slowly")
         await ctx.report_progress(1, 2)
-        while not may_end.is_set():
+        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
             await anyio.sleep(0.01)
         ran.append("read_slowly ended")
         return "done"
@@ -224,10 +227,10 @@ async def test_one_record_for_each_request(desk: Desk, mode: str) -> None:
     async with desk.client(mode, "read", "write") as client:
         await client.list_tools()
         await client.call_tool("delete_user", {"name": "ada"})
-    time.sleep(0.1)
+    calls = desk.calls(1)
     records = desk.it.records()
     assert len({record["request_id"] for record in records}) == len(records)
-    assert len(desk.calls(1)) == 1
+    assert len(calls) == 1
     assert [record["method"] for record in records].count("tools/list") == 1
     assert {record["result"] for record in records} <= {"success", "cancelled"}
 
@@ -240,26 +243,36 @@ def test_a_session_belongs_to_its_principal(desk: Desk) -> None:
     assert desk.post(listing, "read", headers=session).status_code == 200
 
 
+DELETE = '"params":{"name":"delete_user","arguments":{"name":"x"}}'
+CALL = f'"jsonrpc":"2.0","id":1,"method":"tools/call",{DELETE}'
 LYING = {
-    "id null": b'{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "id 1.0": b'{"jsonrpc":"2.0","id":1.0,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "no id": b'{"jsonrpc":"2.0","method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "a result beside": b'{"jsonrpc":"2.0","id":1,"result":{},"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "a batch": b'[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}]',
-    "byte order mark": b'\xef\xbb\xbf{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "UTF-16": '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}'.encode("utf-16"),
-    "a name twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller","name":"delete_user","arguments":{"name":"x"}}}',
-    "params twice": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_caller"},"params":{"name":"delete_user","arguments":{"name":"x"}}}',
-    "trailing data": b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}{}',
-    "an escaped twin": b'{"jsonrpc":"2.0","id":1,"method":"ping","\\u006dethod":"tools/call","params":{"name":"delete_user","arguments":{"name":"x"}}}',
+    "id null": f'{{"jsonrpc":"2.0","id":null,"method":"tools/call",{DELETE}}}',
+    "id 1.0": f'{{"jsonrpc":"2.0","id":1.0,"method":"tools/call",{DELETE}}}',
+    "no id": f'{{"jsonrpc":"2.0","method":"tools/call",{DELETE}}}',
+    "a result beside": f'{{"result":{{}},{CALL}}}',
+    "a batch": f"[{{{CALL}}}]",
+    "a name twice": CALL.replace('"name":"delete_user"', '"name":"read_caller","name":"delete_user"').join("{}"),
+    "params twice": f'{{"params":{{"name":"read_caller"}},{CALL}}}',
+    "a method in disguise": f'{{"\\u006dethod":"ping",{CALL}}}',
+    "trailing data": f"{{{CALL}}}{{}}",
+    "byte order mark": f"\ufeff{{{CALL}}}",
+    "UTF-16": f"{{{CALL}}}".encode("utf-16"),
+    "gzip": gzip.compress(f"{{{CALL}}}".encode()),
 }
 
 
 @pytest.mark.parametrize("body", LYING.values(), ids=LYING)
 @pytest.mark.parametrize("version", [MODERN, "2025-11-25", None])
-def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(desk: Desk, body: bytes, version: str | None) -> None:
-    headers = {} if version is None else {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "delete_user"}
-    response = desk.post(body, "read", "write", headers=headers)
+def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(
+    desk: Desk, body: str | bytes, version: str | None
+) -> None:
+    headers = (
+        {}
+        if version is None
+        else {"MCP-Protocol-Version": version, "Mcp-Method": "tools/call", "Mcp-Name": "delete_user"}
+    )
+    data = body if isinstance(body, bytes) else body.encode()
+    response = desk.post(data, "read", "write", headers=headers)
     assert response.status_code == 400
     assert response.json()["error"]["code"] in (-32700, -32600)
     assert desk.ran == []
@@ -272,24 +285,42 @@ def test_a_lying_header_changes_nothing(desk: Desk) -> None:
 
 
 def test_a_tool_ends_and_is_recorded_after_its_client_has_gone(desk: Desk) -> None:
-    session = open_session(desk)
-    with pytest.raises(httpx2.TimeoutException):
-        desk.post(message("read_slowly"), "read", headers=session, timeout=0.5)
+    hang_up_on(desk, message("read_slowly"), open_session(desk))
     assert desk.calls() == []
     desk.may_end.set()
     [record] = desk.calls(1)
     assert record["result"] == "success"
-    assert record["disconnected"] is not desk.server_sends_json  # with a JSON answer the SDK does not look whether the client is there
+    # With a JSON answer the SDK does not look whether the client is still there.
+    assert record["disconnected"] is not desk.server_sends_json
     assert desk.ran[-1] == "read_slowly ended"
 
 
 def test_a_client_that_goes_cancels_its_call_in_the_newer_era(desk: Desk) -> None:
-    with pytest.raises(httpx2.TimeoutException):
-        desk.post(modern("read_slowly"), "read", headers=modern_headers("read_slowly"), timeout=0.5)
+    hang_up_on(desk, modern("read_slowly"), modern_headers("read_slowly"))
     if desk.server_sends_json:
-        desk.may_end.set()  # the SDK does not watch for the disconnect there
+        desk.may_end.set()  # there the SDK does not watch for the disconnect
     [record] = desk.calls(1)
     assert record["result"] == ("success" if desk.server_sends_json else "cancelled")
+
+
+def hang_up_on(desk: Desk, body: bytes, headers: dict[str, str]) -> None:
+    """Call a tool that waits, and go away once it runs."""
+    address = urlsplit(desk.gate.resource)
+    head = {
+        "Host": address.netloc,
+        "Authorization": f"Bearer {desk.it.token('read')}",
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"POST {address.path} HTTP/1.1", *(f"{name}: {value}" for name, value in (head | headers).items())]
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        deadline = time.monotonic() + 10
+        while "read_slowly" not in desk.ran:
+            assert time.monotonic() < deadline, "the tool did not start"
+            time.sleep(0.01)
+    time.sleep(0.2)  # the server sees the end of the connection when its loop comes round
 
 
 async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
@@ -306,10 +337,12 @@ async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
     with listening() as listener, served(server.streamable_http_app(), listener):
         headers = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json, text/event-stream"}
         for version in (MODERN, LEGACY):
-            with pytest.raises((MCPError, ExceptionGroup)):
+            with pytest.raises(Exception, match=r"decision|unhandled errors"):  # the client may wrap it in a group
                 async with Client(url_of(listener), mode=version) as client:
                     await client.call_tool("delete_user", {"name": "ada"})
-        assert httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
+        assert (
+            httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
+        )
     assert desk.ran == []
 
 
@@ -318,7 +351,11 @@ def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[
         async def verify_token(self, token: str) -> None:
             return None
 
-    auth = AuthSettings(issuer_url="https://as.example.com", resource_server_url="https://mcp.example.com/mcp", validate_token_resource=True)  # type: ignore[arg-type]
+    auth = AuthSettings(
+        issuer_url="https://as.example.com",
+        resource_server_url="https://mcp.example.com/mcp",
+        validate_token_resource=True,
+    )  # type: ignore[arg-type]
     server: MCPServer[Any] = MCPServer("own", auth=auth, token_verifier=Anybody(), log_level="CRITICAL")
     with pytest.raises(ValueError, match="remove auth="):
         guarded().gate.protect(server)
@@ -332,7 +369,9 @@ def test_one_server_has_one_gate(guarded: Callable[..., Guarded], tmp_path: Any)
         other.protect(server)
 
 
-def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorded(guarded: Callable[..., Guarded]) -> None:
+def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorded(
+    guarded: Callable[..., Guarded],
+) -> None:
     listed: list[str] = []
 
     async def list_tools(_ctx: Any, _params: Any) -> mcp_types.ListToolsResult:
@@ -344,7 +383,9 @@ def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorde
 
     server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
     with listening() as listener:
-        it = guarded(resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])])
+        it = guarded(
+            resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])]
+        )
         it.now = time.time()
         desk = Desk(it, server, [])
         with served(it.gate.protect(server), listener):

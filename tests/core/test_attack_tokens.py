@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from attacks import Attack, attacks, shared_vectors
 
-from tests.core.attacks import Attack, attacks, shared_vectors
 from toolgate import Refused, _pure
 
 ATTACKS = attacks()

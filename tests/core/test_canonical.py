@@ -17,9 +17,9 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
+from attacks import SHARED, shared_vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.attacks import SHARED, shared_vectors
 
 import toolgate._pure as pure
 from toolgate import Malformed

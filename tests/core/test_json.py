@@ -10,9 +10,9 @@ import time
 from types import ModuleType
 
 import pytest
+from attacks import shared_vectors
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.core.attacks import shared_vectors
 
 import toolgate._pure as pure
 from toolgate import Malformed

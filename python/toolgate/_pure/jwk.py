@@ -39,8 +39,10 @@ class _Key:
     """One for each algorithm the key may be used with."""
 
     def fits_as(self, other: _Key) -> bool:
+        if self.id is None or self.id != other.id:
+            return False
         mine, theirs = ({key.algorithm for key in one.prepared} for one in (self, other))
-        return self.id is not None and self.id == other.id and not mine.isdisjoint(theirs)
+        return not mine.isdisjoint(theirs)
 
 
 @final

@@ -128,7 +128,7 @@ def _decode(part: bytes) -> bytes:
 
 def _read_algorithm(name: str) -> str:
     if name == "ES512":
-        raise ValueError("ES512 is not offered: P-521 is in none of the native libraries")
+        raise ValueError("ES512 is not offered: jsonwebtoken has no P-521")
     if name.lower() == "none":
         raise ValueError("none is not an algorithm")
     algorithm = crypto.algorithm(name)

@@ -85,9 +85,9 @@ class Verifier:
         """The token's claims, or raises `Refused`."""
         certificate = _certificate(certificate_sha256)
         parts = Parts.split(token_bytes(token), self.max_token_bytes)
-        return self.finish(parts, Header.parse(parts.header), now=_finite(now), certificate=certificate)
+        return self.judge(parts, Header.parse(parts.header), now=_finite(now), certificate=certificate)
 
-    def finish(self, parts: Parts, header: Header, *, now: float, certificate: bytes | None) -> Claims:
+    def judge(self, parts: Parts, header: Header, *, now: float, certificate: bytes | None) -> Claims:
         """What is left to do once the parts are known."""
         declared = self._check_header(header)
         parts.verify(header, self._keys, self._algorithms)
@@ -153,7 +153,7 @@ class Verifiers:
             raise _foreign_issuer()
         if len(data) > verifier.max_token_bytes:
             raise refusal("token_too_large", "longer than the bound of its issuer")
-        return verifier.finish(parts, header, now=_finite(now), certificate=certificate)
+        return verifier.judge(parts, header, now=_finite(now), certificate=certificate)
 
 
 _AT_JWT: Final = "at+jwt"  # RFC 9068 section 2.1

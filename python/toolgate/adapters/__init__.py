@@ -12,7 +12,8 @@ __all__ = ["protect"]
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
-    """The ASGI app that serves ``server`` behind ``gate``. A framework is only imported where the server already is one of it."""
+    """The ASGI app that serves ``server`` behind ``gate``. A framework is only imported where the server already is
+    one of it."""
     if "mcp.server.lowlevel.server" in sys.modules:
         from toolgate.adapters.mcp import is_server, protect_server
 

@@ -84,14 +84,15 @@ class GateASGI:
                 decision.close("cancelled")
                 return
             else:
-                self.gate.judge(decision, body)
+                await self.gate.judge(decision, body)
         if not decision.allowed:
             await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
 
     def _exempt(self, request: Request) -> Response | None:
-        """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the server."""
+        """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
+        server."""
         metadata = self.gate.metadata
         if request.path in metadata.paths and request.method in ("GET", "HEAD"):
             headers = [("content-type", "application/json"), ("content-length", str(len(metadata.document)))]
@@ -151,8 +152,8 @@ class _Disconnected(Exception):
 
 
 class _Exchange:
-    """One HTTP exchange with the server behind the gate: the body is replayed once, then the real `receive` goes on, since servers
-    wait there for the disconnect; every frame passes at once, the last one after the record."""
+    """One HTTP exchange with the server behind the gate: the body is replayed once, then the real `receive` goes on,
+    since servers wait there for the disconnect; every frame passes at once, the last one after the record."""
 
     def __init__(
         self,
@@ -218,7 +219,8 @@ def _request(scope: Scope) -> Request:
 
 
 def _has_much_to_say(scope: Scope, request: Request) -> bool:
-    """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang up."""
+    """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
+    up."""
     if request.method != "POST" or not scope.get("http_version", "1.1").startswith("1"):
         return False
     declared = request.header("content-length")

@@ -1,7 +1,7 @@
 """The official SDK: both tiers around an `MCPServer` or a low-level `Server`.
 
-The ASGI tier decides; the message tier, a middleware of the server, claims the decision for the one message it was made for,
-names the outcome and closes it. A message that no decision covers is decided anew or refused.
+The ASGI tier decides; the message tier, a middleware of the server, claims the decision for the one message it was
+made for, names the outcome and closes it. A message that no decision covers is decided anew or refused.
 """
 
 from __future__ import annotations
@@ -38,17 +38,19 @@ def is_server(server: object) -> bool:
 
 
 def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
-    """The server's Streamable HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
+    """The server's Streamable HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its
+    own."""
     if isinstance(server, MCPServer) and (server.settings.auth is not None or server._token_verifier is not None):
         raise ValueError(
-            "the server brings auth of its own: remove auth=, token_verifier= and auth_server_provider= from MCPServer(...), "
-            "the gate takes their place"
+            "the server brings auth of its own: remove auth=, token_verifier= and auth_server_provider= "
+            "from MCPServer(...), the gate takes their place"
         )
     known = [middleware for middleware in server.middleware if isinstance(middleware, GateMiddleware)]
     if any(middleware.gate is not gate for middleware in known):
         raise ValueError("the server stands behind another gate already: one server, one gate")
     if not known:
-        # Behind the SDK's own span, so that refusals show in it; before everything that a refused message must not reach.
+        # Behind the SDK's own span, so that refusals show in it; before everything that a refused message must not
+        # reach.
         server.middleware.insert(1, GateMiddleware(gate))
     options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
     options.setdefault("transport_security", _transport_security(gate))
@@ -75,14 +77,12 @@ class GateMiddleware:
         if ctx.method == "tools/list" or call.kind != "request":
             # The SDK lists the tools by itself before some calls: neither counted nor recorded.
             return await call_next(ctx)
-        decision = self.gate.judge_message(made, call)
+        decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
             raise _error(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
 
-    async def _run(
-        self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
-    ) -> HandlerResult:
+    async def _run(self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         token = current_decision.set(decision)
         result, reason = "cancelled", None
         try:
@@ -106,7 +106,8 @@ class _ServerASGI(GateASGI):
 
     def prepare(self, scope: Scope, decision: Decision) -> None:
         principal = decision.principal
-        assert principal is not None
+        if principal is None:
+            return
         # Also what binds a session of the older protocol to its principal: the SDK compares client, issuer and subject.
         scope["user"] = AuthenticatedUser(
             AccessToken(
@@ -123,13 +124,15 @@ class _ServerASGI(GateASGI):
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         call = decision.call
         if call is not None and call.kind == "request" and (outcome.disconnected or outcome.status in (None, 202)):
-            # The message may still be on its way to the message tier, whose it then is; dropped on the way, it records itself.
+            # The message may still be on its way to the message tier, whose it then is; dropped on the way, it
+            # records itself.
             return
         super().finish(decision, outcome)
 
 
 def _transport_security(gate: Gate) -> TransportSecuritySettings:
-    """The gate's own hosts and origins: it has checked them, and the SDK's default answers 421 to a public host name."""
+    """The gate's own hosts and origins: it has checked them, and the SDK's default answers 421 to a public host
+    name."""
     hosts = [spelling for host in gate.transport.allowed_hosts for spelling in (host, f"{host}:*")]
     loopback = [f"{host}:*" for host in ("127.0.0.1", "localhost", "[::1]")] if gate.transport.any_loopback else []
     return TransportSecuritySettings(

@@ -1,4 +1,7 @@
-"""The hash chain: each line carries the SHA-256 of the one before, so that an edit, a deletion or a swap shows."""
+"""The hash chain: each line carries the SHA-256 of the one before, so that an edit, a deletion or a swap shows.
+
+Sequence numbers have no gap but for lines that were lost: a jump of n + 1 means that n records never reached the file.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,36 @@ class Chain:
         self._sequence += 1
         previous = "null" if self._previous is None else f'"{self._previous}"'
         line = f'{record},"instance":{self._instance},"sequence":{self._sequence},"previous":{previous}}}'.encode()
-        self._previous = f"sha256:{hashlib.sha256(line).hexdigest()}"
+        self._previous = _hash(line)
         return line + b"\n"
 
+    def skip(self) -> None:
+        """Leave out the number of a record that is lost."""
+        self._sequence += 1
+
     @classmethod
-    def after(cls, instance: str, last_line: bytes) -> Chain:
-        """The chain that goes on behind a line, also behind one that a crash cut short."""
-        try:
-            sequence = int(json.loads(last_line)["sequence"])
-        except (ValueError, KeyError, TypeError):
+    def after(cls, instance: str, lines: bytes) -> Chain:
+        """The chain that goes on behind these last lines of a file. What a crash cut short counts as a line, and so
+        does what somebody spoilt: its hash is carried on, and its number goes by the last line that still tells one."""
+        ended = lines.rstrip(b"\n").split(b"\n")
+        unreadable = 0
+        for line in reversed(ended):
+            sequence = _sequence(line)
+            if sequence is not None:
+                break
+            unreadable += 1
+        else:
             sequence = 0
-        return cls(instance, sequence=sequence, previous=f"sha256:{hashlib.sha256(last_line).hexdigest()}")
+        return cls(instance, sequence=sequence + unreadable, previous=_hash(ended[-1]))
+
+
+def _hash(line: bytes) -> str:
+    return f"sha256:{hashlib.sha256(line).hexdigest()}"
+
+
+def _sequence(line: bytes) -> int | None:
+    try:
+        sequence = json.loads(line)["sequence"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return sequence if isinstance(sequence, int) and not isinstance(sequence, bool) else None

@@ -1,7 +1,7 @@
 """One record as JSON: every member always there, null when unknown; never an argument, a token or a header value.
 
-Written as text directly: the order of the members is the documentation's, and what does not change from call to call (who the
-caller is) is encoded once per caller.
+Written as text directly: the order of the members is the documentation's, and what does not change from call to call
+(who the caller is) is encoded once per caller.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
 from toolgate.principal import Principal
 
@@ -93,7 +94,7 @@ def _second(seconds: int) -> str:
 def _text(value: str | None) -> str:
     if value is None:
         return "null"
-    return json.dumps(value if len(value) <= _MAX_NAME else f"{value[:_MAX_NAME]}…")
+    return encode_basestring_ascii(value if len(value) <= _MAX_NAME else f"{value[:_MAX_NAME]}…")
 
 
 def _number(value: int | None) -> str:

@@ -8,7 +8,8 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command. Its own dependencies are an extra, so that a server that only needs the library installs none of them."""
+    """Run the command. Its own dependencies are an extra, so that a server that only needs the library installs none
+    of them."""
     try:
         from toolgate.cli.app import app
     except ModuleNotFoundError as missing:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from hashlib import sha256
+from ipaddress import IPv6Address, ip_network
 
 from toolgate._core import Charge, Grant, Limiter
+from toolgate.addresses import parse_address
 from toolgate.errors import Limited
 from toolgate.principal import Principal, joined
-from toolgate.settings import Budget, Limits, Rule
+from toolgate.settings import Budget, Limits, Rule, budgets_of
 
 __all__ = ["FailedAttempts", "Spender", "Spending"]
 
@@ -43,8 +45,8 @@ class Spender:
         self._limiter = Limiter(max_keys=limits.max_keys)
 
     def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
-        """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation. Lists and
-        handshakes spend what a method rule says, nothing else."""
+        """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation.
+        Lists and handshakes spend what a method rule says, nothing else."""
         charged = tuple(self._charged(principal, rule, governed=governed))
         return Spending(
             # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
@@ -68,11 +70,9 @@ class Spender:
 
     def names(self, spending: Spending, keys: Iterable[str]) -> tuple[str, ...]:
         """The budgets behind the keys, in the words of the configuration."""
-        return tuple(
-            label.budget
-            for charge, label in zip(spending.charges, spending.labels, strict=True)
-            if charge.key in set(keys)
-        )
+        wanted = set(keys)
+        charged = zip(spending.charges, spending.labels, strict=True)
+        return tuple(label.budget for charge, label in charged if charge.key in wanted)
 
     def describe(self, rule: Rule) -> Iterator[str]:
         """The budgets a call under the rule spends, a line each."""
@@ -85,18 +85,18 @@ class Spender:
         cost = rule.cost if rule is not None else 1
         if governed:
             organization = joined("organization", principal.organization_identity)
-            for budget in self._limits.organization:
+            for budget in budgets_of(self._limits.organization):
                 yield _charge(organization, budget, cost), _Label("organization", budget.rate, "")
             client = joined("client", principal.identity)
-            for budget in self._limits.client:
+            for budget in budgets_of(self._limits.client):
                 yield _charge(client, budget, cost), _Label("client", budget.rate, "")
         if rule is not None:
             own = joined(type(rule).__name__, rule.match, principal.identity)
             observe = rule.mode == "observe"
-            for budget in rule.limit:
+            for budget in budgets_of(rule.limit):
                 yield _charge(own, budget, cost, observe=observe), _Label(rule.match, budget.rate, "client")
             total = joined(type(rule).__name__, rule.match)
-            for budget in rule.total_limit:
+            for budget in budgets_of(rule.total_limit):
                 charge = _charge(total, budget, cost, observe=observe, shared=True)
                 yield charge, _Label(rule.match, budget.rate, "total")
 
@@ -120,8 +120,7 @@ class FailedAttempts:
     """The budget of failed authentications: per peer address, spent by failures alone."""
 
     def __init__(self, limits: Limits) -> None:
-        assert isinstance(limits.failed_auth, Budget)
-        self._budget = limits.failed_auth
+        self._budget = budgets_of([limits.failed_auth])[0]
         self._limiter = Limiter(max_keys=limits.max_keys)
 
     def record(self, address: str, *, tick: int) -> None:
@@ -140,15 +139,15 @@ class FailedAttempts:
 
 
 def _charge(kind: str, budget: Budget, cost: int, *, observe: bool = False, shared: bool = False) -> Charge:
-    # The unit belongs to the key and the limit does not: a changed limit keeps what was spent.
-    key = joined(kind, budget.unit)
+    # The unit belongs to the key and the limit does not: a changed limit keeps what was spent. Hashed, because claims
+    # and URIs can be long, and a key is kept for every caller and rule.
+    key = sha256(joined(kind, budget.unit).encode("utf-8", "surrogatepass")).hexdigest()
     return Charge(key, budget.limit, cost=cost, observe=observe or budget.mode == "observe", shared=shared)
 
 
 def _site(address: str) -> str:
     """The address, or its /64 for IPv6: whoever has one address of a /64 has all of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else address
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((int(parsed), 64), strict=False))
+    return address if parsed is None else str(parsed)

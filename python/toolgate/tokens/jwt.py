@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from toolgate._core import Claims, KeySet, Verifier, Verifiers
+from toolgate._core import Claims, Verifiers
 from toolgate.errors import refusal
 from toolgate.principal import Principal
 from toolgate.settings import Issuer
@@ -16,9 +16,9 @@ class Tokens:
     """The tokens of several issuers, for one resource."""
 
     def __init__(self, issuers: Sequence[Issuer], *, audiences: Sequence[str], organization_claim: str | None) -> None:
-        """Raises `ValueError` for a configuration that cannot be right and `Malformed` for what is not a JWK Set."""
+        """Raises `ValueError` for a configuration that cannot be right."""
         self._organization_claim = organization_claim
-        self._verifiers = Verifiers([_verifier(issuer, audiences) for issuer in issuers])
+        self._verifiers = Verifiers([issuer.verifier(audiences) for issuer in issuers])
 
     def verify(self, token: str, *, now: float, certificate_sha256: bytes | None = None) -> Principal:
         """Who the token stands for. Never caches. Raises `Unauthenticated`."""
@@ -40,15 +40,3 @@ class Tokens:
             expires_at=claims.expires_at,
             claims=raw,
         )
-
-
-def _verifier(issuer: Issuer, audiences: Sequence[str]) -> Verifier:
-    return Verifier(
-        KeySet.from_json(issuer.jwks),
-        issuer=issuer.url,
-        audience=audiences,
-        algorithms=issuer.algorithms,
-        leeway=issuer.leeway,
-        types=issuer.types,
-        max_token_lifetime=issuer.max_token_lifetime,
-    )

@@ -1,4 +1,5 @@
-"""``toolgate demo``: a throw-away issuer, a small real server behind the gate, and the official client that drives it."""
+"""``toolgate demo``: a throw-away issuer, a small real server behind the gate, and the official client that drives
+it."""
 
 from toolgate.cli.demo.run import run
 

@@ -38,7 +38,9 @@ async def call(url: str, token: str | None, tool: str, arguments: dict[str, Any]
         try:
             async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
                 result = await client.call_tool(tool, arguments)
-                status = next(response.status_code for response in reversed(responses) if response.request.method == "POST")
+                status = next(
+                    response.status_code for response in reversed(responses) if response.request.method == "POST"
+                )
                 return Seen(status, "tool_error" if result.is_error else "ok", _text(result))
         except Exception as error:  # the client's task groups wrap what it raises
             refused = next((response for response in reversed(responses) if response.status_code >= 400), None)

@@ -62,7 +62,7 @@ async def run(port: int, serve: bool) -> int:
             resource = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
             gate = toolgate.Gate.from_file(write_configuration(folder, resource=resource, issuer=issuer))
             print(f"an order desk at {resource}, behind toolgate ({toolgate.IMPLEMENTATION} core)", flush=True)
-            async with _serving(gate.protect(orders()), listener):
+            async with _serving(gate.protect(orders(), stateless_http=True), listener):
                 outcomes = [await _play(act, resource) for act in _acts(issuer, resource)]
                 outcomes += await _runaway(_token(issuer, resource, client_id="agent-loop"), resource)
                 _show(outcomes, folder / "audit.jsonl")
@@ -80,7 +80,13 @@ def _acts(issuer: Issuer, resource: str) -> list[Act]:
         Act("a broader scope", writer, "refund_order", 200, "ok"),
         Act("no token", None, "read_order", 401, "unauthorized"),
         Act("a forged signature", _forged(good), "read_order", 401, "invalid_token"),
-        Act("a token for another server", _token(issuer, "https://other.example/mcp"), "read_order", 401, "invalid_token"),
+        Act(
+            "a token for another server",
+            _token(issuer, "https://other.example/mcp"),
+            "read_order",
+            401,
+            "invalid_token",
+        ),
         Act("an expired token", _token(issuer, resource, now=time.time() - 7200), "read_order", 401, "invalid_token"),
         Act("a missing scope", good, "refund_order", 403, "insufficient_scope"),
         Act("a call no rule allows", writer, "delete_order", 403, "no_rule"),
@@ -94,10 +100,9 @@ async def _play(act: Act, resource: str) -> Outcome:
 
 async def _runaway(token: str, resource: str) -> list[Outcome]:
     """A loop that never looks at its answers, and what happens when it waits as long as it was told."""
-    for number in range(1, _LOOP + 1):
-        seen = await call(resource, token, "read_order", {"id": 2}, mode=_MODERN)
-        if seen.status != 200:
-            break
+    number, seen = 1, await call(resource, token, "read_order", {"id": 2}, mode=_MODERN)
+    while seen.status == 200 and number < _LOOP:
+        number, seen = number + 1, await call(resource, token, "read_order", {"id": 2}, mode=_MODERN)
     stopped_at = time.monotonic()
     right = (seen.status, seen.reason) == (429, "rate_limited") and bool(seen.retry_after and seen.retry_after_ms)
     stopped = Outcome(f"a runaway loop, stopped at call {number}", seen, right)
@@ -106,7 +111,10 @@ async def _runaway(token: str, resource: str) -> list[Outcome]:
     await anyio.sleep(seen.retry_after_ms / 1000)
     waited = time.monotonic() - stopped_at
     again = await call(resource, token, "read_order", {"id": 2}, mode=_MODERN)
-    return [stopped, Outcome(f"the loop again, after {waited:.1f} s as told", again, (again.status, again.reason) == (200, "ok"))]
+    return [
+        stopped,
+        Outcome(f"the loop again, after {waited:.1f} s as told", again, (again.status, again.reason) == (200, "ok")),
+    ]
 
 
 def _show(outcomes: list[Outcome], audit: Path) -> None:
@@ -139,7 +147,8 @@ def _show(outcomes: list[Outcome], audit: Path) -> None:
 async def _serve(issuer: Issuer, resource: str, folder: Path) -> None:
     token = _token(issuer, resource, lifetime=8 * 3600)
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read_order", "arguments": {"id": 1}}}
-    print(f"""
+    print(
+        f"""
 The server goes on until Ctrl-C. Its configuration and its audit trail are in {folder}
 
 TOKEN={token}
@@ -148,7 +157,9 @@ curl -i {resource}
 curl -i {resource} -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \\
      -H 'Accept: application/json, text/event-stream' -d '{json.dumps(body)}'
 tail -f {folder}/audit.jsonl
-""", flush=True)
+""",
+        flush=True,
+    )
     await anyio.sleep_forever()
 
 
@@ -158,7 +169,7 @@ async def _serving(app: Any, listener: socket.socket) -> AsyncIterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", proxy_headers=False))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells in no other way
             await anyio.sleep(0.01)
         try:
             yield

@@ -47,7 +47,9 @@ path = "audit.jsonl"
 def orders() -> MCPServer[object]:
     """A small order desk."""
     server: MCPServer[object] = MCPServer("orders", log_level="CRITICAL")
-    book = {number: {"id": number, "item": item, "state": "paid"} for number, item in enumerate(("tea", "cups", "pot"), 1)}
+    book = {
+        number: {"id": number, "item": item, "state": "paid"} for number, item in enumerate(("tea", "cups", "pot"), 1)
+    }
 
     @server.tool()
     def list_orders() -> list[dict[str, object]]:

@@ -1,8 +1,8 @@
-"""The attack tokens of ``tests/vectors``, unfolded: key sets are named, configurations are what differs from the common one,
-and giant tokens are described instead of stored.
+"""The attack tokens of ``tests/vectors``, unfolded: key sets are named, configurations are what differs from the common
+one, and giant tokens are described instead of stored.
 
-A described token is a list of its parts; a part is text, a list of pieces, or ``{"encode": pieces}`` for the base64url of the
-pieces; a piece is text, or says what to repeat (with ``count``, numbering it and joining by commas).
+A described token is a list of its parts; a part is text, a list of pieces, or ``{"encode": pieces}`` for the base64url
+of the pieces; a piece is text, or says what to repeat (with ``count``, numbering it and joining by commas).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("TOOLGATE_VECTORS", ROOT.parent / "shared" / "vectors"))
 
 

@@ -1,0 +1,124 @@
+"""Three budgets of a call - client, tool, organisation - in memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+from random import Random
+from typing import Any
+
+import pyrate_limiter
+import pytest
+from benches.contest import CORES, OURS, Measure
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+BUDGETS = ("client:agent-7", "tool:delete_*:agent-7", "organization:acme")
+MINUTE, DAY = 900_000_000, 1_000_000_000
+"""So many that nothing is ever refused."""
+THREADS, CALLS = 8, 500
+
+
+class ByHand:
+    """What one writes without a library: a dict a budget, one lock, one window, nothing ever forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._buckets: tuple[dict[str, tuple[float, float]], ...] = ({}, {}, {})
+
+    def admit(self) -> bool:
+        now = time.monotonic()
+        with self._lock:
+            after = []
+            for buckets, key in zip(self._buckets, BUDGETS, strict=True):
+                tokens, at = buckets.get(key, (MINUTE, now))
+                tokens = min(MINUTE, tokens + (now - at) * MINUTE / 60)
+                if tokens < 1:
+                    return False
+                after.append((tokens - 1, now))
+            for buckets, key, bucket in zip(self._buckets, BUDGETS, after, strict=True):
+                buckets[key] = bucket
+        return True
+
+
+def native(name: str) -> Callable[[], Any]:
+    """Three budgets by minute and day, all or nothing."""
+    core = CORES[name]
+    limiter, tick = core.Limiter(), time.monotonic_ns
+    limits = (f"{MINUTE}/minute", f"{DAY}/day")
+    charges = tuple(core.Charge(key, limit) for key in BUDGETS for limit in limits)
+    return lambda: limiter.admit(domain="acme", charges=charges, tick=tick())
+
+
+def limits_library() -> Callable[[], Any]:
+    """One window each, with the cheapest strategy."""
+    hit, limit = FixedWindowRateLimiter(MemoryStorage()).hit, parse(f"{DAY}/minute")
+    first, second, third = BUDGETS
+    return lambda: hit(limit, first) and hit(limit, second) and hit(limit, third)
+
+
+def pyrate() -> Callable[[], Any]:
+    """Both windows, one limiter a budget, as its token bucket keeps no log of every call."""
+    rates = [
+        pyrate_limiter.Rate(MINUTE, pyrate_limiter.Duration.MINUTE),
+        pyrate_limiter.Rate(DAY, pyrate_limiter.Duration.DAY),
+    ]
+    bucket, algorithm = pyrate_limiter.StateBucket, pyrate_limiter.TokenBucket
+    first, second, third = (pyrate_limiter.Limiter(bucket(rates, algorithm())).try_acquire for _ in BUDGETS)
+    a, b, c = BUDGETS
+    return lambda: first(a, blocking=False) and second(b, blocking=False) and third(c, blocking=False)
+
+
+CONTESTANTS: dict[str, Callable[[], Callable[[], Any]]] = {
+    **{name: lambda name=name: native(name) for name in CORES},  # type: ignore[misc]
+    "limits, three calls, one window": limits_library,
+    "pyrate-limiter, three calls, two windows": pyrate,
+    "three dicts and a lock, one window": lambda: ByHand().admit,
+}
+
+
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_admit(name: str, measure: Measure) -> None:
+    admit = CONTESTANTS[name]()
+    assert admit()
+    measure("admit: three budgets, two windows where not said otherwise", name, admit)
+    assert admit(), "a contestant that refuses does less than it should"
+
+
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_admit_under_threads(name: str, measure: Measure) -> None:
+    admit = CONTESTANTS[name]()
+
+    def many(_: int) -> None:
+        for _ in range(CALLS):
+            admit()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        measure(
+            f"admit under {THREADS} threads, a decision",
+            name,
+            lambda: list(pool.map(many, range(THREADS))),
+            decisions=THREADS * CALLS,
+        )
+    assert admit(), "a contestant that refuses does less than it should"
+
+
+@pytest.mark.parametrize("keys", [1_000, 1_000_000])
+def test_admit_among_many_keys(keys: int, measure: Measure) -> None:
+    core = CORES[OURS]
+    limiter = core.Limiter(max_keys=10_000_000)
+    charges = [(core.Charge(f"client {key}", f"{DAY}/day"),) for key in range(keys)]
+    for charge in charges:
+        limiter.admit(domain="acme", charges=charge, tick=0)
+    Random(7).shuffle(charges)
+    following = cycle(charges).__next__
+    name = OURS if keys == 1_000 else f"{OURS}, a million keys"
+    measure(
+        "admit: one budget, among a thousand keys",
+        name,
+        lambda: limiter.admit(domain="acme", charges=following(), tick=0),
+    )

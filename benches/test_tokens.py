@@ -1,0 +1,101 @@
+"""One access token not seen before: the signature, and `exp`, `aud` and `iss` at least."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jwt
+import pytest
+from benches.contest import CORES, Measure
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from joserfc import jwt as joserfc_jwt
+from joserfc.jwk import KeySet as JoserfcKeySet
+
+from toolgate.testing import Issuer
+
+ISSUER, AUDIENCE = "https://as.example.com", "https://mcp.example.com/mcp"
+ALGORITHMS = ("RS256", "ES256", "EdDSA")
+
+
+@cache
+def issued(algorithm: str) -> tuple[str, dict[str, Any]]:
+    """A token that outlives the run, and the keys it is verified with."""
+    issuer = Issuer(ISSUER, algorithm=algorithm)
+    return issuer.token(audience=AUDIENCE, scopes=["mcp:tools:read"], lifetime=36_000), issuer.jwks()
+
+
+def toolgate(name: str) -> Callable[[str], Callable[[], Any]]:
+    def prepared(algorithm: str) -> Callable[[], Any]:
+        token, jwks = issued(algorithm)
+        keys = CORES[name].KeySet.from_json(json.dumps(jwks))
+        verifier = CORES[name].Verifier(keys, issuer=ISSUER, audience=AUDIENCE, algorithms=[algorithm])
+        return lambda: verifier.verify(token, now=time.time())
+
+    return prepared
+
+
+def signature_alone(algorithm: str) -> Callable[[], Any]:
+    token, jwks = issued(algorithm)
+    key: Any = jwt.PyJWK.from_dict(jwks["keys"][0]).key
+    signed, _, encoded = token.rpartition(".")
+    message, signature = signed.encode(), base64.urlsafe_b64decode(encoded + "==")
+    if algorithm == "RS256":
+        return lambda: key.verify(signature, message, padding.PKCS1v15(), SHA256()) or True
+    if algorithm == "ES256":
+        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+        der = encode_dss_signature(r, s)
+        return lambda: key.verify(der, message, ec.ECDSA(SHA256())) or True
+    return lambda: key.verify(signature, message) or True
+
+
+def pyjwt(algorithm: str) -> Callable[[], Any]:
+    token, jwks = issued(algorithm)
+    key = jwt.PyJWK.from_dict(jwks["keys"][0])
+    return lambda: jwt.decode(token, key, algorithms=[algorithm], audience=AUDIENCE, issuer=ISSUER)
+
+
+def joserfc(algorithm: str) -> Callable[[], Any]:
+    token, jwks = issued(algorithm)
+    keys = JoserfcKeySet.import_key_set(jwks)  # type: ignore[arg-type]
+    claims = joserfc_jwt.JWTClaimsRegistry(
+        iss={"essential": True, "value": ISSUER}, aud={"essential": True, "value": AUDIENCE}, exp={"essential": True}
+    )
+
+    def verify() -> Any:
+        decoded = joserfc_jwt.decode(token, keys, algorithms=[algorithm])
+        claims.validate(decoded.claims)
+        return decoded
+
+    return verify
+
+
+CONTESTANTS: dict[str, Callable[[str], Callable[[], Any]]] = {
+    **{name: toolgate(name) for name in CORES},
+    "the signature alone (cryptography)": signature_alone,
+    "PyJWT": pyjwt,
+    "joserfc": joserfc,
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("name", CONTESTANTS)
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+def test_verify(name: str, algorithm: str, measure: Measure) -> None:
+    verify = CONTESTANTS[name](algorithm)
+    assert verify()
+    measure(f"verify {algorithm}", name, verify)
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_seen_before(name: str, measure: Measure) -> None:
+    token, _ = issued("RS256")
+    cache = CORES[name].TokenCache()
+    cache.put(token, object(), expires_at=time.time() + 36_000)
+    measure("a token seen before", name, lambda: cache.get(token, now=time.time()))

@@ -1,0 +1,5 @@
+"""``toolgate.toml`` becomes the arguments of `Gate`; nothing unknown, nothing of the wrong type, gets through."""
+
+from toolgate.config.load import load
+
+__all__ = ["load"]

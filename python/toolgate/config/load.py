@@ -1,0 +1,52 @@
+"""From a file's bytes to the arguments of `Gate`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from toolgate.config.places import Place
+from toolgate.config.tables import GATE
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["load"]
+
+_MAX_BYTES = 4 * 1024 * 1024
+"""Of a configuration file: rules by the ten thousand, and a bound."""
+
+_AT_LINE = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)$")
+
+
+def load(path: str | PathLike[str]) -> dict[str, Any]:
+    """The arguments of `Gate` that the file describes. Paths in it are relative to it. Raises `ValueError` that names
+    the file, the line, the table and the key, and `OSError` for a file that cannot be read."""
+    file = Path(path)
+    with file.open("rb") as opened:
+        data = opened.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"{file}: larger than {_MAX_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{file}:{line}: not UTF-8") from None
+    return Place(file, text).table(_parsed(file, text), GATE, required=("resource", "issuer"))
+
+
+def _parsed(file: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = str(error)
+        found = _AT_LINE.search(problem)
+        where = f":{found[1]}" if found else ""
+        raise ValueError(f"{file}{where}: {_AT_LINE.sub('', problem)}") from None
+    except (RecursionError, ValueError):  # brackets by the thousand; a number of more digits than Python converts
+        raise ValueError(f"{file}: nested too deeply, or with a number that is too long") from None

@@ -1,0 +1,92 @@
+"""Where in a configuration something stands, for errors that lead there: file, line, table and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from toolgate.config.lines import Steps, lines_of
+
+__all__ = ["Converter", "Keys", "Place"]
+
+_Made = TypeVar("_Made")
+
+_NEAR = 0.5
+"""How alike two keys must be for one to be taken for the other's misspelling; below it all known keys are told."""
+
+
+class Place:
+    """A value's place in a file."""
+
+    def __init__(self, file: Path, text: str, steps: Steps = ()) -> None:
+        self.file = file
+        self._text = text
+        self.steps = steps
+
+    def at(self, *steps: str | int) -> Place:
+        """A place further in."""
+        return Place(self.file, self._text, (*self.steps, *steps))
+
+    def error(self, problem: str) -> ValueError:
+        """What is wrong here. The problem is in our words and never holds what may be a secret."""
+        return ValueError(": ".join(filter(None, (f"{self.file}:{self._line()}", self._name(), problem))))
+
+    def table(self, given: Any, keys: Keys, *, required: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The table's members under the names of the arguments they become."""
+        if not isinstance(given, dict):
+            raise self.error("must be a table")
+        for key in given:
+            if key not in keys:
+                near = difflib.get_close_matches(key, keys, 1, _NEAR)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
+                raise self.at(key).error(f"unknown key, {hint}")
+        for key in required:
+            if key not in given:
+                raise self.at(key).error("is missing")
+        return {keys[key][0]: keys[key][1](self.at(key), value) for key, value in given.items()}
+
+    def make(self, kind: Callable[..., _Made], given: Any, keys: Keys, *, required: tuple[str, ...] = ()) -> _Made:
+        """The element that a table describes; what the element refuses is told at its key."""
+        arguments = self.table(given, keys, required=required)
+        try:
+            return kind(**arguments)
+        except ValueError as error:
+            field, _, problem = str(error).partition(" ")
+            for key in given:
+                if keys[key][0] == field:
+                    raise self.at(key).error(problem) from None
+            raise self.error(str(error)) from None
+
+    def _name(self) -> str:
+        """``[[tool]] limit.rate``: the table as it is written, and the keys behind it."""
+        match self.steps:
+            case ():
+                return ""
+            case (str() as key,):
+                return key
+            case (str() as array, int(), *inner):
+                return " ".join(filter(None, (f"[[{array}]]", _dotted(inner))))
+            case (table, *inner):
+                return f"[{table}] {_dotted(inner)}"
+        raise AssertionError(self.steps)
+
+    def _line(self) -> int:
+        """The line of this place, or of the nearest around it that stands in the file."""
+        lines = lines_of(self._text)
+        steps = self.steps
+        while steps and steps not in lines:
+            steps = steps[:-1]
+        return lines.get(steps, 1)
+
+
+Converter = Callable[[Place, Any], Any]
+"""Takes a value of the file, at its place, for the argument it becomes."""
+
+Keys = Mapping[str, tuple[str, Converter]]
+"""The keys of a table: the argument each becomes, and how."""
+
+
+def _dotted(steps: list[str | int]) -> str:
+    return ".".join(step for step in steps if isinstance(step, str))

@@ -1,0 +1,142 @@
+"""The tables of ``toolgate.toml`` as data: each key, the argument it becomes, and what its value is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from toolgate.addresses import parse_proxy
+from toolgate.config.places import Converter, Keys, Place
+from toolgate.config.values import (
+    audit_path,
+    boolean,
+    integer,
+    jwks,
+    jwks_file,
+    parsed,
+    scopes,
+    seconds,
+    secret,
+    string,
+    strings,
+)
+from toolgate.hosts import parse_host, parse_origin
+from toolgate.methods import GOVERNED_BY_METHOD
+from toolgate.patterns import Ordered, Shadowed
+from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+
+__all__ = ["GATE"]
+
+
+def _budget(place: Place, value: Any) -> Budget:
+    if isinstance(value, str):
+        value = {"rate": value}
+    elif not isinstance(value, dict):
+        raise place.error('must be a rate like "600/minute", or a table like { rate = "600/minute", strict = true }')
+    return place.make(Budget, value, _BUDGET, required=("rate",))
+
+
+def _budgets(place: Place, value: Any) -> list[Budget]:
+    if not isinstance(value, list):
+        raise place.error('must be a list, like ["600/minute"]')
+    return [_budget(place.at(position), each) for position, each in enumerate(value)]
+
+
+def _hierarchy(place: Place, value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise place.error("must be a table")
+    for scope in value:
+        scopes(place.at(scope), [scope])
+    return {scope: scopes(place.at(scope), implied) for scope, implied in value.items()}
+
+
+def _issuers(place: Place, value: Any) -> list[Issuer]:
+    issuers: list[Issuer] = []
+    for inside, given in _tables(place, value):
+        if isinstance(given, dict) and ("jwks" in given) == ("jwks_file" in given):
+            raise inside.at("jwks_file").error("give the issuer's keys, as jwks_file or as jwks")
+        issuers.append(inside.make(Issuer, given, _ISSUER, required=("url", "algorithms")))
+        if issuers[-1].url in {issuer.url for issuer in issuers[:-1]}:
+            raise inside.at("url").error("stands here twice: one issuer, one table")
+    return issuers
+
+
+def _rules(kind: type[Rule], *, among: Collection[str] | None = None) -> Converter:
+    def rules(place: Place, value: Any) -> list[Rule]:
+        made = [
+            inside.make(kind, given, _RULE, required=("match", "scopes")) for inside, given in _tables(place, value)
+        ]
+        try:
+            Ordered([rule.match for rule in made], among=among)
+        except Shadowed as error:
+            raise place.at(error.position, "match").error(str(error).removeprefix("match ")) from None
+        return made
+
+    return rules
+
+
+def _tables(place: Place, value: Any) -> list[tuple[Place, Any]]:
+    if not isinstance(value, list):
+        raise place.error(f"must be an array of tables: write [[{place.steps[-1]}]]")
+    return [(place.at(position), each) for position, each in enumerate(value)]
+
+
+def _limits(place: Place, value: Any) -> Limits:
+    return place.make(Limits, value, _LIMITS)
+
+
+def _audit(place: Place, value: Any) -> Audit:
+    return place.make(Audit, value, _AUDIT)
+
+
+_BUDGET: Keys = {"rate": ("rate", string), "strict": ("strict", boolean), "mode": ("mode", string)}
+_RULE: Keys = {
+    "match": ("match", string),
+    "scopes": ("scopes", scopes),
+    "limit": ("limit", _budgets),
+    "total_limit": ("total_limit", _budgets),
+    "cost": ("cost", integer),
+    "confirm": ("confirm", boolean),
+    "mode": ("mode", string),
+}
+_ISSUER: Keys = {
+    "url": ("url", string),
+    "algorithms": ("algorithms", strings),
+    "jwks": ("jwks", jwks),
+    "jwks_file": ("jwks", jwks_file),
+    "leeway": ("leeway", seconds),
+    "types": ("types", strings),
+    "max_token_lifetime": ("max_token_lifetime", seconds),
+}
+_LIMITS: Keys = {
+    "client": ("client", _budgets),
+    "organization": ("organization", _budgets),
+    "failed_auth": ("failed_auth", _budget),
+    "max_keys": ("max_keys", integer),
+}
+_AUDIT: Keys = {
+    "path": ("path", audit_path),
+    "durability": ("durability", string),
+    "on_failure": ("on_failure", string),
+    "key": ("key", secret),
+}
+GATE: Keys = {
+    "resource": ("resource", string),
+    "audiences": ("audiences", strings),
+    "organization_claim": ("organization_claim", string),
+    "challenge_scopes": ("challenge_scopes", scopes),
+    "allowed_hosts": ("allowed_hosts", parsed(parse_host)),
+    "allowed_origins": ("allowed_origins", parsed(parse_origin)),
+    "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
+    "max_body_bytes": ("max_body_bytes", integer),
+    "issuer": ("issuers", _issuers),
+    "scopes": ("scopes", _hierarchy),
+    "tool": ("tools", _rules(ToolRule)),
+    "resource_rule": ("resources", _rules(ResourceRule)),
+    "prompt": ("prompts", _rules(PromptRule)),
+    "method": ("methods", _rules(MethodRule, among=GOVERNED_BY_METHOD)),
+    "limits": ("limits", _limits),
+    "audit": ("audit", _audit),
+}
+"""The top level. An array of tables cannot have the name of a string, so that the rules for resources stand in
+``[[resource_rule]]``."""

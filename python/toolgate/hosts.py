@@ -1,0 +1,44 @@
+"""Hosts and origins as configurations and headers write them (RFC 9110 section 7.2, RFC 6454)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["is_loopback_host", "parse_host", "parse_origin", "without_default_port"]
+
+_HOST: Final = re.compile(r"(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
+_ORIGIN: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@]+)")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def parse_host(text: str) -> str:
+    """A host, with or without a port, in lower case. Raises `ValueError`."""
+    host = text.lower()
+    match = _HOST.fullmatch(host)
+    if match is None or not 0 < int(match["port"] or 1) < 65_536:
+        raise ValueError(f"{text!r} is not a host, like mcp.example.com or mcp.example.com:8443")
+    return host
+
+
+def parse_origin(text: str) -> str:
+    """An origin as browsers write it: in lower case, without a default port. Raises `ValueError`."""
+    match = _ORIGIN.fullmatch(text.lower())
+    try:
+        if match is not None:
+            return f"{match['scheme']}://{without_default_port(parse_host(match['host']), match['scheme'])}"
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not an origin, like https://app.example.com")
+
+
+def without_default_port(host: str, scheme: str) -> str:
+    """The host without the port that goes without saying: clients leave it out, some of them not."""
+    return host.removesuffix(_DEFAULT_PORTS[scheme])
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether the host, with any port or none, is this machine's own."""
+    match = _HOST.fullmatch(host.lower())
+    return match is not None and match["name"] in _LOOPBACK

@@ -1,0 +1,41 @@
+"""What governs each method of the protocol, in both of its eras. A method in no row is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ["GOVERNED_BY_METHOD", "METHODS", "REFERENCES"]
+
+METHODS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "tools/call": "tool",
+        "prompts/get": "prompt",
+        "resources/read": "resource",
+        "resources/subscribe": "resource",
+        "resources/unsubscribe": "resource",
+        "completion/complete": "reference",
+        "initialize": "method",
+        "logging/setLevel": "method",
+        "notifications/cancelled": "method",
+        "notifications/initialized": "method",
+        "notifications/progress": "method",
+        "notifications/roots/list_changed": "method",
+        "ping": "method",
+        "prompts/list": "method",
+        "resources/list": "method",
+        "resources/templates/list": "method",
+        "server/discover": "method",
+        "subscriptions/listen": "method",
+        "tools/list": "method",
+    }
+)
+"""A ``tool``, ``prompt`` or ``resource`` needs a rule that fits its name; a ``method`` needs a valid token and what a
+`MethodRule` adds; a ``reference`` is governed by the rule of what it refers to."""
+
+REFERENCES: Final[Mapping[str, str]] = MappingProxyType({"ref/prompt": "prompt", "ref/resource": "resource"})
+"""What the ``ref`` of a completion refers to, by its type."""
+
+GOVERNED_BY_METHOD: Final = frozenset(method for method, governor in METHODS.items() if governor == "method")
+"""All that a `MethodRule` can be for."""

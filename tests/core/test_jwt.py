@@ -1,0 +1,220 @@
+"""What an access token must say, what it is found to say, and which configurations cannot be right."""
+
+from __future__ import annotations
+
+import base64
+from types import ModuleType
+from typing import Any
+
+import pytest
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verdict, verifier
+
+THUMBPRINT = base64.urlsafe_b64encode(bytes(range(32))).rstrip(b"=").decode()
+
+
+def test_what_a_token_says(core: ModuleType) -> None:
+    sent = claims(
+        aud=[AUDIENCE, "other"],
+        scope="read  write read",
+        jti="j-1",
+        exp=NOW + 0.5,
+        extra={"n": [1, 2.5, 2**70, None, True]},
+    )
+    found = verifier(core).verify(mint(sent), now=NOW)
+    assert (found.issuer, found.subject, found.client_id, found.token_id) == (ISSUER, "user-1", "agent-1", "j-1")
+    assert (found.audience, found.scopes) == ((AUDIENCE, "other"), ("read", "write"))
+    assert (found.issued_at, found.expires_at) == (NOW - 10, NOW + 0.5)
+    assert found.raw == sent
+    assert found.raw is not found.raw
+
+
+@pytest.mark.parametrize(
+    ("sent", "scopes"),
+    [
+        ({"scope": "a b"}, ("a", "b")),
+        ({"scope": ""}, ()),
+        ({"scp": "a b a"}, ("a", "b")),
+        ({"scp": ["a", "b c", "a"]}, ("a", "b", "c")),
+        ({"scope": "a", "scp": ["b"]}, ("a",)),
+        ({"scope": "a\tb"}, ("a\tb",)),
+        ({}, ()),
+    ],
+    ids=str,
+)
+def test_scopes(core: ModuleType, sent: dict[str, Any], scopes: tuple[str, ...]) -> None:
+    assert verifier(core).verify(mint(claims(**sent)), now=NOW).scopes == scopes
+
+
+@pytest.mark.parametrize(
+    ("sent", "client"),
+    [
+        ({}, "agent-1"),
+        ({"azp": "x"}, "agent-1"),
+        ({"client_id": ABSENT, "azp": "x"}, "x"),
+        ({"client_id": ABSENT}, None),
+    ],
+    ids=["client_id", "both", "azp", "none"],
+)
+def test_the_client(core: ModuleType, sent: dict[str, Any], client: str | None) -> None:
+    assert verifier(core).verify(mint(claims(**sent)), now=NOW).client_id == client
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        *(({name: ABSENT}, "missing_claim") for name in ("iss", "aud", "exp", "sub")),
+        *(
+            ({name: value}, "invalid_claim")
+            for name in ("iss", "sub", "client_id", "azp", "jti")
+            for value in (1, None, "", [])
+        ),
+        *(
+            ({name: value}, "invalid_claim")
+            for name in ("exp", "nbf", "iat")
+            for value in ("1", None, True, [], 1e300, 10**30)
+        ),
+        *(({"aud": value}, "invalid_claim") for value in (1, None, {}, [AUDIENCE, 1], [[AUDIENCE]])),
+        *(({"scope": value}, "invalid_claim") for value in (1, None, ["a"], {})),
+        *(({"scp": value}, "invalid_claim") for value in (1, None, ["a", 1], {})),
+        *(
+            ({"aud": value}, "invalid_audience")
+            for value in ("", [], [""], AUDIENCE + "/", AUDIENCE.upper(), AUDIENCE[:-1])
+        ),
+        *(
+            ({"iss": value}, "invalid_issuer")
+            for value in (ISSUER + "/", ISSUER.upper(), "https://as.example.com.evil.example")
+        ),
+        ({"exp": NOW}, "token_expired"),
+        ({"exp": -1}, "token_expired"),
+        ({"exp": NOW + 0.001}, "accepted"),
+        ({"nbf": NOW}, "accepted"),
+        ({"nbf": NOW + 0.001}, "token_not_yet_valid"),
+        ({"iat": NOW + 0.001}, "token_not_yet_valid"),
+        ({"iat": ABSENT}, "accepted"),
+    ],
+    ids=str,
+)
+def test_claims(core: ModuleType, changes: dict[str, Any], reason: str) -> None:
+    assert verdict(verifier(core), mint(claims(**changes))) == reason
+
+
+def test_the_leeway_is_exact(core: ModuleType) -> None:
+    verify = verifier(core, leeway=30)
+    assert verdict(verify, mint(claims(exp=NOW)), now=NOW + 29.9) == "accepted"
+    assert verdict(verify, mint(claims(exp=NOW)), now=NOW + 30) == "token_expired"
+    assert verdict(verify, mint(claims(nbf=NOW, iat=ABSENT)), now=NOW - 30) == "accepted"
+    assert verdict(verify, mint(claims(nbf=NOW, iat=ABSENT)), now=NOW - 30.1) == "token_not_yet_valid"
+
+
+def test_a_lifetime_can_be_bounded(core: ModuleType) -> None:
+    verify = verifier(core, max_token_lifetime=600)
+    assert verdict(verify, mint(claims(iat=NOW, exp=NOW + 600))) == "accepted"
+    assert verdict(verify, mint(claims(iat=NOW, exp=NOW + 601))) == "token_lifetime_too_long"
+    assert verdict(verify, mint(claims(iat=ABSENT))) == "missing_claim"
+
+
+@pytest.mark.parametrize("now", [float("nan"), float("inf"), float("-inf")])
+def test_a_time_that_is_none_is_a_bug_of_the_caller(core: ModuleType, now: float) -> None:
+    with pytest.raises(ValueError, match="now"):
+        verifier(core).verify(mint(), now=now)
+
+
+def test_types_can_be_narrowed(core: ModuleType) -> None:
+    verify = verifier(core, types=["application/AT+JWT"])
+    assert verdict(verify, mint()) == "accepted"
+    assert verdict(verify, mint(header={"typ": "JWT"})) == "invalid_type"
+    assert verdict(verify, mint(header={"typ": ABSENT})) == "invalid_type"
+
+
+@pytest.mark.parametrize(
+    ("extra", "reason"),
+    [
+        *(
+            ({name: "x"}, "invalid_type")
+            for name in ("at_hash", "c_hash", "s_hash", "nonce", "events", "token_introspection")
+        ),
+        *(({"typ": value}, "invalid_type") for value in ("ID", "Refresh", "Offline", "Logout")),
+        ({"token_use": "id"}, "invalid_type"),
+        ({"token_use": "access"}, "accepted"),
+        ({"typ": "Bearer", "nonce": "x"}, "accepted"),
+    ],
+    ids=str,
+)
+def test_another_kind_of_token_is_told_by_its_claims(core: ModuleType, extra: dict[str, Any], reason: str) -> None:
+    assert verdict(verifier(core), mint(claims(**extra), header={"typ": "JWT"})) == reason
+    assert verdict(verifier(core), mint(claims(**extra))) == "accepted", "typ says at+jwt"
+
+
+@pytest.mark.parametrize(
+    ("confirmation", "certificate", "reason"),
+    [
+        ({"x5t#S256": THUMBPRINT}, THUMBPRINT, "accepted"),
+        ({"x5t#S256": THUMBPRINT}, bytes(range(32)), "accepted"),
+        ({"x5t#S256": THUMBPRINT}, None, "proof_required"),
+        ({"x5t#S256": THUMBPRINT}, bytes(32), "proof_required"),
+        ({"x5t#S256": THUMBPRINT, "jkt": "x"}, THUMBPRINT, "proof_required"),
+        ({"jkt": "x"}, THUMBPRINT, "proof_required"),
+        ({"x5t#S256": THUMBPRINT + "="}, THUMBPRINT, "invalid_claim"),
+        ({"x5t#S256": 1}, THUMBPRINT, "invalid_claim"),
+        ({}, THUMBPRINT, "invalid_claim"),
+        (None, THUMBPRINT, "invalid_claim"),
+        (ABSENT, THUMBPRINT, "accepted"),
+    ],
+)
+def test_bound_tokens_need_their_proof(core: ModuleType, confirmation: Any, certificate: Any, reason: str) -> None:
+    assert verdict(verifier(core), mint(claims(cnf=confirmation)), certificate_sha256=certificate) == reason
+
+
+@pytest.mark.parametrize("certificate", ["", "x", THUMBPRINT + "=", "\ud800", b"", bytes(31), bytes(33)])
+def test_a_certificate_is_a_sha256(core: ModuleType, certificate: str | bytes) -> None:
+    with pytest.raises(ValueError, match="certificate_sha256"):
+        verifier(core).verify(mint(), now=NOW, certificate_sha256=certificate)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"algorithms": []},
+        *({"algorithms": [name]} for name in ("none", "NONE", "ES512", "es256", "", "HS256", "RS1")),
+        {"algorithms": ["ES256", "none"]},
+        *({"leeway": value} for value in (-1, 300.1, float("nan"), float("inf"))),
+        {"issuer": ""},
+        *({"audience": value} for value in ("", [], [""])),
+        {"types": []},
+        *({"max_token_bytes": value} for value in (0, -1)),
+        *({"max_token_lifetime": value} for value in (0, -1, float("nan"), float("inf"))),
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_be_right(core: ModuleType, settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        verifier(core, **settings)
+
+
+@pytest.mark.parametrize("algorithms", [["RS256"], ["HS384"], ["HS256", "RS256"]])
+def test_a_secret_is_for_its_algorithm(core: ModuleType, algorithms: list[str]) -> None:
+    keys = core.KeySet.from_secret(bytes(32), algorithm="HS256")
+    with pytest.raises(ValueError, match="secret"):
+        core.Verifier(keys, issuer=ISSUER, audience=AUDIENCE, algorithms=algorithms)
+
+
+def test_several_issuers_never_share_keys(core: ModuleType) -> None:
+    ours, theirs = signing_key(), signing_key("ES256", "key-2")
+    other = "https://other.example"
+    verify = core.Verifiers(
+        [verifier(core, jwks(ours)), verifier(core, jwks(theirs), issuer=other, max_token_bytes=400)]
+    )
+    assert verdict(verify, mint()) == "accepted"
+    assert verify.verify(mint(claims(iss=other), key=theirs), now=NOW).issuer == other
+    assert verdict(verify, mint(claims(iss=other))) == "unknown_key"
+    assert verdict(verify, mint(claims(iss=other), header={"kid": "key-2"})) == "bad_signature"
+    assert verdict(verify, mint(claims(iss=other, jti="x" * 200), key=theirs)) == "token_too_large"
+    assert verdict(verify, mint(claims(iss="https://else.example"))) == "invalid_issuer"
+    assert verdict(verify, mint(claims(iss=ABSENT))) == "missing_claim"
+    assert verdict(verify, mint(claims(iss=[ISSUER]))) == "invalid_claim"
+
+
+def test_several_issuers_are_several(core: ModuleType) -> None:
+    for verifiers in ([], [verifier(core), verifier(core)]):
+        with pytest.raises(ValueError, match="verifier"):
+            core.Verifiers(verifiers)
