@@ -186,7 +186,7 @@ class Issuer:
             self.verifier(["urn:toolgate:any"])
         except ValueError as error:
             # The core says what is wrong; about the algorithms it says so in words of its own.
-            named = str(error).startswith(("jwks ", "types ", "leeway ", "max_token_lifetime "))
+            named = str(error).startswith(("jwks ", "algorithms ", "types ", "leeway ", "max_token_lifetime "))
             raise ValueError(f"{'' if named else 'algorithms are wrong: '}{error}") from None
 
     def verifier(self, audiences: Sequence[str]) -> Verifier:

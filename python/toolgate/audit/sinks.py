@@ -100,7 +100,7 @@ class StdoutSink(_Descriptor):
 
     def write(self, line: bytes) -> int:
         """One append, behind what was printed before."""
-        with suppress(ValueError):  # somebody closed it; the descriptor is ours
+        with suppress(AttributeError, ValueError):  # somebody took it away or closed it; the descriptor is ours
             sys.stdout.flush()
         return super().write(line)
 

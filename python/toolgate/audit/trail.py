@@ -121,6 +121,8 @@ class Trail:
 
     def _seal(self, record: str) -> None:
         # A record is ASCII, so that its characters are its bytes.
+        if self._waiting_bytes + len(record) > MAX_WAITING_BYTES:
+            self._drain()
         if self._closed or self._waiting_bytes + len(record) > MAX_WAITING_BYTES:
             self.dropped += 1
             self._sink.chain.skip()

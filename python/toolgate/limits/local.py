@@ -50,7 +50,7 @@ class Spender:
         charged = tuple(self._charged(principal, rule, governed=governed))
         return Spending(
             # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
-            domain=principal.organization_identity if self._limits.organization else principal.identity,
+            domain=_digest(principal.organization_identity if self._limits.organization else principal.identity),
             charges=tuple(charge for charge, _ in charged),
             labels=tuple(label for _, label in charged),
         )
@@ -121,6 +121,7 @@ class FailedAttempts:
 
     def __init__(self, limits: Limits) -> None:
         self._budget = budgets_of([limits.failed_auth])[0]
+        self._max_keys = limits.max_keys
         self._limiter = Limiter(max_keys=limits.max_keys)
 
     def record(self, address: str, *, tick: int) -> None:
@@ -129,6 +130,9 @@ class FailedAttempts:
         try:
             self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
         except Limited as limited:
+            if len(self._limiter) >= self._max_keys:
+                # Strangers share what is left of a full table: none of them answers for the others.
+                return
             raise Limited(
                 "too_many_failures",
                 retry_after=limited.retry_after,
@@ -139,10 +143,19 @@ class FailedAttempts:
 
 
 def _charge(kind: str, budget: Budget, cost: int, *, observe: bool = False, shared: bool = False) -> Charge:
-    # The unit belongs to the key and the limit does not: a changed limit keeps what was spent. Hashed, because claims
-    # and URIs can be long, and a key is kept for every caller and rule.
-    key = sha256(joined(kind, budget.unit).encode("utf-8", "surrogatepass")).hexdigest()
-    return Charge(key, budget.limit, cost=cost, observe=observe or budget.mode == "observe", shared=shared)
+    # The unit belongs to the key and the limit does not: a changed limit keeps what was spent.
+    return Charge(
+        _digest(joined(kind, budget.unit)),
+        budget.limit,
+        cost=cost,
+        observe=observe or budget.mode == "observe",
+        shared=shared,
+    )
+
+
+def _digest(identity: str) -> str:
+    """One length for all: claims and URIs can be long, and keys are kept for every caller and rule."""
+    return sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _site(address: str) -> str:

@@ -1,0 +1,53 @@
+"""The protected resource metadata (RFC 9728)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from toolgate.metadata import Metadata
+
+ROOT = "/.well-known/oauth-protected-resource"
+ISSUERS = ["https://as.example.com", "https://b.example.com/realms/ö"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "url", "paths"),
+    [
+        pytest.param(
+            "https://mcp.example.com/mcp",
+            f"https://mcp.example.com{ROOT}/mcp",
+            {ROOT, f"{ROOT}/mcp", f"{ROOT}/mcp/"},
+            id="between host and path",
+        ),
+        pytest.param(
+            "https://mcp.example.com:8443/a/b/",
+            f"https://mcp.example.com:8443{ROOT}/a/b",
+            {ROOT, f"{ROOT}/a/b", f"{ROOT}/a/b/"},
+            id="a port and a last slash",
+        ),
+        pytest.param("https://mcp.example.com", f"https://mcp.example.com{ROOT}", {ROOT, f"{ROOT}/"}, id="no path"),
+        pytest.param("http://[::1]:8000/", f"http://[::1]:8000{ROOT}", {ROOT, f"{ROOT}/"}, id="a slash alone"),
+        pytest.param(
+            "https://mcp.example.com/a%20b",
+            f"https://mcp.example.com{ROOT}/a%20b",
+            {ROOT, f"{ROOT}/a b", f"{ROOT}/a b/"},
+            id="servers hand paths on decoded",
+        ),
+    ],
+)
+def test_where_it_is_served(resource: str, url: str, paths: set[str]) -> None:
+    metadata = Metadata.of(resource, ISSUERS, [])
+    assert metadata.url == url
+    assert metadata.paths == paths
+
+
+def test_what_it_says() -> None:
+    document = Metadata.of("https://mcp.example.com/mcp", ISSUERS, ["mcp:tools:read"]).document
+    assert json.loads(document) == {
+        "resource": "https://mcp.example.com/mcp",
+        "authorization_servers": ISSUERS,
+        "scopes_supported": ["mcp:tools:read"],
+        "bearer_methods_supported": ["header"],
+    }

@@ -1,0 +1,259 @@
+"""The policy: which rule governs a message, and which scopes it asks for."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolgate._core import read_envelope
+from toolgate.errors import Forbidden, Malformed, Refused
+from toolgate.methods import GOVERNED_BY_METHOD, METHODS
+from toolgate.policy import Policy, call_of
+from toolgate.request import Call
+from toolgate.settings import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+
+
+def call(method: str, *, id: object = 1, **params: Any) -> Call:  # noqa: A002
+    """The call of a body as it comes in."""
+    message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
+    if id is not None:
+        message["id"] = id
+    return call_of(read_envelope(json.dumps(message).encode()))
+
+
+def reference(kind: str, **target: str) -> Call:
+    """A completion for a prompt or a resource."""
+    return call("completion/complete", ref={"type": kind, **target}, argument={"name": "a", "value": ""})
+
+
+def policy(*rules: Rule, **hierarchy: list[str]) -> Policy:
+    return Policy(rules, hierarchy)
+
+
+def governing(rules: Policy, asked: Call) -> str | None:
+    """The match of the governing rule, None where a token is enough, or the slug of the refusal."""
+    try:
+        rule = rules.rule_for(asked)
+    except Refused as refused:
+        return refused.code
+    return None if rule is None else rule.match
+
+
+# --- which rule governs -----------------------------------------------------------------------------------------------
+
+EVERY_KIND = policy(
+    ToolRule("delete_*", scopes=["w"]),
+    ToolRule("*", scopes=["r"]),
+    ResourceRule("file:///public/*", scopes=[]),
+    PromptRule("greet", scopes=["p"]),
+    MethodRule("tools/list", scopes=["l"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "governor"),
+    [
+        pytest.param(call("tools/call", name="delete_user"), "delete_*", id="the first that fits"),
+        pytest.param(call("tools/call", name="Delete_user"), "*", id="case counts"),
+        pytest.param(call("tools/call", name="greet"), "*", id="kinds do not mix"),
+        pytest.param(call("prompts/get", name="greet"), "greet", id="a prompt"),
+        pytest.param(call("prompts/get", name="delete_user"), "no_rule", id="no prompt rule"),
+        pytest.param(call("resources/read", uri="file:///public/a"), "file:///public/*", id="a resource"),
+        pytest.param(call("resources/subscribe", uri="file:///public/a"), "file:///public/*", id="a subscription"),
+        pytest.param(call("resources/unsubscribe", uri="file:///public/a"), "file:///public/*", id="the end of one"),
+        pytest.param(call("resources/read", uri="file:///etc/passwd"), "no_rule", id="another resource"),
+        pytest.param(call("resources/read", uri="file:///public/../etc/passwd"), "no_rule", id="a disguised resource"),
+        pytest.param(call("resources/read", uri="file:///public/%2e%2e/x"), "no_rule", id="an encoded disguise"),
+        pytest.param(reference("ref/prompt", name="greet"), "greet", id="completing a prompt"),
+        pytest.param(reference("ref/prompt", name="other"), "no_rule", id="completing a prompt that no rule allows"),
+        pytest.param(
+            reference("ref/resource", uri="file:///public/{a}"), "file:///public/*", id="completing a resource"
+        ),
+        pytest.param(reference("ref/resource", uri="file:///public/../x"), "no_rule", id="completing a disguised one"),
+        pytest.param(call("tools/list"), "tools/list", id="a method with a rule"),
+        pytest.param(call("prompts/list"), None, id="a method without one"),
+        pytest.param(call("ping"), None, id="ping"),
+        pytest.param(call("notifications/cancelled", id=None), None, id="a notification"),
+        pytest.param(call("tools/destroy"), "no_rule", id="a method that is not known"),
+        pytest.param(call("Tools/list"), "no_rule", id="a method in another case"),
+        pytest.param(call("completion/ref/prompt", name="greet"), "no_rule", id="a row of a table is no method"),
+        pytest.param(call("ref/prompt", name="greet"), "no_rule", id="nor is the type of a reference"),
+        pytest.param(call("", name="greet"), "no_rule", id="an empty method"),
+        pytest.param(call("tools/call"), "invalid_request", id="a tool call without a name"),
+        pytest.param(call("tools/call", uri="x"), "invalid_request", id="a tool named as a resource is"),
+        pytest.param(call("resources/read", name="x"), "invalid_request", id="a resource named as a tool is"),
+    ],
+)
+def test_what_governs(asked: Call, governor: str | None) -> None:
+    assert governing(EVERY_KIND, asked) == governor
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_rules_only_what_names_nothing_passes(method: str) -> None:
+    named = {"name": "a", "uri": "a:b", "ref": {"type": "ref/prompt", "name": "a"}}
+    expected = None if method in GOVERNED_BY_METHOD else "no_rule"
+    assert governing(policy(), call(method, **named)) == expected
+
+
+def test_a_response_needs_no_rule() -> None:
+    answer = call_of(read_envelope(b'{"jsonrpc":"2.0","id":1,"result":{}}'))
+    assert (answer.method, policy().rule_for(answer)) == (None, None)
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in GOVERNED_BY_METHOD])
+def test_a_call_without_an_id_could_not_be_answered(method: str) -> None:
+    with pytest.raises(Malformed, match="a call without an id"):
+        call(method, id=None, name="a", uri="a:b", ref={"type": "ref/prompt", "name": "a"})
+
+
+def test_a_completion_of_nothing_is_malformed() -> None:
+    with pytest.raises(Malformed, match="a completion without a reference"):
+        call("completion/complete")
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_fingerprinted"),
+    [
+        pytest.param(call("tools/call", name="a", arguments={"id": 7}), True, id="a tool's arguments"),
+        pytest.param(call("prompts/get", name="a"), True, id="a prompt's, also none"),
+        pytest.param(call("resources/read", uri="a:b"), False, id="a resource has none"),
+        pytest.param(call("tools/list"), False, id="a list has none"),
+    ],
+)
+def test_what_is_fingerprinted(asked: Call, is_fingerprinted: bool) -> None:
+    assert (asked.arguments_hash is not None) is is_fingerprinted
+
+
+# --- rules that can never match ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        pytest.param(lambda: policy(ToolRule("*", []), ToolRule("a", [])), "'\\*' stands before it", id="shadowed"),
+        pytest.param(lambda: policy(PromptRule("a", []), PromptRule("a", [])), "stands before it", id="said twice"),
+        pytest.param(lambda: policy(MethodRule("tools/call", [])), "the methods are", id="not a method rule's"),
+        pytest.param(lambda: policy(MethodRule("tool/list", [])), "the methods are", id="not a method"),
+        pytest.param(
+            lambda: policy(MethodRule("tools/list", []), MethodRule("tools/*", [])),
+            "take every name",
+            id="all methods it fits are taken",
+        ),
+        pytest.param(lambda: ResourceRule("file:///a/../b", []), "always refused", id="a disguised URI"),
+        pytest.param(lambda: ResourceRule("*/%2e%2e/*", []), "always refused", id="a disguise between stars"),
+        pytest.param(lambda: ResourceRule("FILE:///*", []), "always refused", id="a scheme in capitals"),
+        pytest.param(lambda: ToolRule("a" * (MAX_NAME_BYTES + 1), []), "more than 256 bytes", id="longer than a name"),
+        pytest.param(lambda: ToolRule("é" * (MAX_NAME_BYTES // 2 + 1), []), "more than 256 bytes", id="in bytes"),
+        pytest.param(lambda: ResourceRule("a" * (MAX_URI_BYTES + 1), []), "more than 8192 bytes", id="than a URI"),
+    ],
+)
+def test_a_rule_that_can_never_match_is_a_mistake(make: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^match .*can never match: .*{problem}"):
+        make()
+
+
+def test_the_same_match_for_two_kinds_is_none() -> None:
+    assert len(policy(ToolRule("a", []), PromptRule("a", []), ResourceRule("a", [])).rules) == 3
+
+
+@given(st.text("ab/.:%2eF*\\ \n", min_size=1, max_size=10))
+def test_a_resource_rule_that_is_accepted_can_match(match: str) -> None:
+    try:
+        rule = ResourceRule(match, [])
+    except ValueError:
+        return
+    fillings = ("", "x", "x/x")
+    tried = (call("resources/read", uri=match.replace("*", filling)) for filling in fillings)
+    assert match in {governing(policy(rule), asked) for asked in tried}
+
+
+@given(st.text("listools/*nf", min_size=1, max_size=6))
+def test_a_method_rule_that_is_accepted_can_match(match: str) -> None:
+    try:
+        rule = MethodRule(match, [])
+    except ValueError:
+        return
+    assert any(governing(policy(rule), call(method)) == match for method in GOVERNED_BY_METHOD)
+
+
+def test_settings_know_the_bounds_of_a_message() -> None:
+    for name, most in (("name", MAX_NAME_BYTES), ("uri", MAX_URI_BYTES)):
+        call("ping", **{name: "a" * most})
+        with pytest.raises(Malformed):
+            call("ping", **{name: "a" * (most + 1)})
+
+
+def test_no_name_is_slow() -> None:
+    rules = policy(*(ResourceRule("*a" * stars + f"*b{stars}", []) for stars in range(1, 60)))
+    hostile = call("resources/read", uri="a" * MAX_URI_BYTES)
+    began = time.perf_counter()
+    assert governing(rules, hostile) == "no_rule"
+    assert time.perf_counter() - began < 0.5
+
+
+# --- scopes -----------------------------------------------------------------------------------------------------------
+
+LETTERS = "abcdef"
+# A scope implies only later letters, so that none implies itself.
+HIERARCHIES = st.dictionaries(st.sampled_from(LETTERS), st.sets(st.sampled_from(LETTERS))).map(
+    lambda drawn: {scope: sorted(each for each in narrower if each > scope) for scope, narrower in drawn.items()}
+)
+SCOPES = st.sets(st.sampled_from(LETTERS))
+
+
+@given(HIERARCHIES, SCOPES, SCOPES)
+def test_effective_scopes_are_a_closure(hierarchy: dict[str, list[str]], some: set[str], more: set[str]) -> None:
+    rules = policy(**hierarchy)
+    effective = rules.effective(some)
+    assert some <= effective
+    assert rules.effective(effective) == effective
+    assert effective <= rules.effective(some | more)
+    assert effective | rules.effective(more) == rules.effective(some | more)
+    for scope in effective:
+        assert set(hierarchy.get(scope, ())) <= effective
+    # and nothing that no chain of implications leads to
+    assert all(any(scope in hierarchy.get(other, ()) for other in effective) for scope in effective - some)
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "problem"),
+    [
+        pytest.param({"a": ["a"]}, "scope 'a' implies itself", id="directly"),
+        pytest.param({"a": ["b"], "b": ["c"], "c": ["a"]}, "implies itself", id="around a corner"),
+        pytest.param({"z": ["a"], "a": ["b"], "b": ["a"]}, "implies itself", id="below another"),
+        pytest.param({"a": "read"}, "must be a list", id="a string is no list"),
+        pytest.param({"a": ["b c"]}, "a scope is visible ASCII", id="two scopes in one"),
+        pytest.param({'a"': ["b"]}, "a scope is visible ASCII", id="a quote"),
+        pytest.param({"": ["b"]}, "a scope is visible ASCII", id="empty"),
+    ],
+)
+def test_a_hierarchy_that_cannot_be_right(hierarchy: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Policy((), hierarchy)
+
+
+def test_a_hierarchy_may_be_a_diamond() -> None:
+    assert policy(a=["b", "c"], b=["d"], c=["d"]).effective(["a"]) == {"a", "b", "c", "d"}
+
+
+def test_a_refusal_names_every_scope_that_the_call_needs() -> None:
+    rule = ToolRule("a", scopes=["r", "w", "r"])
+    rules = policy(rule, admin=["w"])
+    rules.authorise(rule, rules.effective(["r", "admin"]))
+    with pytest.raises(Forbidden) as refused:
+        rules.authorise(rule, rules.effective(["r"]))
+    assert (refused.value.code, refused.value.required_scopes) == ("insufficient_scope", ("r", "w"))
+
+
+def test_the_scopes_that_are_published_and_asked_for() -> None:
+    rules = policy(
+        ToolRule("a", ["w"]), ToolRule("b", ["r", "offline_access"]), ToolRule("c", ["r"]), ToolRule("*", []), w=["r"]
+    )
+    assert rules.scopes == ("r", "w")
+    assert rules.narrowest_scopes == ("r",)
+    assert policy(ToolRule("a", [])).narrowest_scopes == ()

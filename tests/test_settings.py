@@ -1,0 +1,185 @@
+"""The settings: right once they exist, and silent about what is secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+
+from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Secret, ToolRule
+from toolgate.testing import Issuer as ThrowAway
+
+URL = "https://as.example.com"
+JWKS = ThrowAway(URL).jwks()
+NAN = float("nan")
+
+
+def issuer(**given: Any) -> Issuer:
+    return Issuer(**{"url": URL, "algorithms": ["ES256"], "jwks": JWKS, **given})
+
+
+def rule(**given: Any) -> ToolRule:
+    return ToolRule(**{"match": "a", "scopes": [], **given})
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        # the core's words about the rate, behind the name of the field
+        (lambda: Budget("600"), 'rate is wrong: "600" is not a limit'),
+        (lambda: Budget("600/fortnight"), "rate is wrong: .* is not a limit"),
+        (lambda: Budget("-1/minute"), "rate is wrong"),
+        (lambda: Budget("1.5/minute"), "rate is wrong"),
+        (lambda: Budget("600/minute burst 601"), "rate is wrong: .*burst"),
+        (lambda: Budget("600/minute burst 5", strict=True), "rate is wrong"),
+        (lambda: Budget("600/minute strict"), "rate must not say strict"),
+        (lambda: Budget(""), "rate must be a string, and not empty"),
+        (lambda: Budget(600), "rate must be a string"),  # type: ignore[arg-type]
+        (lambda: Budget("6/minute", strict=1), "strict must be true or false"),  # type: ignore[arg-type]
+        (lambda: Budget("6/minute", mode="off"), "mode is 'off': it must be enforce or observe"),
+        (lambda: rule(match=""), "match must be a string, and not empty"),
+        (lambda: rule(match=None), "match must be a string"),
+        (lambda: rule(scopes="read"), r'scopes must be a list, like \["mcp:tools:read"\]'),
+        (lambda: rule(scopes=["two words"]), "scopes has 'two words': a scope is visible ASCII"),
+        (lambda: rule(scopes=['a"']), "scopes has"),
+        (lambda: rule(scopes=["a\\"]), "scopes has"),
+        (lambda: rule(scopes=["a\r\nSet-Cookie: x"]), "scopes has"),
+        (lambda: rule(scopes=["é"]), "scopes has"),
+        (lambda: rule(scopes=[""]), "scopes has"),
+        (lambda: rule(scopes=[1]), "scopes has 1"),
+        (lambda: rule(limit="6/minute"), "limit must be a list"),
+        (lambda: rule(limit=[6]), "limit has a wrong budget: rate must be a string"),
+        (lambda: rule(limit=["6/minute", "7/minute burst 2"]), "limit has two budgets for the same unit"),
+        (lambda: rule(total_limit=["6/era"]), "total_limit has a wrong budget: rate is wrong"),
+        (lambda: rule(cost=-1), "cost must be a whole number, at least 0"),
+        (lambda: rule(cost=1.5), "cost must be a whole number"),
+        (lambda: rule(cost=True), "cost must be a whole number"),
+        (lambda: rule(cost=10**30), "cost is out of bounds"),
+        (lambda: rule(cost=7, limit=["9/hour", "6/minute"]), "cost is 7: more than 6/minute ever holds"),
+        (lambda: rule(cost=3, total_limit=["6/minute burst 2"]), "cost is 3: more than 6/minute burst 2 ever holds"),
+        (lambda: rule(cost=4, limit=[Budget("6/minute", strict=True)]), "cost is 4: more than 6/minute strict ever"),
+        (lambda: rule(confirm="yes"), "confirm must be true or false"),
+        (lambda: rule(mode="audit"), "mode is 'audit'"),
+        (lambda: Limits(client="6/minute"), r"client must be a list"),  # type: ignore[arg-type]
+        (lambda: Limits(organization=["6/x"]), "organization has a wrong budget"),
+        (lambda: Limits(failed_auth="none"), "failed_auth has a wrong budget"),
+        (lambda: Limits(failed_auth=None), "failed_auth has a wrong budget"),  # type: ignore[arg-type]
+        (lambda: Limits(max_keys=0), "max_keys must be a whole number, at least 1"),
+        (lambda: Limits(max_keys=10**30), "max_keys is out of bounds"),
+        (lambda: issuer(url=""), "url must be a string, and not empty"),
+        (lambda: issuer(url="as.example.com"), "url is 'as.example.com': it must be like https://"),
+        (lambda: issuer(url="https:///path"), "url is"),
+        (lambda: issuer(url="https://[::1"), "url is"),
+        (lambda: issuer(url="ftp://as.example.com"), "url is"),
+        (lambda: issuer(url="https://as.example.com?x"), "url is"),
+        (lambda: issuer(url="https://as.example.com#"), "url is"),
+        (lambda: issuer(url="https://user@as.example.com"), "url is"),
+        (lambda: issuer(url="https://as.example.com/\n"), "url is"),
+        (lambda: issuer(algorithms=[]), "algorithms must be a list of strings, and not empty"),
+        (lambda: issuer(algorithms="ES256"), "algorithms must be a list"),
+        (lambda: issuer(algorithms=["none"]), "algorithms are wrong: none is not an algorithm"),
+        (lambda: issuer(algorithms=["HS256"]), "algorithms are wrong: HMAC with published keys"),
+        (lambda: issuer(algorithms=["ES512"]), "algorithms are wrong: ES512"),
+        (lambda: issuer(algorithms=["es256"]), "algorithms names one that is not offered"),
+        (lambda: issuer(jwks={}), "jwks is not a JSON Web Key Set: there is no array named keys"),
+        (lambda: issuer(jwks="{"), "jwks is not a JSON Web Key Set"),
+        (lambda: issuer(jwks=b"\xff"), "jwks is not a JSON Web Key Set"),
+        (lambda: issuer(jwks=7), "jwks is not a JSON Web Key Set: it must be JSON"),
+        (lambda: issuer(jwks={"keys": [NAN]}), "jwks"),
+        (lambda: issuer(jwks={"keys": []}), "jwks has no key that can be used: it is empty"),
+        (
+            lambda: issuer(jwks={"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}),
+            r"jwks has no key that can be used: keys\[0\]",
+        ),
+        (lambda: issuer(leeway=-1), "leeway is not from 0 to 300"),
+        (lambda: issuer(leeway=301), "leeway is not from 0 to 300"),
+        (lambda: issuer(leeway=NAN), "leeway is not from 0 to 300"),
+        (lambda: issuer(leeway="30"), "leeway must be a number of seconds"),
+        (lambda: issuer(leeway=True), "leeway must be a number of seconds"),
+        (lambda: issuer(types=[]), "types must be a list of strings, and not empty"),
+        (lambda: issuer(types="JWT"), "types must be a list"),
+        (lambda: issuer(max_token_lifetime=0), "max_token_lifetime is not a positive number"),
+        (lambda: issuer(max_token_lifetime=-60), "max_token_lifetime is not a positive number"),
+        (lambda: issuer(max_token_lifetime=NAN), "max_token_lifetime is not a positive number"),
+        (lambda: issuer(max_token_lifetime=float("inf")), "max_token_lifetime is not a positive number"),
+        (lambda: Secret("text"), "value must be bytes"),  # type: ignore[arg-type]
+        (lambda: Secret(b""), "value must be bytes, and not empty"),
+        (lambda: Audit(path=""), "path must be a string, and not empty"),
+        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be written"),
+        (lambda: Audit(on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
+        (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
+        (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_right_is_refused_by_the_name_of_its_field(make: Callable[[], Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^(?:{problem})"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: rule(scopes=["read", "a:b/c?d=[e]"], limit=["6/minute", "20/day"], total_limit=[Budget("9/second")]),
+        lambda: rule(cost=0, limit=["1/day"]),
+        lambda: rule(limit=["0/minute"]),
+        lambda: rule(cost=6, limit=["6/minute"]),
+        lambda: rule(scopes=(), limit=()),
+        lambda: Limits(client=["1/second", "1/minute", "1/hour", "1/day"]),
+        lambda: Limits(failed_auth=Budget("5/minute", mode="observe")),
+        lambda: issuer(jwks=json.dumps(JWKS)),
+        lambda: issuer(jwks=json.dumps(JWKS).encode(), leeway=0, max_token_lifetime=3600),
+        lambda: issuer(url="http://127.0.0.1:8080/realms/x", algorithms=("ES256", "RS256"), types=["at+jwt"]),
+        lambda: issuer(jwks={"keys": [{"kty": "unheard-of"}, *JWKS["keys"]]}),
+    ],
+)
+def test_what_is_right(make: Callable[[], Any]) -> None:
+    made = make()
+    assert made == make()
+
+
+def test_they_are_frozen_and_their_lists_as_well() -> None:
+    given = ["read", "read"]
+    made = rule(scopes=given, limit=["6/minute"])
+    given.append("write")
+    assert made.scopes == ("read",)
+    assert made.limit == (Budget("6/minute"),)
+    with pytest.raises(FrozenInstanceError):
+        made.cost = 0  # type: ignore[misc]
+
+
+def test_a_rule_of_one_kind_is_no_rule_of_another() -> None:
+    assert len({kind("ping", ()) for kind in (ToolRule, PromptRule, ResourceRule, MethodRule)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "unit"),
+    [
+        (Budget("600/minute"), "600/minute", "minute"),
+        (Budget("600/minute burst 50"), "600/minute burst 50", "minute"),
+        (Budget("2000/day", strict=True), "2000/day strict", "day"),
+    ],
+)
+def test_a_budget_in_the_words_of_the_core(budget: Budget, limit: str, unit: str) -> None:
+    assert (budget.limit, budget.unit) == (limit, unit)
+
+
+def test_nothing_secret_shows() -> None:
+    secret = b"a secret of thirty-two bytes, or more"
+    made = [Secret(secret, "2026-11"), Audit(key=Secret(secret, "2026-11")), issuer()]
+    for shown in (*map(repr, made), *map(str, made)):
+        assert secret.decode() not in shown
+        assert JWKS["keys"][0]["x"] not in shown
+    assert repr(made[0]) == "Secret(id='2026-11')"
+
+
+def test_an_error_about_a_secret_does_not_hold_it() -> None:
+    with pytest.raises(ValueError, match="at least 32 bytes") as refused:
+        Audit(key=Secret(b"hunter2"))
+    assert "hunter2" not in repr(refused.value)
+    with pytest.raises(ValueError, match="jwks has no key") as refused:
+        issuer(jwks={"keys": [{"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]})
+    assert "c2VjcmV0" not in repr(refused.value)

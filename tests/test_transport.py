@@ -1,0 +1,380 @@
+"""Where a request comes from and what it carries, judged before its credentials are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolgate.errors import Refused
+from toolgate.request import Request
+from toolgate.transport import Transport, bearer_token, is_loopback_host
+
+HOST = "mcp.example.com"
+PROXY = "10.0.0.1"
+CLIENT = "192.0.2.7"
+
+
+def transport(resource: str = f"https://{HOST}/mcp", **given: Any) -> Transport:
+    return Transport(resource, **{"max_body_bytes": 1000, **given})
+
+
+def verdict(judge: Transport, *headers: tuple[str, str], **given: Any) -> str | None:
+    """The slug of the refusal, None where there is none."""
+    try:
+        judge.check(Request(**{"host": HOST, "headers": headers, **given}))
+    except Refused as refused:
+        return refused.code
+    return None
+
+
+# --- Host -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resource", "host", "is_served"),
+    [
+        (f"https://{HOST}/mcp", HOST, True),
+        (f"https://{HOST}/mcp", "MCP.Example.COM", True),
+        (f"https://{HOST}/mcp", f"{HOST}:443", True),
+        (f"https://{HOST}:443/mcp", HOST, True),
+        (f"https://{HOST}:443/mcp", f"{HOST}:443", True),
+        (f"https://{HOST}:8443/mcp", f"{HOST}:8443", True),
+        (f"https://{HOST}:8443/mcp", HOST, False),
+        (f"https://{HOST}/mcp", f"{HOST}:80", False),
+        (f"https://{HOST}/mcp", f"{HOST}:8443", False),
+        (f"https://{HOST}/mcp", f"{HOST}:443:443", False),
+        (f"https://{HOST}/mcp", f"{HOST}:0443", False),
+        (f"https://{HOST}/mcp", f"{HOST}:", False),
+        (f"https://{HOST}/mcp", f"{HOST}.", False),
+        (f"https://{HOST}/mcp", f"evil@{HOST}", False),
+        (f"https://{HOST}/mcp", f" {HOST}", False),
+        (f"https://{HOST}/mcp", f"{HOST}.evil.example", False),
+        (f"https://{HOST}/mcp", "localhost", False),
+        (f"https://{HOST}/mcp", "", False),
+        ("http://localhost:8000/mcp", "localhost:8000", True),
+        ("http://localhost:8000/mcp", "127.0.0.1:9999", True),
+        ("http://localhost:8000/mcp", "[::1]:8000", True),
+        ("http://localhost:8000/mcp", "localhost", True),
+        ("http://localhost:8000/mcp", "LOCALHOST:1", True),
+        ("http://localhost:8000/mcp", "localhost:x", False),
+        ("http://localhost:8000/mcp", "localhost:٣", False),
+        ("http://localhost:8000/mcp", "localhost:8000:8000", False),
+        ("http://localhost:8000/mcp", "localhost.evil.example:8000", False),
+        ("http://localhost:8000/mcp", "evil.example", False),
+        ("http://localhost:8000/mcp", "127.0.0.1.evil.example", False),
+        ("http://localhost:8000/mcp", "::1", False),
+    ],
+)
+def test_hosts(resource: str, host: str, is_served: bool) -> None:
+    scheme = resource.partition(":")[0]
+    found = verdict(transport(resource), host=host, scheme=scheme, peer="127.0.0.1")
+    assert found == (None if is_served else "invalid_host")
+
+
+def test_allowed_hosts_take_the_place_of_the_resource_s_own() -> None:
+    judge = transport(allowed_hosts=["Inner.example:8443", "other.example:443"])
+    assert judge.allowed_hosts == ("inner.example:8443", "other.example")
+    for host in ("inner.example:8443", "OTHER.example", "other.example:443"):
+        assert verdict(judge, host=host) is None
+    assert verdict(judge, host=HOST) == "invalid_host"
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_host_or_none(text: str) -> None:
+    assert is_loopback_host(text) in (True, False)
+    assert verdict(transport(), host=text) in (None, "invalid_host")
+
+
+# --- Origin -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("resource", "origin", "may_call"),
+    [
+        (f"https://{HOST}/mcp", f"https://{HOST}", True),
+        (f"https://{HOST}:443/mcp", f"https://{HOST}", True),
+        (f"https://{HOST}/mcp", "https://app.example.com", True),
+        (f"https://{HOST}/mcp", "http://app.example.com:8080", True),
+        (f"https://{HOST}/mcp", "https://dev.example.com", True),
+        (f"https://{HOST}/mcp", f"http://{HOST}", False),
+        (f"https://{HOST}/mcp", "https://app.example.com:8443", False),
+        (f"https://{HOST}/mcp", "https://app.example.com.evil.example", False),
+        (f"https://{HOST}/mcp", "https://app.example.com/", False),
+        (f"https://{HOST}/mcp", "https://evil.example", False),
+        (f"https://{HOST}/mcp", "http://localhost:6274", False),
+        (f"https://{HOST}/mcp", "null", False),
+        (f"https://{HOST}/mcp", "", False),
+        ("http://localhost:8000/mcp", "http://localhost:6274", True),
+        ("http://localhost:8000/mcp", "http://127.0.0.1", True),
+        ("http://localhost:8000/mcp", "http://[::1]:1", True),
+        ("http://localhost:8000/mcp", "http://localhost:6274/path", False),
+        ("http://localhost:8000/mcp", "http://localhost:1@evil.example", False),
+        ("http://localhost:8000/mcp", "http://localhost.evil.example", False),
+        ("http://localhost:8000/mcp", "null", False),
+    ],
+)
+def test_origins(resource: str, origin: str, may_call: bool) -> None:
+    allowed = ["https://App.example.com", "http://app.example.com:8080", "https://dev.example.com:443"]
+    judge = transport(resource, allowed_origins=allowed)
+    scheme, _, rest = resource.partition("://")
+    given = {"host": rest.partition("/")[0], "scheme": scheme, "peer": "127.0.0.1"}
+    assert verdict(judge, ("origin", origin), **given) == (None if may_call else "invalid_origin")
+
+
+def test_a_second_origin_is_judged_as_the_first() -> None:
+    good = ("origin", f"https://{HOST}")
+    assert verdict(transport(), good, ("origin", "https://evil.example")) == "invalid_origin"
+
+
+# --- plain text -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "may_be_plain"),
+    [
+        pytest.param("127.0.0.1", [], True, id="loopback"),
+        pytest.param("127.8.9.1", [], True, id="all of loopback"),
+        pytest.param("::1", [], True, id="loopback, IPv6"),
+        pytest.param("::ffff:127.0.0.1", [], True, id="loopback on a socket for both families"),
+        pytest.param("::1%lo", [], True, id="loopback with a zone"),
+        pytest.param(CLIENT, [], False, id="anybody"),
+        pytest.param(CLIENT, ["https"], False, id="anybody who says https"),
+        pytest.param("::ffff:192.0.2.7", ["https"], False, id="anybody in disguise"),
+        pytest.param(None, ["https"], False, id="a socket nobody trusts"),
+        pytest.param("", ["https"], False, id="an empty peer"),
+        pytest.param("nonsense", ["https"], False, id="a peer that is no address"),
+        pytest.param(PROXY, [], False, id="a proxy that says nothing"),
+        pytest.param(PROXY, ["https"], True, id="a proxy that says https"),
+        pytest.param(PROXY, ["HTTPS "], True, id="in any case"),
+        pytest.param(f"::ffff:{PROXY}", ["https"], True, id="a proxy on a socket for both families"),
+        pytest.param("fd00::1%eth0", ["https"], True, id="a proxy with a zone"),
+        pytest.param(PROXY, ["http"], False, id="a proxy that says http"),
+        pytest.param(PROXY, ["https, http"], False, id="a stage in plain text"),
+        pytest.param(PROXY, ["https, https"], True, id="two stages, both https"),
+        pytest.param(PROXY, ["https", "http"], False, id="the proxy's line behind the caller's own"),
+        pytest.param(PROXY, [""], False, id="a proxy that says something empty"),
+        pytest.param("127.0.0.9", ["http"], False, id="a proxy on loopback that says http"),
+        pytest.param("127.0.0.9", [], True, id="a proxy on loopback that says nothing"),
+    ],
+)
+def test_plain_text(peer: str | None, forwarded: list[str], may_be_plain: bool) -> None:
+    judge = transport(trusted_proxies=["10.0.0.0/8", "fd00::/8", "127.0.0.9"])
+    headers = [("x-forwarded-proto", scheme) for scheme in forwarded]
+    found = verdict(judge, *headers, scheme="http", peer=peer)
+    assert found == (None if may_be_plain else "insecure_transport")
+
+
+@pytest.mark.parametrize("peer", [None, ""])
+def test_a_trusted_socket_vouches_for_https_and_needs_to(peer: str | None) -> None:
+    judge = transport(trusted_proxies=["unix"])
+    assert verdict(judge, ("x-forwarded-proto", "https"), scheme="http", peer=peer) is None
+    assert verdict(judge, scheme="http", peer=peer) == "insecure_transport"
+    assert verdict(judge, ("x-forwarded-proto", "https"), scheme="http", peer="unix") == "insecure_transport"
+
+
+# --- the address ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        pytest.param(CLIENT, [], CLIENT, id="the peer"),
+        pytest.param(CLIENT, ["198.51.100.1"], CLIENT, id="a peer that nobody trusts speaks for itself"),
+        pytest.param(f"::ffff:{CLIENT}", [], CLIENT, id="IPv4 in IPv6 is IPv4"),
+        pytest.param("2001:DB8:0::7", [], "2001:db8::7", id="one spelling"),
+        pytest.param("fe80::7%eth0", [], "fe80::7", id="zones mean nothing elsewhere"),
+        pytest.param(None, [], "unix", id="no address"),
+        pytest.param("testclient", [], "testclient", id="no address, but a name"),
+        pytest.param(PROXY, [], PROXY, id="a proxy that says nothing"),
+        pytest.param(PROXY, [CLIENT], CLIENT, id="a proxy that says who"),
+        pytest.param(PROXY, [f"198.51.100.1, {CLIENT}"], CLIENT, id="what the caller wrote before is nothing"),
+        pytest.param(PROXY, ["198.51.100.1", CLIENT], CLIENT, id="also on a line of its own"),
+        pytest.param(PROXY, [f"{CLIENT}, 10.0.0.2, 10.0.0.3"], CLIENT, id="through several proxies"),
+        pytest.param(PROXY, ["10.0.0.2, 10.0.0.3"], "10.0.0.2", id="from within: the furthest"),
+        pytest.param(PROXY, [f"{CLIENT}, unknown, 10.0.0.2"], "10.0.0.2", id="up to what is no address"),
+        pytest.param(PROXY, ["unknown"], PROXY, id="nothing but what is no address"),
+        pytest.param(PROXY, [f"{CLIENT}:4711"], CLIENT, id="with a port"),
+        pytest.param(PROXY, ["[2001:db8::7]:4711"], "2001:db8::7", id="IPv6 with a port"),
+        pytest.param(PROXY, ["[2001:db8::7]"], "2001:db8::7", id="IPv6 in brackets"),
+        pytest.param(PROXY, ["::ffff:192.0.2.7"], CLIENT, id="IPv4 in IPv6, told"),
+        pytest.param(PROXY, ["fe80::7%invented"], "fe80::7", id="an invented zone"),
+        pytest.param(PROXY, [f"{CLIENT}, ::ffff:10.0.0.2"], CLIENT, id="a proxy in IPv6"),
+        pytest.param(PROXY, [f"{CLIENT},"], PROXY, id="an empty member"),
+        pytest.param(PROXY, ["010.0.0.7"], PROXY, id="octal is no address"),
+    ],
+)
+def test_addresses(peer: str | None, forwarded: list[str], address: str) -> None:
+    headers = [("x-forwarded-for", value) for value in forwarded]
+    assert transport(trusted_proxies=["10.0.0.0/8"]).address(Request(peer=peer, headers=headers)) == address
+
+
+def test_behind_a_trusted_socket_the_address_is_what_it_tells() -> None:
+    judge = transport(trusted_proxies=["unix"])
+    assert judge.address(Request(headers=[("x-forwarded-for", CLIENT)])) == CLIENT
+    assert judge.address(Request()) == "unix"
+
+
+ADDRESSES = st.ip_addresses().map(str)
+
+
+@given(st.lists(ADDRESSES | st.text(max_size=8)), ADDRESSES)
+def test_nothing_a_caller_writes_moves_its_address(written: list[str], client: str) -> None:
+    judge = transport(trusted_proxies=["10.0.0.0/8"])
+    honest = judge.address(Request(peer=client))
+    told = ", ".join([*written, client])
+    if not honest.startswith("10."):
+        assert judge.address(Request(peer=PROXY, headers=[("x-forwarded-for", told)])) == honest
+        assert judge.address(Request(peer=client, headers=[("x-forwarded-for", told)])) == honest
+
+
+# --- what it carries --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
+def test_methods(method: str) -> None:
+    assert verdict(transport(), method=method) is None
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "TRACE", "CONNECT", "post", ""])
+def test_other_methods(method: str) -> None:
+    assert verdict(transport(), method=method) == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "access_token=a",
+        "access_token",
+        "access_token=",
+        "x=1&access_token=a",
+        "x=1;access_token=a",
+        "%61ccess_token=a",
+        "access%5Ftoken=a",
+        "ACCESS_TOKEN=a",
+        "+access_token+=a",
+        "%20access_token=a",
+        "&&access_token=a&",
+    ],
+)
+def test_a_token_in_the_query(query: str) -> None:
+    assert verdict(transport(), query=query) == "token_in_query"
+
+
+@pytest.mark.parametrize(
+    "query", ["", "x=access_token", "my_access_token=a", "%2561ccess_token=a", "\xff=%ff", "=", "a"]
+)
+def test_other_queries(query: str) -> None:
+    assert verdict(transport(), query=query) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "is_plain"),
+    [
+        ([], True),
+        (["identity"], True),
+        ([" Identity "], True),
+        (["identity, identity"], True),
+        (["gzip"], False),
+        (["identity, gzip"], False),
+        (["identity", "gzip"], False),
+        ([""], False),
+        (["identity;q=1"], False),
+    ],
+)
+def test_encodings(values: list[str], is_plain: bool) -> None:
+    headers = [("content-encoding", value) for value in values]
+    assert verdict(transport(), *headers) == (None if is_plain else "unsupported_encoding")
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ([], None),
+        (["0"], None),
+        (["1000"], None),
+        (["0001000"], None),
+        (["1000", "1000"], None),
+        (["1001"], "body_too_large"),
+        (["999999999999999"], "body_too_large"),
+        (["9" * 10_000], "invalid_request"),
+        (["-1"], "invalid_request"),
+        (["+1"], "invalid_request"),
+        (["1e3"], "invalid_request"),
+        (["0x10"], "invalid_request"),
+        (["1_0"], "invalid_request"),
+        ([" 10"], "invalid_request"),
+        (["10, 10"], "invalid_request"),
+        (["10", "11"], "invalid_request"),
+        (["٣"], "invalid_request"),
+        (["²"], "invalid_request"),
+        ([""], "invalid_request"),
+    ],
+)
+def test_declared_sizes(values: list[str], code: str | None) -> None:
+    assert verdict(transport(), *[("content-length", value) for value in values]) == code
+
+
+# --- the credentials --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        pytest.param(["Bearer a.b.c"], "a.b.c", id="a token"),
+        pytest.param(["bEARER  a.b.c "], "a.b.c", id="any case, any spaces"),
+        pytest.param(["Bearer a b"], "a b", id="what is no token is for the verifier to refuse"),
+        pytest.param([], "missing_credentials", id="none"),
+        pytest.param(["Bearer a", "Bearer a"], "multiple_credentials", id="two, though the same"),
+        pytest.param(["Bearer"], "malformed_token", id="no token"),
+        pytest.param(["Bearer  "], "malformed_token", id="spaces"),
+        pytest.param(["Basic dXNlcg=="], "unsupported_scheme", id="another scheme"),
+        pytest.param(["BearerX a"], "unsupported_scheme", id="almost the scheme"),
+        pytest.param(["Bearer\ta"], "unsupported_scheme", id="a tab is no space"),
+        pytest.param([""], "unsupported_scheme", id="empty"),
+    ],
+)
+def test_bearer_tokens(values: list[str], found: str) -> None:
+    request = Request(headers=[("authorization", value) for value in values])
+    try:
+        token = bearer_token(request)
+    except Refused as refused:
+        token = refused.code
+    assert token == found
+
+
+# --- the configuration ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"allowed_hosts": [f"https://{HOST}"]}, "allowed_hosts is wrong: 'https://mcp.example.com' is not a host"),
+        ({"allowed_hosts": ["*.example.com"]}, "allowed_hosts is wrong"),
+        ({"allowed_hosts": [f"{HOST}/mcp"]}, "allowed_hosts is wrong"),
+        ({"allowed_hosts": [f"{HOST}:0"]}, "allowed_hosts is wrong"),
+        ({"allowed_hosts": [f"{HOST}:65536"]}, "allowed_hosts is wrong"),
+        ({"allowed_hosts": [""]}, "allowed_hosts is wrong"),
+        ({"allowed_hosts": HOST}, "allowed_hosts must be a list of strings"),
+        ({"allowed_origins": ["*"]}, "allowed_origins is wrong: '\\*' is not an origin"),
+        ({"allowed_origins": ["null"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": [HOST]}, "allowed_origins is wrong"),
+        ({"allowed_origins": [f"https://{HOST}/"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": [f"https://user@{HOST}"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": [f"https://{HOST}:x"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["file://"]}, "allowed_origins is wrong"),
+        ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies is wrong: 10.0.0.1/8 has host bits set"),
+        ({"trusted_proxies": ["proxy.example.com"]}, "trusted_proxies is wrong"),
+        ({"trusted_proxies": ["0.0.0.0/0"]}, "trusted_proxies is wrong: '0.0.0.0/0' is everybody"),
+        ({"trusted_proxies": ["::/0"]}, "trusted_proxies is wrong: '::/0' is everybody"),
+        ({"trusted_proxies": "10.0.0.0/8"}, "trusted_proxies must be a list of strings"),
+        ({"max_body_bytes": 0}, "max_body_bytes must be a whole number, at least 1"),
+        ({"max_body_bytes": 1.5}, "max_body_bytes must be a whole number"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_right(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}"):
+        transport(**given)

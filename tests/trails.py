@@ -1,0 +1,76 @@
+"""What the tests of the audit trail share: records, reading a trail, and a disk that is full for a while."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from toolgate.audit import Outcome, call_record
+
+
+def record(name: str | None = None, **given: Any) -> str:
+    """A record of a call, as a decision makes it."""
+    defaults: dict[str, Any] = {
+        "at": 1_800_000_000.0,
+        "latency_ms": 1.5,
+        "request_id": "r-1",
+        "parent_id": None,
+        "rpc_id": 1,
+        "principal": None,
+        "transport": "http",
+        "method": "tools/call",
+        "name": name,
+        "arguments_hash": None,
+        "hash_key": None,
+        "rule": None,
+        "would_deny": (),
+        "disconnected": False,
+    }
+    outcome = given.pop("outcome", Outcome("success"))
+    return call_record(outcome, **(defaults | given))
+
+
+def lines_of(path: Path) -> list[bytes]:
+    """The whole lines of a file."""
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of the calls in a trail, torn lines left out."""
+    return [line["tool_name"] for line in map(_read, lines_of(path)) if line is not None]
+
+
+def check_chain(path: Path) -> list[int]:
+    """Check that every line carries the hash of the one before; the numbers that no line has."""
+    previous, missing, expected = None, [], 1
+    for raw in lines_of(path):
+        line = _read(raw)
+        if line is not None:
+            assert line["previous"] == previous, line
+            missing += range(expected, line["sequence"])
+            expected = line["sequence"] + 1
+        previous = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    return missing
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """A disk that fills up: the kernel takes a write as far as it goes, and refuses the next."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
