@@ -53,6 +53,8 @@ class Budget:
     rate: str
     strict: bool = False
     mode: str = "enforce"
+    unit: str = field(init=False, repr=False, default="")
+    """``second``, ``minute``, ``hour`` or ``day``."""
 
     def __post_init__(self) -> None:
         checks.text("rate", self.rate)
@@ -64,16 +66,12 @@ class Budget:
             Charge("", self.limit)
         except ValueError as error:
             raise ValueError(f"rate is wrong: {error}") from None
+        object.__setattr__(self, "unit", self.rate.partition("/")[2].split()[0])
 
     @property
     def limit(self) -> str:
         """The rate in the core's words."""
         return f"{self.rate} strict" if self.strict else self.rate
-
-    @property
-    def unit(self) -> str:
-        """``second``, ``minute``, ``hour`` or ``day``."""
-        return self.rate.partition("/")[2].split()[0]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from toolgate.settings import Budget, Limits, Rule, budgets_of
 
 __all__ = ["FailedAttempts", "Spender", "Spending"]
 
+_MAX_KNOWN = 10_000
+"""Clients and rules whose charges are kept ready, about 2 KiB each."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Label:
@@ -32,6 +35,8 @@ class _Label:
 class Spending:
     """What every call of one caller under one rule spends: made once, admitted on each call."""
 
+    rule: Rule | None
+    """Held, so that no other rule can take its identity."""
     domain: str
     charges: tuple[Charge, ...]
     labels: tuple[_Label, ...]
@@ -43,17 +48,19 @@ class Spender:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._limiter = Limiter(max_keys=limits.max_keys)
+        self._known: dict[tuple[str, str, int], Spending] = {}
 
     def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
         """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation.
         Lists and handshakes spend what a method rule says, nothing else."""
-        charged = tuple(self._charged(principal, rule, governed=governed))
-        return Spending(
-            # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
-            domain=_digest(principal.organization_identity if self._limits.organization else principal.identity),
-            charges=tuple(charge for charge, _ in charged),
-            labels=tuple(label for _, label in charged),
-        )
+        # A client comes back with a new token every few minutes: what it spends stays the same.
+        known_by = (principal.identity, principal.organization_identity, id(rule))
+        spending = self._known.get(known_by)
+        if spending is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            spending = self._known[known_by] = self._spending(principal, rule, governed=governed)
+        return spending
 
     def admit(self, spending: Spending, *, tick: int) -> Grant | None:
         """Spend all or nothing. Raises `Limited` in the words of the configuration."""
@@ -81,21 +88,31 @@ class Spender:
             shared = f" ({label.shared_by})" if label.shared_by else ""
             yield f"spends {charge.cost} of {charge.limit} for {label.budget}{shared}{' (observed)' * charge.observe}"
 
+    def _spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
+        charged = tuple(self._charged(principal, rule, governed=governed))
+        return Spending(
+            rule=rule,
+            # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
+            domain=_digest(principal.organization_identity if self._limits.organization else principal.identity),
+            charges=tuple(charge for charge, _ in charged),
+            labels=tuple(label for _, label in charged),
+        )
+
     def _charged(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Iterator[tuple[Charge, _Label]]:
         cost = rule.cost if rule is not None else 1
         if governed:
-            organization = joined("organization", principal.organization_identity)
+            organization = _digest(joined("organization", principal.organization_identity))
             for budget in budgets_of(self._limits.organization):
                 yield _charge(organization, budget, cost), _Label("organization", budget.rate, "")
-            client = joined("client", principal.identity)
+            client = _digest(joined("client", principal.identity))
             for budget in budgets_of(self._limits.client):
                 yield _charge(client, budget, cost), _Label("client", budget.rate, "")
         if rule is not None:
-            own = joined(type(rule).__name__, rule.match, principal.identity)
+            own = _digest(joined(type(rule).__name__, rule.match, principal.identity))
             observe = rule.mode == "observe"
             for budget in budgets_of(rule.limit):
                 yield _charge(own, budget, cost, observe=observe), _Label(rule.match, budget.rate, "client")
-            total = joined(type(rule).__name__, rule.match)
+            total = _digest(joined(type(rule).__name__, rule.match))
             for budget in budgets_of(rule.total_limit):
                 charge = _charge(total, budget, cost, observe=observe, shared=True)
                 yield charge, _Label(rule.match, budget.rate, "total")
@@ -145,7 +162,7 @@ class FailedAttempts:
 def _charge(kind: str, budget: Budget, cost: int, *, observe: bool = False, shared: bool = False) -> Charge:
     # The unit belongs to the key and the limit does not: a changed limit keeps what was spent.
     return Charge(
-        _digest(joined(kind, budget.unit)),
+        f"{budget.unit}/{kind}",
         budget.limit,
         cost=cost,
         observe=observe or budget.mode == "observe",
