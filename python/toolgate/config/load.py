@@ -21,7 +21,7 @@ __all__ = ["load"]
 _MAX_BYTES = 4 * 1024 * 1024
 """Of a configuration file: rules by the ten thousand, and a bound."""
 
-_AT_LINE = re.compile(r" \(at line ([0-9]+), column ([0-9]+)\)$")
+_PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
 
 def load(path: str | PathLike[str]) -> dict[str, Any]:
@@ -44,9 +44,8 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem = str(error)
-        found = _AT_LINE.search(problem)
-        where = f":{found[1]}" if found else ""
-        raise ValueError(f"{file}{where}: {_AT_LINE.sub('', problem)}") from None
+        found = _PLACE.search(str(error))
+        line = found[1] if found and found[1] else text.rstrip("\n").count("\n") + 1
+        raise ValueError(f"{file}:{line}: {_PLACE.sub('', str(error))}") from None
     except (RecursionError, ValueError):  # brackets by the thousand; a number of more digits than Python converts
         raise ValueError(f"{file}: nested too deeply, or with a number that is too long") from None

@@ -1,0 +1,183 @@
+"""``toolgate.toml``: errors that lead to the very line, and repeat no secret."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from configured import HEAD, KEY, Configured
+
+from toolgate.config import load
+
+WRONG = {
+    # beside the tables: line 6 is the first behind the head
+    "missing resource": ("[[issuer]]", "1: resource: is missing"),
+    "missing issuer": ('resource = "https://a"', "1: issuer: is missing"),
+    "unknown at the top": ('resorce = "https://a"', "1: resorce: unknown key, did you mean resource?"),
+    "unknown table": (f"{HEAD}\n[limit]\n", "7: limit: unknown key, did you mean limits?"),
+    "unknown array": (f"{HEAD}[[tools]]\nmatch = 1", "6: tools: unknown key, did you mean tool?"),
+    "unknown and unlike": (f"{HEAD}[zzz]", "6: zzz: unknown key, known are resource, audiences, organization_claim"),
+    "a string": ("resource = 1\nissuer = []", "1: resource: must be a string"),
+    "strings": (f'allowed_hosts = "a"\n{HEAD}', "1: allowed_hosts: must be a list of strings"),
+    "a list of other things": (f"allowed_hosts = [1]\n{HEAD}", "1: allowed_hosts: must be a list of strings"),
+    "a host": (f'\nallowed_hosts = ["a/b"]\n{HEAD}', "2: allowed_hosts: 'a/b' is not a host"),
+    "an origin": (f'allowed_origins = ["a"]\n{HEAD}', "1: allowed_origins: 'a' is not an origin"),
+    "a proxy": (f'trusted_proxies = ["a"]\n{HEAD}', "1: trusted_proxies: 'a' does not appear to be an IPv4 or IPv6"),
+    "every proxy": (f'trusted_proxies = ["::/0"]\n{HEAD}', "1: trusted_proxies: '::/0' is everybody"),
+    "a challenge": (f'challenge_scopes = ["a b"]\n{HEAD}', "1: challenge_scopes: has 'a b': a scope is visible"),
+    "an integer": (f"max_body_bytes = true\n{HEAD}", "1: max_body_bytes: must be an integer"),
+    "scopes as a list": (f'scopes = ["a"]\n{HEAD}', "1: scopes: must be a table"),
+    "a scope that implies text": (f'{HEAD}[scopes]\na = "b"', "7: [scopes] a: must be a list"),
+    "a scope that is none": (f'{HEAD}[scopes]\n\n"a b" = []', "8: [scopes] a b: has 'a b': a scope is visible ASCII"),
+    # issuers
+    "a single table": ('resource = "https://a"\n[issuer]', "2: issuer: must be an array of tables: write [[issuer]]"),
+    "an array of other things": ('resource = "https://a"\nissuer = [1]', "2: [[issuer]]: must be a table"),
+    "no keys": (
+        'resource = "https://a"\n\n[[issuer]]\nurl = "https://a"',
+        "3: [[issuer]] jwks_file: give the issuer's keys, as jwks_file or as jwks",
+    ),
+    "keys twice": (f"{HEAD}jwks = {{ keys = [] }}", "5: [[issuer]] jwks_file: give the issuer's keys"),
+    "no file": (HEAD.replace("jwks.json", "no.json"), "5: [[issuer]] jwks_file: the file cannot be read: No such file"),
+    "not a file": (HEAD.replace("jwks.json", "."), "5: [[issuer]] jwks_file: the file cannot be read: Is a directory"),
+    "not a path": (HEAD.replace("jwks.json", r"a\u0000"), "5: [[issuer]] jwks_file: is not a path"),
+    "not a key set": (HEAD.replace("jwks.json", "key"), "5: [[issuer]] jwks_file: is not a JSON Web Key Set"),
+    "without end": (HEAD.replace("jwks.json", "/dev/zero"), "5: [[issuer]] jwks_file: the file is larger than 524288"),
+    "no key set": (HEAD.replace("jwks_file", "jwks"), "5: [[issuer]] jwks: must be a table, like { keys = [...] }"),
+    "a date as a key": (
+        HEAD.replace('jwks_file = "jwks.json"', "jwks = { keys = [1979-05-27] }"),
+        "5: [[issuer]] jwks: is not a JSON Web Key Set",
+    ),
+    "an algorithm": (HEAD.replace("ES256", "none"), "4: [[issuer]] algorithms: are wrong: none is not an algorithm"),
+    "no algorithms": (HEAD.replace('["ES256"]', "[]"), "4: [[issuer]] algorithms: must be a list of strings, and not"),
+    "a url": (HEAD.replace("https://as", "as"), "3: [[issuer]] url: is 'as.example.com': it must be like"),
+    "a leeway": (f"{HEAD}leeway = -1", "6: [[issuer]] leeway: is not from 0 to 300 seconds"),
+    "no number": (f"{HEAD}leeway = nan", "6: [[issuer]] leeway: must be seconds, or a duration"),
+    "too large a number": (f"{HEAD}leeway = 1{'0' * 400}", "6: [[issuer]] leeway: must be seconds, or a duration"),
+    "a duration": (f'{HEAD}leeway = "soon"', "6: [[issuer]] leeway: must be seconds, or a duration"),
+    "a negative lifetime": (f"{HEAD}max_token_lifetime = -5", "6: [[issuer]] max_token_lifetime: is not a positive"),
+    "an issuer twice": (HEAD + HEAD.partition("\n")[2], "7: [[issuer]] url: stands here twice"),
+    # rules
+    "no scopes": (f'{HEAD}[[tool]]\nmatch = "a"', "6: [[tool]] scopes: is missing"),
+    "a misspelt key": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\n[[tool]]\nmatch = "b"\nscope = []',
+        "11: [[tool]] scope: unknown key, did you mean scopes?",
+    ),
+    "a budget": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimit = [\n  "6/minute",\n  "6/era",\n]',
+        '11: [[tool]] limit.rate: is wrong: "6/era" is not a limit',
+    ),
+    "in a budget": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimit = ["6/minute", {{ rate = "6/day", strct = true }}]',
+        "9: [[tool]] limit.strct: unknown key, did you mean strict?",
+    ),
+    "no budget": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimit = [6]',
+        '9: [[tool]] limit: must be a rate like "600/minute"',
+    ),
+    "no list of budgets": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimit = "6/minute"',
+        '9: [[tool]] limit: must be a list, like ["600/minute"]',
+    ),
+    "the same unit twice": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\ntotal_limit = ["6/day", "7/day"]',
+        "9: [[tool]] total_limit: has two budgets for the same unit",
+    ),
+    "a cost": (f'{HEAD}[[prompt]]\nmatch = "a"\nscopes = []\ncost = -1', "9: [[prompt]] cost: must be a whole number"),
+    "a cost that never fits": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nlimit = ["6/minute"]\ncost = 7\nscopes = []',
+        "9: [[tool]] cost: is 7: more than 6/minute ever holds",
+    ),
+    "a mode": (f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nmode = "off"', "9: [[tool]] mode: is 'off': it must be"),
+    "a flag": (f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nconfirm = 1', "9: [[tool]] confirm: must be true or false"),
+    "a shadowed rule": (
+        f'{HEAD}[[tool]]\nmatch = "*"\nscopes = []\n[[tool]]\nscopes = []\nmatch = "a"',
+        "11: [[tool]] match: 'a' can never match: '*' stands before it",
+    ),
+    "no such method": (
+        f'{HEAD}[[method]]\nmatch = "tools/call"\nscopes = []',
+        "7: [[method]] match: can never match: the methods are",
+    ),
+    "a disguised resource": (
+        f'{HEAD}[[resource_rule]]\nmatch = "file:///a/../*"\nscopes = []',
+        "7: [[resource_rule]] match: can never match: dot segments",
+    ),
+    "rules for the resource's own key": (
+        f'{HEAD}[[resource_rul]]\nmatch = "a:*"\nscopes = []',
+        "6: resource_rul: unknown key, did you mean resource_rule?",
+    ),
+    # limits and audit
+    "limits": (f"{HEAD}[limits]\nmax_keys = 0", "7: [limits] max_keys: must be a whole number, at least 1"),
+    "failures": (f'{HEAD}[limits]\nfailed_auth = ["5/minute"]', "7: [limits] failed_auth: must be a rate like"),
+    "limits as a list": (f"{HEAD}[[limits]]", "6: limits: must be a table"),
+    "durability": (f'{HEAD}[audit]\ndurability = "eventual"', "7: [audit] durability: is 'eventual': it must be"),
+    "an empty path": (f'{HEAD}[audit]\npath = ""', "7: [audit] path: must be a string, and not empty"),
+    # TOML itself
+    "not TOML": (f"{HEAD}[limits\n", "6: "),
+    "a key twice": (f'{HEAD}url = "b"', "6: Cannot overwrite a value"),
+    "at the end": (f'{HEAD}a = "', "6: "),
+    "not UTF-8": (HEAD.encode() + b"\n\xff", "7: not UTF-8"),
+    "a byte order mark": (b"\xef\xbb\xbf" + HEAD.encode(), "1: "),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_an_error_leads_to_the_very_line(configured: Configured, case: str) -> None:
+    text, expected = WRONG[case]
+    assert configured.problem(text).startswith(f"toolgate.toml:{expected}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("a = " + "[" * 50_000, "nested too deeply", id="brackets"),
+        pytest.param("a = " + "9" * 5_000, "a number that is too long", id="digits"),
+        pytest.param("#" * (4 * 1024 * 1024 + 1), "larger than 4194304 bytes", id="bytes"),
+    ],
+)
+def test_a_hostile_file_is_an_error(configured: Configured, text: str, expected: str) -> None:
+    assert expected in configured.problem(text)
+
+
+def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_nobody_waits_long_for_an_error_in_a_large_file(configured: Configured) -> None:
+    rules = "".join(f'[[tool]]\nmatch = "tool-{number}"\nscopes = []\n' for number in range(5_000))
+    assert re.match(
+        r"toolgate\.toml:15008: \[\[tool\]\] scope: ", configured.problem(f'{HEAD}{rules}[[tool]]\nmatch="a"\nscope=[]')
+    )
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------------
+
+PASTED = "hunter2hunter2hunter2hunter2hunter2"
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (f'"{PASTED}"', '7: [audit] key: a secret is { env = "NAME" } or { file = "path" }, never inline'),
+        (f'["{PASTED}"]', "7: [audit] key: a secret is"),
+        (f'{{ value = "{PASTED}" }}', "7: [audit] key: a secret is"),
+        (f'{{ env = "{PASTED}" }}', "7: [audit] key.env: no environment variable of that name is set"),
+        (f'{{ file = "{PASTED}" }}', "7: [audit] key.file: the file cannot be read: No such file or directory"),
+        (f'{{ file = "key", env = "{PASTED}" }}', "7: [audit] key: a secret is"),
+        (f'{{ file = "key", secret = "{PASTED}" }}', "7: [audit] key.secret: unknown key, known are env, file, id"),
+        ("{ file = 5 }", "7: [audit] key.file: must be a string"),
+        ('{ file = "short" }', "7: [audit] key: must have at least 32 bytes"),
+        ('{ file = "empty" }', "7: [audit] key.file: the file is empty"),
+    ],
+)
+def test_an_error_about_a_secret_does_not_repeat_it(configured: Configured, key: str, expected: str) -> None:
+    (configured.directory / "short").write_text("hunter2")
+    (configured.directory / "empty").write_text("\n")
+    told = configured.problem(f"{HEAD}[audit]\nkey = {key}")
+    assert told.startswith(f"toolgate.toml:{expected}")
+    assert "hunter2" not in told
+
+
+def test_what_is_loaded_does_not_show_its_secrets(configured: Configured) -> None:
+    assert KEY not in repr(configured.load(f'{HEAD}[audit]\nkey = {{ file = "key" }}'))

@@ -1,0 +1,46 @@
+"""A directory with what a ``toolgate.toml`` names, and its smallest contents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolgate.config import load
+from toolgate.testing import Issuer
+
+JWKS = Issuer("https://as.example.com").jwks()
+KEY = "a secret of thirty-two bytes, or more"
+
+HEAD = """\
+resource = "https://mcp.example.com/mcp"
+[[issuer]]
+url = "https://as.example.com"
+algorithms = ["ES256"]
+jwks_file = "jwks.json"
+"""
+
+
+class Configured:
+    """Where the file lies, next to a key set and a secret."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "toolgate.toml"
+        (directory / "jwks.json").write_text(json.dumps(JWKS))
+        (directory / "key").write_text(f"{KEY}\n")
+
+    def load(self, text: str) -> dict[str, Any]:
+        """What the gate gets."""
+        self.path.write_text(text)
+        return load(self.path)
+
+    def problem(self, text: str | bytes) -> str:
+        """The error about the file, without its directory."""
+        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ValueError, match=r"^.*toolgate\.toml") as failed:
+            load(self.path)
+        assert failed.value.__suppress_context__ or failed.value.__context__ is None
+        return str(failed.value).removeprefix(f"{self.directory}/")
