@@ -1,0 +1,28 @@
+"""The element types of a `Gate`, one for each table of ``toolgate.toml``: frozen, and right once they exist.
+
+Whatever cannot be right raises `ValueError` whose first word is the name of the field; what each field means stands in
+``docs/configuration.md``.
+"""
+
+from toolgate.settings.budgets import Budget, Limits, budgets_of
+from toolgate.settings.issuers import Issuer
+from toolgate.settings.recording import MIN_KEY_BYTES, Audit
+from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+from toolgate.settings.secrets import Secret
+
+__all__ = [
+    "MAX_NAME_BYTES",
+    "MAX_URI_BYTES",
+    "MIN_KEY_BYTES",
+    "Audit",
+    "Budget",
+    "Issuer",
+    "Limits",
+    "MethodRule",
+    "PromptRule",
+    "ResourceRule",
+    "Rule",
+    "Secret",
+    "ToolRule",
+    "budgets_of",
+]

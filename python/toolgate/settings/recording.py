@@ -1,0 +1,37 @@
+"""The audit trail: where the record goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from toolgate import checks
+from toolgate.settings.secrets import Secret
+
+__all__ = ["MIN_KEY_BYTES", "Audit"]
+
+MIN_KEY_BYTES: Final = 32
+"""Of a key for HMAC-SHA-256: the hash's own length (RFC 2104 section 3)."""
+
+_DURABILITIES: Final = ("written",)
+_ON_FAILURE: Final = ("deny", "allow")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Where the record goes, and what happens when it cannot go there."""
+
+    path: str = "stdout"
+    durability: str = "written"
+    on_failure: str = "deny"
+    key: Secret | None = None
+    """For HMAC fingerprints of arguments instead of bare hashes."""
+
+    def __post_init__(self) -> None:
+        checks.text("path", self.path)
+        checks.one_of("durability", self.durability, _DURABILITIES)
+        checks.one_of("on_failure", self.on_failure, _ON_FAILURE)
+        if self.key is not None and not isinstance(self.key, Secret):
+            raise ValueError("key must be a Secret")
+        if self.key is not None and len(self.key.value) < MIN_KEY_BYTES:
+            raise ValueError(f"key must have at least {MIN_KEY_BYTES} bytes")
