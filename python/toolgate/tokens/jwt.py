@@ -1,40 +1,67 @@
-"""Access tokens that are JWTs: the configured issuers' verifiers, and the principal a verified token stands for."""
+"""Access tokens that are JWTs: the issuer named in the token chooses the keys, and keys are never mixed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from toolgate._core import Claims, Verifiers
-from toolgate.errors import refusal
+from toolgate._core import Claims, token_issuer
+from toolgate.errors import Unauthenticated, refusal
 from toolgate.principal import Principal
-from toolgate.settings import Issuer
+from toolgate.tokens.keys import Keys
+from toolgate.tokens.verified import Verified, organization_of
 
-__all__ = ["Tokens"]
+__all__ = ["AccessTokens"]
 
 
-class Tokens:
-    """The tokens of several issuers, for one resource."""
+class AccessTokens:
+    """The JWT access tokens of several issuers, for one resource."""
 
-    def __init__(self, issuers: Sequence[Issuer], *, audiences: Sequence[str], organization_claim: str | None) -> None:
-        """Raises `ValueError` for a configuration that cannot be right."""
+    def __init__(self, keys: Mapping[str, Keys], *, organization_claim: str | None) -> None:
+        """``keys``: those of each issuer, by its URL."""
+        self._keys = dict(keys)
         self._organization_claim = organization_claim
-        self._verifiers = Verifiers([issuer.verifier(audiences) for issuer in issuers])
 
-    def verify(self, token: str, *, now: float, certificate_sha256: bytes | None = None) -> Principal:
-        """Who the token stands for. Never caches. Raises `Unauthenticated`."""
-        claims = self._verifiers.verify(token, now=now, certificate_sha256=certificate_sha256)
-        return self._principal(claims)
+    async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
+        """What the token means. Never caches. Raises `Unauthenticated`, and `Unavailable` where its issuer's keys cannot be
+        had."""
+        keys = self._keys_of(token)
+        # Read before the keys are used: a change in between makes the result look older than it is, never newer.
+        generation = keys.generation
+        claims = await self._claims(token, keys, now, certificate_sha256)
+        return Verified(
+            principal=self._principal(claims),
+            voucher=keys,
+            generation=generation,
+            not_before=claims.not_before,
+            certificate_sha256=claims.certificate_sha256,
+        )
+
+    def _keys_of(self, token: str) -> Keys:
+        if len(self._keys) == 1:
+            # The one verifier compares `iss` itself.
+            return next(iter(self._keys.values()))
+        keys = self._keys.get(token_issuer(token) or "")
+        if keys is None:
+            raise refusal("invalid_issuer", "the issuer is not configured")
+        return keys
+
+    async def _claims(self, token: str, keys: Keys, now: float, certificate_sha256: bytes | None) -> Claims:
+        verifier = await keys.verifier(now=now)
+        try:
+            return verifier.verify(token, now=now, certificate_sha256=certificate_sha256)
+        except Unauthenticated as refused:
+            if refused.code != "unknown_key" or not await keys.renewed(now=now):
+                raise
+        verifier = await keys.verifier(now=now)
+        return verifier.verify(token, now=now, certificate_sha256=certificate_sha256)
 
     def _principal(self, claims: Claims) -> Principal:
         raw = claims.raw
-        organization = raw.get(self._organization_claim) if self._organization_claim is not None else None
-        if organization is not None and not isinstance(organization, str):
-            raise refusal("invalid_claim", "the organization claim is not a string")
         return Principal(
             issuer=claims.issuer,
             subject=claims.subject,
             client_id=claims.client_id,
-            organization=organization,
+            organization=organization_of(raw, self._organization_claim),
             scopes=claims.scopes,
             token_id=claims.token_id,
             expires_at=claims.expires_at,

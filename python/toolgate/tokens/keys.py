@@ -1,0 +1,39 @@
+"""The keys of one issuer, as the verifier of its tokens sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from toolgate._core import Verifier
+from toolgate.settings import Issuer
+from toolgate.tokens.verified import Voucher
+
+__all__ = ["GivenKeys", "Keys"]
+
+
+class Keys(Voucher, Protocol):
+    """Where an issuer's verifier comes from."""
+
+    async def verifier(self, *, now: float) -> Verifier:
+        """The verifier with the keys known now. Raises `Unavailable` while none are known or those known are too old."""
+
+    async def renewed(self, *, now: float) -> bool:
+        """Look for a key that the verifier does not know; whether there is anything new to try."""
+
+
+class GivenKeys:
+    """Keys that stand in the configuration: they change with it and never otherwise."""
+
+    generation = 0
+
+    def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
+        self._verifier = issuer.verifier(audiences)
+
+    async def verifier(self, *, now: float) -> Verifier:
+        """The one verifier there is."""
+        return self._verifier
+
+    async def renewed(self, *, now: float) -> bool:
+        """Never: there is nowhere to look."""
+        return False
