@@ -37,7 +37,7 @@ def test_a_resource_has_one_spelling(given: str, parsed: str) -> None:
 
 @pytest.mark.parametrize("given", BAD.values(), ids=BAD)
 def test_what_is_no_resource_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match="is not|is plain"):
+    with pytest.raises(ValueError, match=r"is not|is plain"):
         parse_resource(given)
 
 
