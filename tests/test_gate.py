@@ -336,9 +336,14 @@ async def test_a_decision_is_claimed_once_and_only_for_its_own_message(guarded: 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"resource": "mcp.example.com"}, "resource"),
+        ({"resource": "mcp.example.com"}, "not a URL"),
         ({"resource": "http://mcp.example.com/mcp"}, "loopback"),
-        ({"resource": "https://u:p@mcp.example.com/mcp"}, "credentials"),
+        ({"resource": "https://u:p@mcp.example.com/mcp"}, "not a host"),
+        ({"resource": 'https://mcp.example.com/m"cp'}, "quotes"),
+        ({"resource": "https://mcp.example.com:99999/mcp"}, "not a host"),
+        ({"challenge_scopes": ['a", realm="x']}, "challenge_scopes"),
+        ({"audiences": "api"}, "audiences"),
+        ({"organization_claim": ""}, "organization_claim"),
         ({"issuers": []}, "issuers"),
         ({"tools": [*RULES, toolgate.ToolRule("read_all", scopes=[])]}, "never match"),
         ({"scopes": {"a": ["b"], "b": ["a"]}}, "implies itself"),

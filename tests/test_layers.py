@@ -33,6 +33,7 @@ PYTHON = {
     "errors": Row(0, ""),
     "principal": Row(0, "errors"),
     "request": Row(0, "errors"),
+    "resource": Row(0, "hosts"),
     "addresses": Row(0, ""),
     "checks": Row(0, ""),
     "hosts": Row(0, ""),

@@ -15,6 +15,7 @@ from os import PathLike
 from typing import Any
 from urllib.parse import urlsplit
 
+from toolgate import checks
 from toolgate._core import TokenCache, read_envelope
 from toolgate.audit import Trail, principal_fragment
 from toolgate.decision import Decision, Sink
@@ -25,9 +26,10 @@ from toolgate.policy import Policy, call_of
 from toolgate.principal import Principal
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
+from toolgate.resource import parse_resource, spellings
 from toolgate.settings import Audit, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.tokens import Tokens
-from toolgate.transport import Transport, bearer_token, is_loopback_host
+from toolgate.transport import Transport, bearer_token
 
 __all__ = ["Gate"]
 
@@ -77,7 +79,7 @@ class Gate:
         opened."""
         if not issuers:
             raise ValueError("issuers must name at least one issuer")
-        self.resource = _normalised(resource)
+        self.resource = parse_resource(checks.text("resource", resource))
         self.max_body_bytes = max_body_bytes
         self._clock = clock
         self._tick = tick
@@ -90,15 +92,19 @@ class Gate:
             max_body_bytes=max_body_bytes,
         )
         self._tokens = Tokens(
-            issuers, audiences=[*_spellings(self.resource), *audiences], organization_claim=organization_claim
+            issuers,
+            audiences=[*spellings(self.resource), *(checks.texts("audiences", audiences) if audiences else ())],
+            organization_claim=None
+            if organization_claim is None
+            else checks.text("organization_claim", organization_claim),
         )
         self._callers: TokenCache[_Caller] = TokenCache()
         limits = limits or Limits()
         self._spender = Spender(limits)
         self._failures = FailedAttempts(limits)
         self.metadata = Metadata.of(self.resource, [issuer.url for issuer in issuers], self.policy.scopes)
-        asked = self.policy.narrowest_scopes if challenge_scopes is None else tuple(challenge_scopes)
-        self._challenge = Challenge(self.metadata.url, asked)
+        asked = self.policy.narrowest_scopes if challenge_scopes is None else challenge_scopes
+        self._challenge = Challenge(self.metadata.url, checks.scopes("challenge_scopes", asked))
         audit = audit or Audit()
         self._hash_key = audit.key.value if audit.key is not None else None
         self._trail = Trail(audit)
@@ -115,7 +121,11 @@ class Gate:
         the line."""
         from toolgate.config import load
 
-        return cls(**load(path))
+        settings = load(path)
+        try:
+            return cls(**settings)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
@@ -277,24 +287,6 @@ class Gate:
             if rule.mode != "observe":
                 raise
             decision.would_deny += (refused.code,)
-
-
-def _normalised(resource: str) -> str:
-    """The resource with scheme and host in lower case; the rest is compared as it is written."""
-    parts = urlsplit(resource)
-    if parts.scheme.lower() not in ("https", "http") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError(f"resource is {resource!r}: it must be a URL like https://mcp.example.com/mcp")
-    if "@" in parts.netloc:
-        raise ValueError("resource must not carry credentials")
-    host = parts.netloc.lower()
-    if parts.scheme.lower() == "http" and not is_loopback_host(host):
-        raise ValueError(f"resource is {resource!r}: only a loopback resource may be plain http")
-    return f"{parts.scheme.lower()}://{host}{parts.path}"
-
-
-def _spellings(resource: str) -> tuple[str, str]:
-    """The resource with and without one trailing slash: clients and authorization servers disagree about it."""
-    return (resource, resource[:-1] if resource.endswith("/") else f"{resource}/")
 
 
 def _request_id() -> str:

@@ -19,10 +19,12 @@ from toolgate.config.values import (
     secret,
     string,
     strings,
+    text_of,
 )
 from toolgate.hosts import parse_host, parse_origin
 from toolgate.methods import GOVERNED_BY_METHOD
 from toolgate.patterns import Ordered, Shadowed
+from toolgate.resource import parse_resource
 from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 
 __all__ = ["GATE"]
@@ -121,7 +123,7 @@ _AUDIT: Keys = {
     "key": ("key", secret),
 }
 GATE: Keys = {
-    "resource": ("resource", string),
+    "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),
     "organization_claim": ("organization_claim", string),
     "challenge_scopes": ("challenge_scopes", scopes),

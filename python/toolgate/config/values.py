@@ -23,6 +23,7 @@ __all__ = [
     "secret",
     "string",
     "strings",
+    "text_of",
 ]
 
 _MAX_FILE_BYTES: Final = 512 * 1024
@@ -44,6 +45,20 @@ def strings(place: Place, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise place.error("must be a list of strings")
     return value
+
+
+def text_of(parse: Callable[[str], object]) -> Converter:
+    """A string that ``parse`` takes."""
+
+    def checked(place: Place, value: Any) -> str:
+        given = string(place, value)
+        try:
+            parse(given)
+        except ValueError as error:
+            raise place.error(str(error)) from None
+        return given
+
+    return checked
 
 
 def parsed(parse: Callable[[str], object]) -> Converter:
