@@ -31,6 +31,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
         Verifiers,
         hash_arguments,
         read_envelope,
+        token_issuer,
         verify_jws,
     )
 else:
@@ -46,6 +47,7 @@ else:
         Verifiers,
         hash_arguments,
         read_envelope,
+        token_issuer,
         verify_jws,
     )
 
@@ -61,5 +63,6 @@ __all__ += [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "token_issuer",
     "verify_jws",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "token_issuer",
     "verify_jws",
 ]
 
@@ -71,6 +72,12 @@ class Claims:
     @property
     def expires_at(self) -> float:
         """Seconds since the epoch."""
+    @property
+    def not_before(self) -> float:
+        """Seconds since the epoch, leeway included: the earliest time at which the token counts."""
+    @property
+    def certificate_sha256(self) -> bytes | None:
+        """The certificate the token is bound to (`cnf`, `x5t#S256`)."""
     @property
     def token_id(self) -> str | None:
         """`jti`."""
@@ -195,6 +202,11 @@ class Envelope:
 
 def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
     """Read a request body once. Raises `Malformed`: ``invalid_json`` or ``invalid_request``."""
+
+def token_issuer(token: str | bytes) -> str | None:
+    """The `iss` that a JWT claims, nothing of it verified: only to choose whose keys are asked. The empty string where it
+    names none; None for what is not a JWT by its form (three parts, the first a JSON object). Raises `Unauthenticated`
+    for a JWT that cannot be read."""
 
 def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> bytes:
     """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors. Ignores

@@ -5,7 +5,7 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 """
 
 from toolgate.settings.budgets import Budget, Limits, budgets_of
-from toolgate.settings.issuers import Issuer
+from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
 from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.settings.secrets import Secret
@@ -14,13 +14,16 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_URI_BYTES",
     "MIN_KEY_BYTES",
+    "Agents",
     "Audit",
     "Budget",
+    "Introspection",
     "Issuer",
     "Limits",
     "MethodRule",
     "PromptRule",
     "ResourceRule",
+    "Revocation",
     "Rule",
     "Secret",
     "ToolRule",

@@ -1,4 +1,4 @@
-"""Issuers: whose tokens are accepted, and what they are verified with."""
+"""Who vouches for callers: issuers, their introspection, the file of agent tokens, and what was revoked."""
 
 from __future__ import annotations
 
@@ -9,44 +9,94 @@ from typing import Any
 from toolgate import checks
 from toolgate._core import KeySet, Verifier
 from toolgate.errors import Malformed
+from toolgate.settings.secrets import Secret
 
-__all__ = ["Issuer"]
+__all__ = ["Agents", "Introspection", "Issuer", "Revocation"]
+
+
+@dataclass(frozen=True)
+class Introspection:
+    """An issuer's introspection endpoint (RFC 7662), and how this server shows itself to it."""
+
+    url: str
+    client_id: str
+    secret: Secret | None = None
+    """For ``client_secret_basic`` (RFC 6749 section 2.3.1)."""
+    private_key: Secret | None = None
+    """A PEM private key for ``private_key_jwt`` (RFC 7523 section 2.2), instead of a secret; the secret's id is the ``kid``."""
+    max_revocation_delay: float = 30.0
+    """Seconds for which an answer is believed."""
+    opaque: bool = True
+    """Whether it is asked about tokens that are no JWTs; of all issuers one may be."""
+    jwts: bool = False
+    """Whether it is asked about this issuer's JWTs, whose revocation then shows within the delay."""
+
+    def __post_init__(self) -> None:
+        checks.web_url("url", self.url)
+        checks.text("client_id", self.client_id)
+        for name in ("secret", "private_key"):
+            if getattr(self, name) is not None and not isinstance(getattr(self, name), Secret):
+                raise ValueError(f"{name} must be a Secret")
+        if (self.secret is None) == (self.private_key is None):
+            raise ValueError("secret or private_key: give one of them")
+        checks.number("max_revocation_delay", self.max_revocation_delay)
+        if not 1 <= self.max_revocation_delay <= 3600:
+            raise ValueError("max_revocation_delay must be from 1 to 3600 seconds")
+        checks.flag("opaque", self.opaque)
+        checks.flag("jwts", self.jwts)
+        if not self.opaque and not self.jwts:
+            raise ValueError("opaque and jwts are both false: then nothing is ever asked")
 
 
 @dataclass(frozen=True)
 class Issuer:
-    """An authorization server whose tokens are accepted."""
+    """An authorization server whose tokens are accepted.
+
+    Its keys are given (``jwks``), fetched from one URL (``jwks_url``), or found by discovery (RFC 8414, then OpenID) when
+    neither is given.
+    """
 
     url: str
     """Compared with ``iss`` and emitted byte for byte."""
     algorithms: Sequence[str]
-    jwks: Mapping[str, Any] | str | bytes = field(repr=False)
+    jwks: Mapping[str, Any] | str | bytes | None = field(default=None, repr=False)
     """Its JWK Set."""
+    jwks_url: str | None = None
+    max_stale: float = 86_400.0
+    """Seconds for which known keys still count while the issuer cannot be reached."""
     leeway: float = 30.0
     """Seconds."""
     types: Sequence[str] | None = None
     max_token_lifetime: float | None = None
     """Seconds; a token that lives longer is refused."""
+    introspection: Introspection | None = None
 
     def __post_init__(self) -> None:
         checks.web_url("url", self.url)
+        if self.jwks is not None and self.jwks_url is not None:
+            raise ValueError("jwks_url must not stand beside jwks: the keys are given or fetched")
+        if self.jwks_url is not None:
+            checks.web_url("jwks_url", self.jwks_url)
+        checks.number("max_stale", self.max_stale)
         object.__setattr__(self, "algorithms", checks.texts("algorithms", self.algorithms))
         if self.types is not None:
             object.__setattr__(self, "types", checks.texts("types", self.types))
         checks.number("leeway", self.leeway)
         if self.max_token_lifetime is not None:
             checks.number("max_token_lifetime", self.max_token_lifetime)
+        if self.introspection is not None and not isinstance(self.introspection, Introspection):
+            raise ValueError("introspection must be an Introspection")
         try:
-            self.verifier(["urn:toolgate:any"])
+            self.verifier(self.given_keys(), ["urn:toolgate:any"])
         except ValueError as error:
             # The core says what is wrong; about the algorithms it says so in words of its own.
             named = str(error).startswith(("jwks ", "algorithms ", "types ", "leeway ", "max_token_lifetime "))
             raise ValueError(f"{'' if named else 'algorithms are wrong: '}{error}") from None
 
-    def verifier(self, audiences: Sequence[str]) -> Verifier:
-        """What verifies its tokens for these audiences."""
+    def verifier(self, keys: KeySet, audiences: Sequence[str]) -> Verifier:
+        """What verifies its tokens for these audiences with these keys."""
         return Verifier(
-            self._keys(),
+            keys,
             issuer=self.url,
             audience=audiences,
             algorithms=self.algorithms,
@@ -55,7 +105,10 @@ class Issuer:
             max_token_lifetime=self.max_token_lifetime,
         )
 
-    def _keys(self) -> KeySet:
+    def given_keys(self) -> KeySet:
+        """The keys that the configuration gives; none where they are fetched."""
+        if self.jwks is None:
+            return KeySet.from_json(b'{"keys":[]}')
         try:
             keys = KeySet.from_json(self.jwks)
         except (Malformed, TypeError) as error:
@@ -64,3 +117,23 @@ class Issuer:
         if len(keys) == 0:
             raise ValueError(f"jwks has no key that can be used: {'; '.join(keys.skipped) or 'it is empty'}")
         return keys
+
+
+@dataclass(frozen=True)
+class Agents:
+    """Long-lived tokens, one for each agent, kept as hashes in a file (``toolgate tokens create``)."""
+
+    file: str
+
+    def __post_init__(self) -> None:
+        checks.text("file", self.file)
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A file of what was revoked before it expired: token ids, subjects, clients, agents."""
+
+    file: str
+
+    def __post_init__(self) -> None:
+        checks.text("file", self.file)

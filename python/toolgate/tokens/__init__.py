@@ -1,5 +1,6 @@
 """Who: from the bytes of a credential to a principal."""
 
-from toolgate.tokens.jwt import Tokens
+from toolgate.tokens.tokens import Tokens
+from toolgate.tokens.verified import Verified
 
-__all__ = ["Tokens"]
+__all__ = ["Tokens", "Verified"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from toolgate._core import Claims, token_issuer
+from toolgate._core import Claims
 from toolgate.errors import Unauthenticated, refusal
 from toolgate.principal import Principal
 from toolgate.tokens.keys import Keys
@@ -21,10 +21,14 @@ class AccessTokens:
         self._keys = dict(keys)
         self._organization_claim = organization_claim
 
-    async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
-        """What the token means. Never caches. Raises `Unauthenticated`, and `Unavailable` where its issuer's keys cannot be
+    async def verify(
+        self, token: str, issuer: str, *, now: float, certificate_sha256: bytes | None
+    ) -> Verified:
+        """What the token means, by the keys of the ``issuer`` it names. Never caches. Raises `Unauthenticated`, and `Unavailable` where its issuer's keys cannot be
         had."""
-        keys = self._keys_of(token)
+        keys = self._keys.get(issuer)
+        if keys is None:
+            raise refusal("invalid_issuer", "the issuer is not configured")
         # Read before the keys are used: a change in between makes the result look older than it is, never newer.
         generation = keys.generation
         claims = await self._claims(token, keys, now, certificate_sha256)
@@ -35,15 +39,6 @@ class AccessTokens:
             not_before=claims.not_before,
             certificate_sha256=claims.certificate_sha256,
         )
-
-    def _keys_of(self, token: str) -> Keys:
-        if len(self._keys) == 1:
-            # The one verifier compares `iss` itself.
-            return next(iter(self._keys.values()))
-        keys = self._keys.get(token_issuer(token) or "")
-        if keys is None:
-            raise refusal("invalid_issuer", "the issuer is not configured")
-        return keys
 
     async def _claims(self, token: str, keys: Keys, now: float, certificate_sha256: bytes | None) -> Claims:
         verifier = await keys.verifier(now=now)

@@ -28,7 +28,7 @@ class GivenKeys:
     generation = 0
 
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
-        self._verifier = issuer.verifier(audiences)
+        self._verifier = issuer.verifier(issuer.given_keys(), audiences)
 
     async def verifier(self, *, now: float) -> Verifier:
         """The one verifier there is."""

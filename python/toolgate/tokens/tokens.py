@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from toolgate._core import token_issuer
 from toolgate.errors import refusal
 from toolgate.settings import Agents, Issuer, Revocation
 from toolgate.tokens.agents import AgentTokens, is_agent_token
 from toolgate.tokens.introspection import Introspector
 from toolgate.tokens.jwks import FetchedKeys
-from toolgate.tokens.jwt import AccessTokens, is_jwt
+from toolgate.tokens.jwt import AccessTokens
 from toolgate.tokens.keys import GivenKeys, Keys
 from toolgate.tokens.revocation import Revocations
 from toolgate.tokens.verified import Verified
@@ -26,21 +27,57 @@ class Tokens:
         *,
         audiences: Sequence[str],
         organization_claim: str | None,
-        agents: Agents | None,
-        revocation: Revocation | None,
+        agents: Agents | None = None,
+        revocation: Revocation | None = None,
         alarm: Callable[[str], None],
     ) -> None:
-        """``alarm`` is told by a slug what an operator should know. Raises `ValueError` for a configuration that cannot be
-        right."""
+        """``alarm`` is told, by a slug, what an operator should know. Raises `ValueError` for a configuration that cannot
+        be right."""
+        opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
+        if len(opaque) > 1:
+            raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
         keys: dict[str, Keys] = {
-            issuer.url: GivenKeys(issuer, audiences) if issuer.jwks is not None else FetchedKeys(issuer, audiences, alarm)
+            issuer.url: GivenKeys(issuer, audiences)
+            if issuer.jwks is not None
+            else FetchedKeys(issuer, audiences, alarm=alarm)
             for issuer in issuers
         }
         self._access_tokens = AccessTokens(keys, organization_claim=organization_claim)
-        introspecting = [issuer for issuer in issuers if issuer.introspection is not None]
         self._introspectors = {
             issuer.url: Introspector(issuer, audiences, organization_claim=organization_claim, alarm=alarm)
-            for issuer in introspecting
+            for issuer in issuers
+            if issuer.introspection is not None
         }
+        self._opaque = self._introspectors[opaque[0]] if opaque else None
         self._agents = AgentTokens(agents) if agents is not None else None
         self.revocations = Revocations(revocation)
+
+    async def authenticate(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
+        """What the token means. Never caches. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        verified = await self._verified(token, now, certificate_sha256)
+        if self.revocations.cover(verified.principal, now=now):
+            raise refusal("token_revoked")
+        return verified
+
+    def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
+        """Whether a remembered answer still is the answer; where it is not, `authenticate` says what is."""
+        return verified.holds(now=now, certificate_sha256=certificate_sha256) and not self.revocations.cover(
+            verified.principal, now=now
+        )
+
+    async def _verified(self, token: str, now: float, certificate_sha256: bytes | None) -> Verified:
+        if is_agent_token(token):
+            # Never sent anywhere, and never taken for anything else.
+            if self._agents is None:
+                raise refusal("malformed_token", "agent tokens are not configured")
+            return self._agents.verify(token, now=now)
+        issuer = token_issuer(token)
+        if issuer is None:
+            if self._opaque is None:
+                raise refusal("malformed_token", "the token is not a JWT")
+            return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256)
+        verified = await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
+        introspector = self._introspectors.get(verified.principal.issuer)
+        if introspector is not None and introspector.asks_about_jwts:
+            return await introspector.confirmed(token, verified, now=now)
+        return verified
