@@ -17,6 +17,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
+import rfc8785
 from attacks import SHARED, shared_vectors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -222,10 +223,9 @@ def test_any_literal_has_one_form_in_both_cores(literal: str) -> None:
 
 @given(ARGUMENTS)
 def test_agrees_with_rfc8785_where_it_has_an_answer(arguments: dict[str, Any]) -> None:
-    peer = pytest.importorskip("rfc8785")
     try:
-        form = peer.dumps(arguments)
-    except peer.CanonicalizationError:  # integers beyond 2**53
+        form = rfc8785.dumps(arguments)
+    except rfc8785.CanonicalizationError:  # integers beyond 2**53
         return
     assert canonical(arguments) == form
 
