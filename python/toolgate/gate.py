@@ -8,8 +8,10 @@ confirm (`judge`); 9 record is the decision's own `close`.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -23,12 +25,22 @@ from toolgate.errors import Forbidden, Refused, Unauthenticated, refusal
 from toolgate.limits import FailedAttempts, Spender, Spending
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
-from toolgate.principal import Principal
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.resource import parse_resource, spellings
-from toolgate.settings import Audit, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
-from toolgate.tokens import Tokens
+from toolgate.settings import (
+    Agents,
+    Audit,
+    Issuer,
+    Limits,
+    MethodRule,
+    PromptRule,
+    ResourceRule,
+    Revocation,
+    Rule,
+    ToolRule,
+)
+from toolgate.tokens import Tokens, Verified
 from toolgate.transport import Transport, bearer_token
 
 __all__ = ["Gate"]
@@ -42,6 +54,8 @@ _REQUEST_ID_BYTES = 12
 _NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
 
+
+_log = logging.getLogger("toolgate")
 
 _JUDGED_PARAMS = ("name", "uri", "ref", "arguments")
 
@@ -57,7 +71,9 @@ class Gate:
         self,
         *,
         resource: str,
-        issuers: Sequence[Issuer],
+        issuers: Sequence[Issuer] = (),
+        agents: Agents | None = None,
+        revocation: Revocation | None = None,
         tools: Sequence[ToolRule] = (),
         resources: Sequence[ResourceRule] = (),
         prompts: Sequence[PromptRule] = (),
@@ -77,10 +93,12 @@ class Gate:
     ) -> None:
         """Raises `ValueError` for a configuration that cannot be right and `OSError` when the audit trail cannot be
         opened."""
-        if not issuers:
-            raise ValueError("issuers must name at least one issuer")
+        if not issuers and agents is None:
+            raise ValueError("issuers must name at least one issuer, where there are no agents")
         self.resource = parse_resource(checks.text("resource", resource))
         self.max_body_bytes = max_body_bytes
+        self.alarms: Counter[str] = Counter()
+        """What an operator should know, by slug: how often it happened."""
         self._clock = clock
         self._tick = tick
         self.policy = Policy([*tools, *resources, *prompts, *methods], scopes or {})
@@ -97,6 +115,9 @@ class Gate:
             organization_claim=None
             if organization_claim is None
             else checks.text("organization_claim", organization_claim),
+            agents=agents,
+            revocation=revocation,
+            alarm=self._alarm,
         )
         self._callers: TokenCache[_Caller] = TokenCache()
         limits = limits or Limits()
@@ -165,7 +186,7 @@ class Gate:
         decision = Decision(self._sink, _request_id())
         try:
             self.transport.check(request)
-            caller = self._authenticate(request)
+            caller = await self._authenticate(request)
         except Refused as refused:
             decision.refuse(refused)
         else:
@@ -234,6 +255,19 @@ class Gate:
             lines.append("  a human confirms each call")
         return "\n".join(lines)
 
+    def revoke(
+        self,
+        *,
+        token_id: str | None = None,
+        subject: str | None = None,
+        client: str | None = None,
+        agent: str | None = None,
+        issuer: str | None = None,
+    ) -> None:
+        """Refuse from now on what these name, also where it was verified before: a token by its id, every token of a
+        subject or of a client, an agent."""
+        self._tokens.revocations.revoke(token_id=token_id, subject=subject, client=client, agent=agent, issuer=issuer)
+
     def now(self) -> float:
         """Seconds since the epoch, by the gate's clock."""
         return self._clock()
@@ -242,26 +276,32 @@ class Gate:
         """Write what waits and close the audit trail."""
         self._trail.close()
 
-    def _authenticate(self, request: Request) -> _Caller:
+    async def _authenticate(self, request: Request) -> _Caller:
         try:
             token = bearer_token(request)
             now = self._clock()
+            certificate = self.transport.certificate(request)
             caller = self._callers.get(token, now=now)
-            if caller is None:
-                caller = self._verified(token, now, request.certificate_sha256)
+            if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate):
+                caller = await self._verified(request, token, now, certificate)
         except Unauthenticated as refused:
             if refused.code not in _NO_FAILURE:
                 self._failures.record(self.transport.address(request), tick=self._tick())
             raise
         return caller
 
-    def _verified(self, token: str, now: float, certificate_sha256: bytes | None) -> _Caller:
-        principal = self._tokens.verify(token, now=now, certificate_sha256=certificate_sha256)
-        caller = _Caller(principal, self.policy.effective(principal.scopes), principal_fragment(principal))
-        if "cnf" not in principal.claims:
-            # A bound token's proof is checked on every request, so it is verified on every request.
-            self._callers.put(token, caller, expires_at=principal.expires_at)
+    async def _verified(self, request: Request, token: str, now: float, certificate: bytes | None) -> _Caller:
+        def may_ask() -> None:
+            self._failures.ensure_left(self.transport.address(request), tick=self._tick())
+
+        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        caller = _Caller(verified, self.policy.effective(verified.principal.scopes))
+        self._callers.put(token, caller, expires_at=verified.principal.expires_at)
         return caller
+
+    def _alarm(self, slug: str) -> None:
+        self.alarms[slug] += 1
+        _log.warning("%s", slug)
 
     async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
@@ -294,12 +334,13 @@ def _request_id() -> str:
 
 
 class _Caller:
-    """A principal with everything about it that stays the same from call to call."""
+    """A verified credential with everything about its principal that stays the same from call to call."""
 
-    __slots__ = ("effective", "fragment", "principal", "spendings")
+    __slots__ = ("effective", "fragment", "principal", "spendings", "verified")
 
-    def __init__(self, principal: Principal, effective: frozenset[str], fragment: tuple[str, str]) -> None:
-        self.principal = principal
+    def __init__(self, verified: Verified, effective: frozenset[str]) -> None:
+        self.verified = verified
+        self.principal = verified.principal
         self.effective = effective
-        self.fragment = fragment
+        self.fragment = principal_fragment(verified.principal)
         self.spendings: dict[int, Spending] = {}

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from toolgate import checks
 from toolgate.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
+from toolgate.certificates import from_client_cert, from_forwarded_client_cert
 from toolgate.errors import refusal
 from toolgate.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
 from toolgate.request import Request
@@ -19,6 +20,11 @@ HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 
 _MAX_SIZE_DIGITS: Final = 15
 """Of a declared size: a petabyte. Longer ones would only make the conversion slow."""
+
+_CERTIFICATE_HEADERS: Final = (
+    ("client-cert", from_client_cert),
+    ("x-forwarded-client-cert", from_forwarded_client_cert),
+)
 
 
 class Transport:
@@ -85,6 +91,18 @@ class Transport:
             if not lies_in(address, self._proxies):
                 break
         return UNIX if address is None else str(address)
+
+    def certificate(self, request: Request) -> bytes | None:
+        """The SHA-256 of the client's certificate: of this connection, or of the client's own with a trusted proxy, which must
+        remove what clients send under these names."""
+        if request.certificate_sha256 is not None:
+            return request.certificate_sha256
+        for name, read in _CERTIFICATE_HEADERS:
+            values = request.header_values(name)
+            if values:
+                trusted = len(values) == 1 and self._is_trusted(request, _peer(request))
+                return read(values[0]) if trusted else None
+        return None
 
     def _is_allowed_host(self, host: str) -> bool:
         if without_default_port(host.lower(), self._scheme) in self._hosts:

@@ -28,9 +28,11 @@ DECISION: Final = "toolgate.decision"
 _JUDGED_HEADERS: Final = frozenset(
     {
         b"authorization",
+        b"client-cert",
         b"content-encoding",
         b"content-length",
         b"origin",
+        b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-proto",
     }

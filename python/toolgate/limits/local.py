@@ -141,11 +141,20 @@ class FailedAttempts:
         self._max_keys = limits.max_keys
         self._limiter = Limiter(max_keys=limits.max_keys)
 
+    def ensure_left(self, address: str, *, tick: int) -> None:
+        """Raises `Limited` when the address has no failure left: nobody is asked about its tokens then."""
+        self._spend(address, tick=tick, give_back=True)
+
     def record(self, address: str, *, tick: int) -> None:
         """Count a failure. Raises `Limited` when the address is over its budget."""
+        self._spend(address, tick=tick, give_back=False)
+
+    def _spend(self, address: str, *, tick: int, give_back: bool) -> None:
         charge = Charge(_site(address), self._budget.limit, observe=self._budget.mode == "observe")
         try:
-            self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
+            grant = self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
+            if give_back:
+                self._limiter.refund(grant)
         except Limited as limited:
             if len(self._limiter) >= self._max_keys:
                 # Strangers share what is left of a full table: none of them answers for the others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from toolgate._core import token_issuer
 from toolgate.errors import refusal
@@ -16,6 +17,9 @@ from toolgate.tokens.revocation import Revocations
 from toolgate.tokens.verified import Verified
 
 __all__ = ["Tokens"]
+
+MAX_TOKEN_BYTES: Final = 16_384
+"""Of any credential: beyond what servers take as a header."""
 
 
 class Tokens:
@@ -52,9 +56,17 @@ class Tokens:
         self._agents = AgentTokens(agents) if agents is not None else None
         self.revocations = Revocations(revocation)
 
-    async def authenticate(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
-        """What the token means. Never caches. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
-        verified = await self._verified(token, now, certificate_sha256)
+    async def authenticate(
+        self,
+        token: str,
+        *,
+        now: float,
+        certificate_sha256: bytes | None,
+        may_ask: Callable[[], None] = lambda: None,
+    ) -> Verified:
+        """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and may refuse.
+        Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        verified = await self._verified(token, now, certificate_sha256, may_ask)
         if self.revocations.cover(verified.principal, now=now):
             raise refusal("token_revoked")
         return verified
@@ -65,7 +77,11 @@ class Tokens:
             verified.principal, now=now
         )
 
-    async def _verified(self, token: str, now: float, certificate_sha256: bytes | None) -> Verified:
+    async def _verified(
+        self, token: str, now: float, certificate_sha256: bytes | None, may_ask: Callable[[], None]
+    ) -> Verified:
+        if len(token) > MAX_TOKEN_BYTES:
+            raise refusal("token_too_large")
         if is_agent_token(token):
             # Never sent anywhere, and never taken for anything else.
             if self._agents is None:
@@ -75,6 +91,7 @@ class Tokens:
         if issuer is None:
             if self._opaque is None:
                 raise refusal("malformed_token", "the token is not a JWT")
+            may_ask()
             return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256)
         verified = await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
         introspector = self._introspectors.get(verified.principal.issuer)
