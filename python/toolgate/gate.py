@@ -31,13 +31,15 @@ from toolgate.settings import Audit, Issuer, Limits, MethodRule, PromptRule, Res
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport, bearer_token
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "request_id"]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The SDK's own bound: a larger body could not be served anyway."""
 
 _REQUEST_ID_BYTES = 12
-"""Random, so that ids of several workers never meet and none can be guessed from another."""
+
+_MAX_WATCHED = 1000
+"""Resources that one subscription may name."""
 
 _NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
@@ -162,7 +164,7 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, _request_id())
+        decision = Decision(self._sink, request_id())
         try:
             self.transport.check(request)
             caller = self._authenticate(request)
@@ -172,25 +174,33 @@ class Gate:
             decision.caller = caller
             decision.principal = caller.principal
             decision.fragment = caller.fragment
+            decision.good_until = caller.good_until
         return decision
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
         try:
+            if decision.good_until <= self._clock():
+                # The body may have taken its time.
+                raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             decision.call = call_of(read_envelope(body, key=self._hash_key))
+            if decision.call.method == "subscriptions/listen":
+                for rule in self.policy.rules_for_subscription(_watched(body)):
+                    self._authorise(decision, rule, decision.caller.effective)
             await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
     async def judge_message(self, parent: Decision, call: Call) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, _request_id(), parent_id=parent.request_id, transport=parent.transport)
+        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
         decision.call = call
         try:
-            if decision.principal is None or decision.principal.expires_at <= self._clock():
+            decision.good_until = parent.good_until
+            if decision.good_until <= self._clock():
                 raise refusal("token_expired")
             await self._judge(decision, call)
         except Refused as refused:
@@ -248,6 +258,7 @@ class Gate:
             now = self._clock()
             caller = self._callers.get(token, now=now)
             if caller is None:
+                self._failures.pace(self.transport.address(request), tick=self._tick())
                 caller = self._verified(token, now, request.certificate_sha256)
         except Unauthenticated as refused:
             if refused.code not in _NO_FAILURE:
@@ -257,7 +268,12 @@ class Gate:
 
     def _verified(self, token: str, now: float, certificate_sha256: bytes | None) -> _Caller:
         principal = self._tokens.verify(token, now=now, certificate_sha256=certificate_sha256)
-        caller = _Caller(principal, self.policy.effective(principal.scopes), principal_fragment(principal))
+        caller = _Caller(
+            principal,
+            self.policy.effective(principal.scopes),
+            principal_fragment(principal),
+            self._tokens.good_until(principal),
+        )
         if "cnf" not in principal.claims:
             # A bound token's proof is checked on every request, so it is verified on every request.
             self._callers.put(token, caller, expires_at=principal.expires_at)
@@ -289,17 +305,33 @@ class Gate:
             decision.would_deny += (refused.code,)
 
 
-def _request_id() -> str:
+def _watched(body: bytes) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
+    asked = json.loads(body).get("params", {}).get("notifications")
+    uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
+    if uris is None:
+        return []
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
+        raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
+    return uris
+
+
+def request_id() -> str:
+    """A new id for a request: random, so that ids of several workers never meet and none can be guessed from
+    another."""
     return os.urandom(_REQUEST_ID_BYTES).hex()
 
 
 class _Caller:
     """A principal with everything about it that stays the same from call to call."""
 
-    __slots__ = ("effective", "fragment", "principal", "spendings")
+    __slots__ = ("effective", "fragment", "good_until", "principal", "spendings")
 
-    def __init__(self, principal: Principal, effective: frozenset[str], fragment: tuple[str, str]) -> None:
+    def __init__(
+        self, principal: Principal, effective: frozenset[str], fragment: tuple[str, str], good_until: float
+    ) -> None:
         self.principal = principal
         self.effective = effective
         self.fragment = fragment
+        self.good_until = good_until
         self.spendings: dict[int, Spending] = {}

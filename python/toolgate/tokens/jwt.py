@@ -18,12 +18,17 @@ class Tokens:
     def __init__(self, issuers: Sequence[Issuer], *, audiences: Sequence[str], organization_claim: str | None) -> None:
         """Raises `ValueError` for a configuration that cannot be right."""
         self._organization_claim = organization_claim
+        self._leeway = {issuer.url: issuer.leeway for issuer in issuers}
         self._verifiers = Verifiers([issuer.verifier(audiences) for issuer in issuers])
 
     def verify(self, token: str, *, now: float, certificate_sha256: bytes | None = None) -> Principal:
         """Who the token stands for. Never caches. Raises `Unauthenticated`."""
         claims = self._verifiers.verify(token, now=now, certificate_sha256=certificate_sha256)
         return self._principal(claims)
+
+    def good_until(self, principal: Principal) -> float:
+        """When the principal's token stops to count, leeway included; seconds since the epoch."""
+        return principal.expires_at + self._leeway[principal.issuer]
 
     def _principal(self, claims: Claims) -> Principal:
         raw = claims.raw
