@@ -6,8 +6,11 @@ use pyo3::sync::PyOnceLock;
 use crate::refusal::Refused;
 
 mod body;
+mod cache;
+mod keys;
 mod limits;
 mod tokens;
+mod values;
 
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
@@ -30,9 +33,13 @@ mod _rust {
     #[pymodule_export]
     use super::body::{Envelope, hash_arguments, read_envelope};
     #[pymodule_export]
+    use super::cache::TokenCache;
+    #[pymodule_export]
+    use super::keys::KeySet;
+    #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]
-    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
+    use super::tokens::{Claims, Verifier, Verifiers, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
