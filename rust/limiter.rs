@@ -42,8 +42,9 @@ pub const MAX_KEYS: usize = 100_000_000;
 /// The last tick that is one: half of what 64 bits hold, 292 years, so that no sum overflows.
 pub const MAX_TICK: u64 = u64::MAX / 2;
 
-/// Locks: many more than threads, so that two rarely meet.
-const SHARDS: usize = 64;
+/// Locks: many more than threads, so that two rarely meet. Each guards a table that is copied when it
+/// grows: with a million domains, a thousand of them.
+const SHARDS: usize = 1_024;
 
 /// Token buckets by domain and key.
 #[derive(Debug)]

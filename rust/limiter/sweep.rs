@@ -2,7 +2,7 @@
 
 use super::Limiter;
 use crate::charge::Name;
-use crate::table::Table;
+use crate::table::{Chunks, Table};
 
 /// Slots looked at after a decision that added some: more than a usual decision adds.
 pub(super) const SWEEP: usize = 8;
@@ -39,7 +39,7 @@ impl Limiter {
 /// The domains in the order in which they are cleaned.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    pub(super) domains: Vec<Name>,
+    pub(super) domains: Chunks<Name>,
     cursor: usize,
 }
 
