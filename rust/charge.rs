@@ -85,6 +85,12 @@ pub(crate) struct Name {
 }
 
 impl Name {
+    /// The part by which a table finds its slot.
+    pub(crate) const fn hash32(self) -> u32 {
+        let [a, b, c, d, ..] = self.low.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     /// One of `count` stripes, which nobody without the secret can aim at.
     pub(crate) const fn stripe(self, count: u64) -> u64 {
         self.high % count

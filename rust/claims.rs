@@ -228,3 +228,62 @@ fn confirmation(value: &Value<'_>) -> Result<Option<[u8; 32]>, Refused> {
 pub fn thumbprint_bytes(text: &str) -> Option<[u8; 32]> {
     jwk::base64url(text.as_bytes())?.try_into().ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(more: &str) -> Result<Claims, Refused> {
+        let payload = format!(r#"{{"iss":"i","aud":"a","sub":"s","exp":10{more}}}"#);
+        Claims::read(&parse(payload.as_bytes())?, false)
+    }
+
+    #[test]
+    fn reads_what_python_is_not_shown() {
+        let thumbprint = "A".repeat(43);
+        let claims = read(&format!(
+            r#","nbf":1.5,"cnf":{{"x5t#S256":"{thumbprint}"}}"#
+        ))
+        .unwrap();
+        assert_eq!(claims.not_before, Some(1.5));
+        assert_eq!(claims.certificate, Some([0; 32]));
+        assert!(
+            claims.payload.is_empty(),
+            "whoever holds the bytes adds them"
+        );
+    }
+
+    #[test]
+    fn a_declared_access_token_may_look_like_another_kind() {
+        let id_token = r#"{"iss":"i","aud":"a","sub":"s","exp":10,"at_hash":"h"}"#;
+        let value = parse(id_token.as_bytes()).unwrap();
+        assert!(Claims::read(&value, true).is_ok());
+        let refused = Claims::read(&value, false).unwrap_err();
+        assert_eq!(refused.refusal, Refusal::InvalidType);
+    }
+
+    #[test]
+    fn a_thumbprint_has_32_bytes_and_one_text() {
+        assert!(thumbprint_bytes(&"A".repeat(43)).is_some());
+        for text in ["", "AAAA", &"A".repeat(44), &format!("{}B", "A".repeat(42))] {
+            assert_eq!(thumbprint_bytes(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_read_is_finite_and_exact(time in any::<f64>()) {
+            match read(&format!(r#","iat":{time:e}"#)) {
+                Ok(claims) => prop_assert_eq!(claims.issued_at, Some(time)),
+                Err(_) => prop_assert!(time.abs() > MAX_TIME),
+            }
+        }
+
+        #[test]
+        fn never_panics(more in "(,\"(scope|scp|cnf|azp|aud2|typ)\":[\\[\\]{}a\", 1:]{0,8}){0,3}") {
+            let _ = read(&more);
+        }
+    }
+}

@@ -12,8 +12,10 @@ use std::fmt;
 
 pub(crate) use reader::{DUPLICATE, Kind, Reader};
 
+mod copy;
 mod reader;
 mod scalars;
+mod tree;
 
 /// How deep arrays and objects may nest. Honest arguments stay below 20; each level costs stack.
 pub const MAX_DEPTH: usize = 128;

@@ -12,14 +12,16 @@ use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::{self, Value};
 use crate::refusal::{Refusal, Refused};
 
+use key::Key;
+pub use key::MAX_KEY_ID_BYTES;
+
+mod key;
+
 /// The largest published sets are below 50 KiB.
 pub const MAX_DOCUMENT_BYTES: usize = 512 * 1024;
 
 /// Issuers publish two to ten keys; each costs a parsed key.
 pub const MAX_KEYS: usize = 256;
-
-/// A `kid` is a thumbprint, a date or a short name; what is longer only fills logs.
-pub const MAX_KEY_ID_BYTES: usize = 1024;
 
 /// The keys of one issuer, or one shared secret.
 #[derive(Debug)]
@@ -27,15 +29,6 @@ pub struct KeySet {
     keys: Vec<Key>,
     skipped: Vec<String>,
     secret: Option<Algorithm>,
-}
-
-#[derive(Debug)]
-struct Key {
-    id: Option<String>,
-    /// What the key is made of: equal for two members that repeat one key.
-    material: Vec<u8>,
-    /// One for each algorithm the key may be used with, prepared.
-    prepared: Vec<VerificationKey>,
 }
 
 impl KeySet {
@@ -153,56 +146,6 @@ pub fn base64url(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-impl Key {
-    fn read(member: &Value<'_>) -> Result<Self, &'static str> {
-        if member.as_object().is_none() {
-            return Err("not an object");
-        }
-        // RFC 7517 section 4.1.
-        let kind = text(member, "kty")?.ok_or("kty is missing")?;
-        if kind == "oct" {
-            return Err("a shared secret in a published set");
-        }
-        if PRIVATE_MEMBERS
-            .iter()
-            .any(|name| member.get(name).is_some())
-        {
-            return Err("a private key in a published set");
-        }
-        check_purpose(member)?;
-        let id = text(member, "kid")?;
-        if id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
-            return Err("kid is too long");
-        }
-        let (material, prepared) = match kind {
-            "RSA" => read_rsa(member)?,
-            "EC" => read_elliptic(member)?,
-            "OKP" => read_edwards(member)?,
-            _ => return Err("an unsupported kty"),
-        };
-        Ok(Self {
-            id: id.map(str::to_owned),
-            material,
-            prepared,
-        })
-    }
-
-    fn fits_as(&self, other: &Self) -> bool {
-        let named = |key: &VerificationKey| {
-            other
-                .prepared
-                .iter()
-                .any(|one| one.algorithm() == key.algorithm())
-        };
-        self.id.is_some() && self.id == other.id && self.prepared.iter().any(named)
-    }
-}
-
-/// RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2.
-const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-
-type Material = (Vec<u8>, Vec<VerificationKey>);
-
 fn malformed(detail: &'static str) -> Refused {
     Refused::new(Refusal::MalformedKeySet, detail)
 }
@@ -236,82 +179,59 @@ fn ambiguity(read: &[Result<Key, &'static str>], position: usize) -> Option<&'st
     repeats.then_some("repeats an earlier key")
 }
 
-/// RFC 7517 sections 4.2 and 4.3.
-fn check_purpose(member: &Value<'_>) -> Result<(), &'static str> {
-    if text(member, "use")?.is_some_and(|purpose| purpose != "sig") {
-        return Err("use is not sig");
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // The curve's own base point, and its negative.
+    const X: &str = "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY";
+    const Y: &str = "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
+    const NEGATIVE_Y: &str = "sBy9HAHlgGVxGBS1g_Bh6dQxzKmUzqExNEm_l8hArgo";
+
+    fn set(keys: &[(&str, &str)]) -> KeySet {
+        let member = |(id, y): &(&str, &str)| {
+            format!(r#"{{"kty":"EC","crv":"P-256","x":"{X}","y":"{y}"{id}}}"#)
+        };
+        let members: Vec<_> = keys.iter().map(member).collect();
+        KeySet::from_json(format!(r#"{{"keys":[{}]}}"#, members.join(",")).as_bytes()).unwrap()
     }
-    let Some(operations) = member.get("key_ops") else {
-        return Ok(());
-    };
-    let operations = operations.as_array().ok_or("key_ops is not an array")?;
-    if operations
-        .iter()
-        .any(|operation| operation.as_str() == Some("verify"))
-    {
-        Ok(())
-    } else {
-        Err("key_ops lacks verify")
+
+    #[test]
+    fn a_token_without_kid_chooses_nothing() {
+        let one = set(&[(r#","kid":"a""#, Y)]);
+        assert!(one.select(None, Algorithm::ES256).is_ok());
+        assert!(one.select(Some("b"), Algorithm::ES256).is_err());
+        assert!(one.select(None, Algorithm::ES384).is_err());
+        let two = set(&[(r#","kid":"a""#, Y), (r#","kid":"b""#, NEGATIVE_Y)]);
+        let refused = two.select(None, Algorithm::ES256).unwrap_err();
+        assert_eq!(refused.detail, "no kid, and several keys fit");
+        assert!(two.select(Some("b"), Algorithm::ES256).is_ok());
     }
-}
 
-fn read_rsa(member: &Value<'_>) -> Result<Material, &'static str> {
-    let (modulus, exponent) = (octets(member, "n")?, octets(member, "e")?);
-    let algorithms = match declared_algorithm(member)? {
-        Some(algorithm) => vec![algorithm],
-        None => crypto::RSA.to_vec(),
-    };
-    let prepared = algorithms
-        .into_iter()
-        .map(|algorithm| VerificationKey::rsa(algorithm, &modulus, &exponent))
-        .collect::<Result<_, _>>()?;
-    Ok(([modulus, exponent].concat(), prepared))
-}
-
-fn read_elliptic(member: &Value<'_>) -> Result<Material, &'static str> {
-    // RFC 7518 section 3.4: the algorithm is bound to its curve.
-    let algorithm = match text(member, "crv")?.ok_or("crv is missing")? {
-        "P-256" => Algorithm::ES256,
-        "P-384" => Algorithm::ES384,
-        _ => return Err("an unsupported crv"),
-    };
-    require_algorithm(member, algorithm)?;
-    let (x, y) = (octets(member, "x")?, octets(member, "y")?);
-    let key = VerificationKey::elliptic(algorithm, &x, &y)?;
-    Ok(([x, y].concat(), vec![key]))
-}
-
-fn read_edwards(member: &Value<'_>) -> Result<Material, &'static str> {
-    if text(member, "crv")?.ok_or("crv is missing")? != "Ed25519" {
-        return Err("an unsupported crv");
+    #[test]
+    fn a_shared_secret_has_no_name() {
+        let secret = KeySet::from_secret(&[7; 32], "HS256").unwrap();
+        assert!(secret.select(Some("any"), Algorithm::HS256).is_ok());
+        assert!(secret.select(None, Algorithm::HS384).is_err());
     }
-    require_algorithm(member, Algorithm::EdDSA)?;
-    let x = octets(member, "x")?;
-    let key = VerificationKey::edwards(&x)?;
-    Ok((x, vec![key]))
-}
 
-fn declared_algorithm(member: &Value<'_>) -> Result<Option<Algorithm>, &'static str> {
-    text(member, "alg")?
-        .map(|name| crypto::algorithm(name).ok_or("an unsupported alg"))
-        .transpose()
-}
-
-fn require_algorithm(member: &Value<'_>, algorithm: Algorithm) -> Result<(), &'static str> {
-    match declared_algorithm(member)? {
-        Some(declared) if declared != algorithm => Err("alg does not fit crv"),
-        _ => Ok(()),
+    #[test]
+    fn the_same_key_twice_is_one_and_two_of_a_name_are_none() {
+        let same = r#","kid":"a""#;
+        let repeated = set(&[(same, Y), (same, Y)]);
+        assert_eq!(repeated.len(), 1);
+        assert_eq!(repeated.skipped(), ["keys[1]: repeats an earlier key"]);
+        assert!(set(&[(same, Y), (same, NEGATIVE_Y)]).is_empty());
     }
-}
 
-fn text<'v>(member: &'v Value<'_>, name: &str) -> Result<Option<&'v str>, &'static str> {
-    member
-        .get(name)
-        .map(|value| value.as_str().ok_or("a member is not a string"))
-        .transpose()
-}
-
-fn octets(member: &Value<'_>, name: &str) -> Result<Vec<u8>, &'static str> {
-    let text = text(member, name)?.ok_or("a part of the key is missing")?;
-    base64url(text.as_bytes()).ok_or("a part of the key is not base64url")
+    proptest! {
+        #[test]
+        fn one_text_for_the_same_bytes(text in "[A-Za-z0-9_=+-]{0,12}") {
+            if let Some(bytes) = base64url(text.as_bytes()) {
+                prop_assert_eq!(URL_SAFE_NO_PAD.encode(bytes), text);
+            }
+        }
+    }
 }

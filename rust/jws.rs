@@ -157,3 +157,61 @@ impl<'a> Header<'a> {
 pub(crate) const fn malformed(detail: &'static str) -> Refused {
     Refused::new(Refusal::MalformedToken, detail)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_bound_is_the_longest_token() {
+        let refused = |bound| {
+            Parts::split(b"YQ.Yg.Yw", bound)
+                .err()
+                .map(|refused| refused.refusal)
+        };
+        assert_eq!(refused(8), None);
+        assert_eq!(refused(7), Some(Refusal::TokenTooLarge));
+    }
+
+    #[test]
+    fn what_is_signed_is_the_text_and_not_what_it_decodes_to() {
+        let parts = Parts::split(b"YQ.Yg.Yw", 8).unwrap();
+        assert_eq!(parts.signed, b"YQ.Yg");
+        assert_eq!((&*parts.header, &*parts.payload), (&b"a"[..], &b"b"[..]));
+        assert_eq!(parts.signature, b"c");
+    }
+
+    #[test]
+    fn the_allow_list_decides_before_any_key_is_sought() {
+        let keys = KeySet::from_secret(&[7; 32], "HS256").unwrap();
+        let parts = Parts::split(b"YQ.Yg.Yw", 8).unwrap();
+        let refused = |header: &str, allowed: &[Algorithm]| {
+            let header = Header::parse(header.as_bytes()).unwrap();
+            parts.verify(&header, &keys, allowed).unwrap_err().refusal
+        };
+        let header = r#"{"alg":"HS256","kid":5}"#;
+        assert_eq!(refused(header, &[]), Refusal::UnsupportedAlgorithm);
+        assert_eq!(
+            refused(header, &[Algorithm::HS256]),
+            Refusal::MalformedToken
+        );
+        let header = r#"{"alg":"HS256"}"#;
+        assert_eq!(refused(header, &[Algorithm::HS256]), Refusal::BadSignature);
+        assert_eq!(
+            refused(header, &[Algorithm::ES256]),
+            Refusal::UnsupportedAlgorithm
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(token in "[A-Za-z0-9_=. -]{0,40}", header in ".{0,40}") {
+            if let Ok(parts) = Parts::split(token.as_bytes(), 64) {
+                prop_assert!(token.as_bytes().starts_with(parts.signed));
+            }
+            let _ = Header::parse(header.as_bytes());
+        }
+    }
+}

@@ -3,47 +3,21 @@
 //! Order matters: what costs little is refused before what costs a signature, and nothing an unverified
 //! payload says decides anything, but for the `iss` that chooses whose keys to try.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::claims::{self, Claims};
 use crate::crypto::{self, Algorithm};
 use crate::json::Value;
 use crate::jwk::KeySet;
-use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, Parts, malformed};
+use crate::jws::{Header, Parts, malformed};
 use crate::refusal::{Refusal, Refused};
 
-/// A longer leeway would hide a clock that is wrong, and lengthens the life of every stolen token.
-pub const MAX_LEEWAY: f64 = 300.0;
+use settings::check;
+pub use settings::{MAX_LEEWAY, Settings, read_algorithms};
+pub use verifiers::Verifiers;
 
-/// What to demand of a token. See `Verifier` in `_rust.pyi` for each member.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct Settings {
-    pub issuer: String,
-    pub audience: Vec<String>,
-    pub algorithms: Vec<String>,
-    pub leeway: f64,
-    pub types: Option<Vec<String>>,
-    pub max_token_bytes: usize,
-    pub max_token_lifetime: Option<f64>,
-}
-
-impl Settings {
-    /// The defaults, and what has none.
-    #[must_use]
-    pub fn new(issuer: &str, audience: &str, algorithms: &[&str]) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            audience: vec![audience.to_owned()],
-            algorithms: algorithms.iter().map(|&name| name.to_owned()).collect(),
-            leeway: 30.0,
-            types: None,
-            max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
-            max_token_lifetime: None,
-        }
-    }
-}
+mod settings;
+mod verifiers;
 
 /// Verifies the access tokens of one issuer for one resource.
 #[derive(Debug)]
@@ -214,68 +188,6 @@ impl Verifier {
     }
 }
 
-/// Several issuers: the token's exact `iss` chooses, keys are never mixed.
-#[derive(Debug)]
-pub struct Verifiers {
-    by_issuer: HashMap<String, Arc<Verifier>>,
-    max_token_bytes: usize,
-}
-
-impl Verifiers {
-    /// Verifiers of different issuers.
-    ///
-    /// # Errors
-    /// What in the configuration cannot be right.
-    pub fn new(verifiers: impl IntoIterator<Item = Arc<Verifier>>) -> Result<Self, &'static str> {
-        let mut by_issuer = HashMap::new();
-        let mut max_token_bytes = 0;
-        for verifier in verifiers {
-            max_token_bytes = max_token_bytes.max(verifier.settings.max_token_bytes);
-            if by_issuer
-                .insert(verifier.issuer().to_owned(), verifier)
-                .is_some()
-            {
-                return Err("two verifiers have the same issuer");
-            }
-        }
-        if by_issuer.is_empty() {
-            return Err("there is no verifier");
-        }
-        Ok(Self {
-            by_issuer,
-            max_token_bytes,
-        })
-    }
-
-    /// See [`Verifier::verify`].
-    ///
-    /// # Errors
-    /// Whatever is wrong with the token.
-    pub fn verify(
-        &self,
-        token: &[u8],
-        now: f64,
-        certificate: Option<&[u8; 32]>,
-    ) -> Result<Claims, Refused> {
-        let parts = Parts::split(token, self.max_token_bytes)?;
-        let header = Header::parse(&parts.header)?;
-        let payload = claims::parse(&parts.payload)?;
-        let verifier = self
-            .by_issuer
-            .get(claims::issuer(&payload)?)
-            .ok_or(foreign_issuer())?;
-        if token.len() > verifier.settings.max_token_bytes {
-            return Err(Refused::new(
-                Refusal::TokenTooLarge,
-                "longer than the bound of its issuer",
-            ));
-        }
-        let mut claims = verifier.judge(&parts, &header, Some(payload), now, certificate)?;
-        claims.payload = parts.payload;
-        Ok(claims)
-    }
-}
-
 /// RFC 9068 section 2.1.
 const ACCESS_TOKEN: &str = "at+jwt";
 
@@ -286,49 +198,6 @@ fn media_type(name: &str) -> String {
         Some(short) if !short.contains('/') => short.to_owned(),
         _ => lower,
     }
-}
-
-fn check(settings: &Settings) -> Result<(), &'static str> {
-    if settings.issuer.is_empty() {
-        return Err("issuer is empty");
-    }
-    if settings.audience.is_empty() || settings.audience.iter().any(String::is_empty) {
-        return Err("audience is empty");
-    }
-    if settings.types.as_ref().is_some_and(Vec::is_empty) {
-        return Err("types is empty: None accepts at+jwt, JWT and absent");
-    }
-    if !(0.0..=MAX_LEEWAY).contains(&settings.leeway) {
-        return Err("leeway is not from 0 to 300 seconds");
-    }
-    if settings.max_token_bytes == 0 {
-        return Err("max_token_bytes is 0");
-    }
-    if settings
-        .max_token_lifetime
-        .is_some_and(|longest| !(longest > 0.0 && longest.is_finite()))
-    {
-        return Err("max_token_lifetime is not a positive number of seconds");
-    }
-    Ok(())
-}
-
-/// The algorithms of their names.
-///
-/// # Errors
-/// What in the configuration cannot be right.
-pub fn read_algorithms(names: &[String]) -> Result<Vec<Algorithm>, &'static str> {
-    if names.is_empty() {
-        return Err("algorithms is empty");
-    }
-    names
-        .iter()
-        .map(|name| match name.as_str() {
-            "ES512" => Err("ES512 is not offered: jsonwebtoken has no P-521"),
-            name if name.eq_ignore_ascii_case("none") => Err("none is not an algorithm"),
-            name => crypto::algorithm(name).ok_or("algorithms names one that is not offered"),
-        })
-        .collect()
 }
 
 const fn foreign_issuer() -> Refused {
@@ -348,5 +217,87 @@ fn check_proof(claims: &Claims, certificate: Option<&[u8; 32]>) -> Result<(), Re
             Refusal::ProofRequired,
             "bound to another certificate",
         )),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ring::hmac;
+
+    const SECRET: [u8; 32] = [7; 32];
+
+    fn token(payload: &str) -> String {
+        let signed = [r#"{"alg":"HS256","typ":"at+jwt"}"#, payload]
+            .map(|part| URL_SAFE_NO_PAD.encode(part))
+            .join(".");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &SECRET);
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    fn verifier(issuer: &str, change: impl FnOnce(&mut Settings)) -> Arc<Verifier> {
+        let keys = KeySet::from_secret(&SECRET, "HS256").unwrap();
+        let mut settings = Settings::new(issuer, "https://mcp", &["HS256"]);
+        change(&mut settings);
+        Arc::new(Verifier::new(Arc::new(keys), settings).unwrap())
+    }
+
+    fn payload(issuer: &str) -> String {
+        format!(r#"{{"iss":"{issuer}","aud":"https://mcp","sub":"s","exp":1000,"iat":900}}"#)
+    }
+
+    #[test]
+    fn the_claims_keep_their_bytes_whoever_chose_the_verifier() {
+        let one = verifier("https://a", |_| ());
+        let payload = payload("https://a");
+        let token = token(&payload);
+        let alone = one.verify(token.as_bytes(), 950.0, None).unwrap();
+        let among = Verifiers::new([one, verifier("https://b", |_| ())]).unwrap();
+        let chosen = among.verify(token.as_bytes(), 950.0, None).unwrap();
+        assert_eq!(alone.payload, payload.as_bytes());
+        assert_eq!(alone, chosen);
+    }
+
+    #[test]
+    fn a_time_that_is_no_number_refuses() {
+        let lifetimes = verifier("https://a", |settings| {
+            settings.max_token_lifetime = Some(200.0)
+        });
+        let token = token(&payload("https://a"));
+        assert!(lifetimes.verify(token.as_bytes(), 950.0, None).is_ok());
+        let refused = lifetimes.verify(token.as_bytes(), f64::NAN, None);
+        assert_eq!(refused.unwrap_err().refusal, Refusal::TokenExpired);
+    }
+
+    #[test]
+    fn each_issuer_has_its_own_bound() {
+        let short = verifier("https://a", |settings| settings.max_token_bytes = 100);
+        let both = Verifiers::new([short, verifier("https://b", |_| ())]).unwrap();
+        let refusal = |issuer| {
+            let token = token(&payload(issuer));
+            both.verify(token.as_bytes(), 950.0, None)
+                .err()
+                .map(|refused| refused.refusal)
+        };
+        assert_eq!(refusal("https://a"), Some(Refusal::TokenTooLarge));
+        assert_eq!(refusal("https://b"), None);
+        assert_eq!(refusal("https://c"), Some(Refusal::InvalidIssuer));
+    }
+
+    #[test]
+    fn media_types_are_told_apart_as_rfc_7515_says() {
+        for (name, short) in [
+            ("AT+JWT", "at+jwt"),
+            ("application/at+jwt", "at+jwt"),
+            ("Application/JWT", "jwt"),
+            ("application/a/b", "application/a/b"),
+            ("text/jwt", "text/jwt"),
+        ] {
+            assert_eq!(media_type(name), short);
+        }
     }
 }

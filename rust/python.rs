@@ -1,24 +1,26 @@
 //! The only place that names PyO3: native values in, frozen Python objects out.
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::refusal::Refused;
 
 mod body;
+mod cache;
+mod keys;
 mod limits;
 mod tokens;
+mod values;
 
 impl From<Refused> for PyErr {
     fn from(refused: Refused) -> Self {
+        // Kept: the import is a third of what a refusal takes.
+        static REFUSAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         Python::attach(|py| {
-            let made = py
-                .import("toolgate.errors")
-                .and_then(|errors| errors.getattr("refusal"))
-                .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.detail)));
-            match made {
-                Ok(exception) => Self::from_value(exception),
-                Err(error) => error,
-            }
+            REFUSAL
+                .import(py, "toolgate.errors", "refusal")
+                .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.detail)))
+                .map_or_else(|error| error, Self::from_value)
         })
     }
 }
@@ -31,9 +33,13 @@ mod _rust {
     #[pymodule_export]
     use super::body::{Envelope, hash_arguments, read_envelope};
     #[pymodule_export]
+    use super::cache::TokenCache;
+    #[pymodule_export]
+    use super::keys::KeySet;
+    #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]
-    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
+    use super::tokens::{Claims, Verifier, Verifiers, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

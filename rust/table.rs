@@ -3,18 +3,26 @@
 //! The names are keyed hashes already (`charge::Name`): fixed in size however long a key is, and of no
 //! use to whoever would like them to collide.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::bucket::{Bucket, Rate};
 use crate::charge::Name;
 
+pub(crate) use chunks::Chunks;
+use index::Index;
+
+mod chunks;
+mod index;
+
+/// Up to this many slots are searched one by one, which then is quicker than an index.
+const FEW: usize = 8;
+
 /// Buckets, and where the cleaning stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    index: HashMap<Name, usize, Hashed>,
     // Beside the index, because only a list can be swept from where the last sweep stopped.
-    slots: Vec<(Name, Bucket)>,
+    slots: Chunks<(Name, Bucket)>,
+    index: Option<Box<Index>>,
     cursor: usize,
 }
 
@@ -22,7 +30,7 @@ impl Table {
     /// The slot and the bucket of this name, under `rate` from now on. A limit that admits nothing
     /// converts nothing: it would forget what was consumed.
     pub(crate) fn find(&mut self, name: Name, rate: Rate, now: u64) -> Option<(usize, Bucket)> {
-        let at = *self.index.get(&name)?;
+        let at = self.slot(name)?;
         let (_, bucket) = self.slots.get_mut(at)?;
         if rate.burst == 0 {
             return Some((at, Bucket::full(rate)));
@@ -40,13 +48,22 @@ impl Table {
 
     /// Store what `find` did not find.
     pub(crate) fn insert(&mut self, name: Name, bucket: Bucket) {
-        self.index.insert(name, self.slots.len());
+        let at = self.slots.len();
         self.slots.push((name, bucket));
+        if let Some(index) = &mut self.index {
+            index.insert(name, at);
+        } else if at == FEW {
+            let mut index = Box::<Index>::default();
+            for (at, (name, _)) in self.slots.iter().enumerate() {
+                index.insert(*name, at);
+            }
+            self.index = Some(index);
+        }
     }
 
     /// Give back tokens; a bucket that was swept meanwhile is full as it is.
     pub(crate) fn refund(&mut self, name: Name, tokens: u64) {
-        if let Some((_, bucket)) = self.index.get(&name).and_then(|at| self.slots.get_mut(*at)) {
+        if let Some((_, bucket)) = self.slot(name).and_then(|at| self.slots.get_mut(at)) {
             *bucket = bucket.refund(tokens);
         }
     }
@@ -72,11 +89,22 @@ impl Table {
         self.slots.len()
     }
 
+    fn slot(&self, name: Name) -> Option<usize> {
+        let is_here = |at: &usize| self.slots.get(*at).is_some_and(|(known, _)| *known == name);
+        match &self.index {
+            Some(index) => index.candidates(name).find(is_here),
+            None => (0..self.slots.len()).find(is_here),
+        }
+    }
+
     fn remove(&mut self, at: usize) {
-        let (removed, _) = self.slots.swap_remove(at);
-        self.index.remove(&removed);
+        let Some((removed, _)) = self.slots.swap_remove(at) else {
+            return;
+        };
+        let Some(index) = &mut self.index else { return };
+        index.remove(removed, at);
         if let Some((moved, _)) = self.slots.get(at) {
-            self.index.insert(*moved, at);
+            index.relocate(*moved, self.slots.len(), at);
         }
     }
 }
@@ -114,19 +142,19 @@ mod tests {
     fn a_sweep_drops_what_is_full_and_nothing_else() {
         let rate = Limit::parse("60/minute").unwrap().rate;
         let mut table = Table::default();
-        let names: Vec<_> = (0..100_u64)
+        let names: Vec<_> = (0..3_000_u64)
             .map(|i| name(&i.to_be_bytes()).unwrap())
             .collect();
         for (i, name) in (1..).zip(&names) {
             table.insert(*name, Bucket::full(rate).spend(i % 3 + 1, 0).unwrap());
         }
         let mut dropped = 0;
-        for _ in 0..40 {
+        for _ in 0..1_200 {
             dropped += table.sweep(8, 2_000_000_000);
         }
         assert_eq!(
             (dropped, table.len()),
-            (67, 33),
+            (2_000, 1_000),
             "those that spent one or two tokens two seconds ago"
         );
         for (i, name) in (1..).zip(&names) {

@@ -20,6 +20,7 @@ CLASSES = {
     401: Unauthenticated,
     403: Forbidden,
     405: Malformed,
+    408: Malformed,
     413: Malformed,
     415: Malformed,
     429: Limited,

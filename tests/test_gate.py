@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -367,3 +368,76 @@ def test_explain_says_which_rule_scopes_and_budgets_apply(guarded: Make) -> None
     ):
         assert part in text
     assert "nobody may call it" in it.gate.explain("drop_table")
+
+
+async def test_a_token_that_expires_while_its_body_arrives_runs_nothing(guarded: Make) -> None:
+    it = guarded()
+    request = toolgate.Request(
+        host="mcp.example.com", headers=(("authorization", f"Bearer {it.token('read', lifetime=60)}"),)
+    )
+    decision = await it.gate.begin(request)
+    assert decision.allowed
+    it.now = NOW + 91  # with the leeway of 30 s
+    await it.gate.judge(decision, message())
+    assert decision.refusal is not None
+    assert decision.refusal.code == "token_expired"
+
+
+def listen(*uris: object) -> bytes:
+    """A subscription to changes of resources, as of 2026-07-28."""
+    notifications = {"toolsListChanged": True, "resourceSubscriptions": list(uris)}
+    params = {"notifications": notifications}
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params}).encode()
+
+
+SUBSCRIPTIONS = {
+    "to lists alone": ((), None),
+    "to an allowed resource": (("docs://public/a",), None),
+    "to one without a rule": (("file:///secret",), "no_rule"),
+    "to one behind an allowed": (("docs://public/a", "file:///secret"), "no_rule"),
+    "to one in disguise": (("docs://public/../secret",), "no_rule"),
+    "to one whose scope is missing": (("docs://private/a",), "insufficient_scope"),
+    "to what is no URI": ((7,), "invalid_request"),
+    "to too many": (("docs://public/a",) * 1001, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize(("uris", "code"), SUBSCRIPTIONS.values(), ids=SUBSCRIPTIONS)
+async def test_a_subscription_needs_the_rule_of_each_resource(
+    guarded: Make, uris: tuple[object, ...], code: str | None
+) -> None:
+    rules = [
+        toolgate.ResourceRule("docs://public/*", scopes=["read"]),
+        toolgate.ResourceRule("docs://private/*", scopes=["write"]),
+    ]
+    it = guarded(resources=rules)
+    decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=listen(*uris))
+    assert (decision.refusal and decision.refusal.code) == code
+    decision.close()
+
+
+async def test_a_flood_of_forgeries_is_not_even_verified(guarded: Make) -> None:
+    it = guarded(limits=toolgate.Limits(failed_auth="1/minute"))
+
+    async def attempt(token: str, peer: str = "192.0.2.1") -> int:
+        decision = await it.gate.decide(authorization=f"Bearer {token}", body=message(), peer=peer)
+        return 200 if decision.refusal is None else decision.refusal.status
+
+    seen, new = it.token("read"), it.token("read", jti="new")
+    assert await attempt(seen) == 200
+    statuses = [await attempt(f"forged.{n}.token") for n in range(102)]
+    assert statuses == [401] + [429] * 101
+    assert await attempt(seen) == 200, "a token seen before never meets the budget"
+    assert await attempt(new) == 429, "the process has verified enough for this address in this instant"
+    assert await attempt(new, peer="192.0.2.2") == 200, "and everything for any other"
+    it.tick += 10_000_000
+    assert await attempt(it.token("read", jti="newer")) == 200
+
+
+async def test_a_decision_ends_in_one_of_four_ways(guarded: Make) -> None:
+    it = guarded()
+    decision = await it.call("read_order", "read")
+    with pytest.raises(ValueError, match="success, tool_error, error, cancelled"):
+        decision.close('ok","verified":false')
+    decision.close("tool_error")
+    assert [record["result"] for record in it.records()] == ["tool_error"]

@@ -24,6 +24,9 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("toolgate_decision", default=None)
 
+RESULTS: Final = ("success", "tool_error", "error", "cancelled")
+"""How a call that was allowed can end."""
+
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
 
 
@@ -57,12 +60,14 @@ class Decision:
     __slots__ = (
         "__weakref__",
         "_began",
+        "_if_dropped",
         "_sink",
         "_state",
         "call",
         "caller",
         "disconnected",
         "fragment",
+        "good_until",
         "grant",
         "parent_id",
         "principal",
@@ -76,6 +81,7 @@ class Decision:
     def __init__(self, sink: Sink, request_id: str, *, parent_id: str | None = None, transport: str = "http") -> None:
         self._sink = sink
         self._state = _OPEN
+        self._if_dropped = Outcome("error", "dropped")
         self._began = time.perf_counter_ns()
         self.request_id = request_id
         self.parent_id = parent_id
@@ -85,6 +91,8 @@ class Decision:
         """The principal as the record spells it."""
         self.caller: Any = None
         """The gate's own notes about the principal."""
+        self.good_until = float("inf")
+        """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None
         self.rule: Rule | None = None
         self.grant: Grant | None = None
@@ -121,9 +129,16 @@ class Decision:
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
         """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error`` or
         ``cancelled``; that of a refused decision is the refusal's."""
+        if result not in RESULTS:
+            raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
             self._state = _CLOSED
             self._sink.write(self._record(Outcome(result, reason)))
+
+    def leave(self, result: str, *, reason: str | None = None) -> None:
+        """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
+        how it ended."""
+        self._if_dropped = Outcome(result, reason)
 
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability."""
@@ -137,7 +152,7 @@ class Decision:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
             self._state = _CLOSED
-            self._sink.leave(self._record(Outcome("cancelled" if self.disconnected else "error", "dropped")))
+            self._sink.leave(self._record(self._if_dropped))
 
     def _record(self, outcome: Outcome) -> str:
         call = self.call

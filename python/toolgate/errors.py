@@ -60,6 +60,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "issuer_unavailable": (503, "the token cannot be checked now"),
         "store_unavailable": (503, "the limits cannot be checked now"),
         # not a request
+        "body_too_slow": (408, "the body took too long to arrive"),
         "body_too_large": (413, "the body is too large"),
         "invalid_json": (400, "the body is not one strict JSON value"),
         "invalid_request": (400, "the body is not one JSON-RPC message"),
@@ -152,7 +153,7 @@ class Unavailable(Refused):
 
 
 class Malformed(Refused):
-    """400, 405, 413 or 415: not a request that can be judged."""
+    """400, 405, 408, 413 or 415: not a request that can be judged."""
 
 
 _CLASSES: Final[Mapping[int, type[Refused]]] = {

@@ -43,13 +43,15 @@ from toolgate.settings import (
 from toolgate.tokens import Tokens, Verified
 from toolgate.transport import Transport, bearer_token
 
-__all__ = ["Gate"]
+__all__ = ["Gate", "request_id"]
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 """The SDK's own bound: a larger body could not be served anyway."""
 
 _REQUEST_ID_BYTES = 12
-"""Random, so that ids of several workers never meet and none can be guessed from another."""
+
+_MAX_WATCHED = 1000
+"""Resources that one subscription may name."""
 
 _NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
@@ -183,7 +185,7 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, _request_id())
+        decision = Decision(self._sink, request_id())
         try:
             self.transport.check(request)
             caller = await self._authenticate(request)
@@ -193,25 +195,33 @@ class Gate:
             decision.caller = caller
             decision.principal = caller.principal
             decision.fragment = caller.fragment
+            decision.good_until = caller.good_until
         return decision
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
         try:
+            if decision.good_until <= self._clock():
+                # The body may have taken its time.
+                raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             decision.call = call_of(read_envelope(body, key=self._hash_key))
+            if decision.call.method == "subscriptions/listen":
+                for rule in self.policy.rules_for_subscription(_watched(body)):
+                    self._authorise(decision, rule, decision.caller.effective)
             await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
     async def judge_message(self, parent: Decision, call: Call) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, _request_id(), parent_id=parent.request_id, transport=parent.transport)
+        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
         decision.call = call
         try:
-            if decision.principal is None or decision.principal.expires_at <= self._clock():
+            decision.good_until = parent.good_until
+            if decision.good_until <= self._clock():
                 raise refusal("token_expired")
             await self._judge(decision, call)
         except Refused as refused:
@@ -282,6 +292,8 @@ class Gate:
             now = self._clock()
             certificate = self.transport.certificate(request)
             caller = self._callers.get(token, now=now)
+            if caller is None:
+                self._failures.pace(self.transport.address(request), tick=self._tick())
             if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate):
                 caller = await self._verified(request, token, now, certificate)
         except Unauthenticated as refused:
@@ -295,8 +307,9 @@ class Gate:
             self._failures.ensure_left(self.transport.address(request), tick=self._tick())
 
         verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
-        caller = _Caller(verified, self.policy.effective(verified.principal.scopes))
-        self._callers.put(token, caller, expires_at=verified.principal.expires_at)
+        principal = verified.principal
+        caller = _Caller(verified, self.policy.effective(principal.scopes), self._tokens.good_until(principal))
+        self._callers.put(token, caller, expires_at=principal.expires_at)
         return caller
 
     def _alarm(self, slug: str) -> None:
@@ -329,18 +342,32 @@ class Gate:
             decision.would_deny += (refused.code,)
 
 
-def _request_id() -> str:
+def _watched(body: bytes) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
+    asked = json.loads(body).get("params", {}).get("notifications")
+    uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
+    if uris is None:
+        return []
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
+        raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
+    return uris
+
+
+def request_id() -> str:
+    """A new id for a request: random, so that ids of several workers never meet and none can be guessed from
+    another."""
     return os.urandom(_REQUEST_ID_BYTES).hex()
 
 
 class _Caller:
     """A verified credential with everything about its principal that stays the same from call to call."""
 
-    __slots__ = ("effective", "fragment", "principal", "spendings", "verified")
+    __slots__ = ("effective", "fragment", "good_until", "principal", "spendings", "verified")
 
-    def __init__(self, verified: Verified, effective: frozenset[str]) -> None:
+    def __init__(self, verified: Verified, effective: frozenset[str], good_until: float) -> None:
         self.verified = verified
         self.principal = verified.principal
         self.effective = effective
         self.fragment = principal_fragment(verified.principal)
+        self.good_until = good_until
         self.spendings: dict[int, Spending] = {}

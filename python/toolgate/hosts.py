@@ -40,5 +40,8 @@ def without_default_port(host: str, scheme: str) -> str:
 
 def is_loopback_host(host: str) -> bool:
     """Whether the host, with any port or none, is this machine's own."""
-    match = _HOST.fullmatch(host.lower())
+    try:
+        match = _HOST.fullmatch(parse_host(host))
+    except ValueError:
+        return False
     return match is not None and match["name"] in _LOOPBACK

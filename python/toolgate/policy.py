@@ -50,6 +50,11 @@ class Policy:
             raise refusal("no_rule", f"no {call.target} rule matches")
         return rule
 
+    def rules_for_subscription(self, uris: Iterable[str]) -> list[Rule]:
+        """The rules of the resources that a ``subscriptions/listen`` asks to be told about. Raises `Forbidden`."""
+        watched = (Call("request", "resources/subscribe", None, "resource", uri, None) for uri in uris)
+        return [rule for rule in map(self.rule_for, watched) if rule is not None]
+
     def effective(self, scopes: Iterable[str]) -> frozenset[str]:
         """The scopes and all that they imply."""
         return frozenset().union(*(self._implied.get(scope, {scope}) for scope in scopes))

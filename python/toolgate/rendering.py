@@ -120,10 +120,16 @@ def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
     quota, _, period = refusal.limit.partition("/")
     seconds = _UNIT_SECONDS.get(period.partition(" ")[0])
     if seconds is not None:
-        name = json.dumps(f"{refusal.budget}-{period.partition(' ')[0]}")
+        name = _structured(f"{refusal.budget}-{period.partition(' ')[0]}")
         headers.append(("ratelimit-policy", f"{name};q={quota};w={seconds}"))
         headers.append(("ratelimit", f"{name};r={refusal.remaining};t={wait}"))
     return headers
+
+
+def _structured(text: str) -> str:
+    """A string of RFC 9651 section 3.3.3: visible ASCII and space alone; anything else becomes a question mark."""
+    visible = "".join(each if " " <= each <= "~" else "?" for each in text)
+    return json.dumps(visible)
 
 
 def _message(refusal: Refused) -> str:

@@ -46,7 +46,8 @@ class Transport:
         self.allowed_hosts = tuple(without_default_port(host, self._scheme) for host in hosts)
         own = f"{self._scheme}://{without_default_port(parts.netloc, self._scheme)}"
         self.allowed_origins = (own, *checks.each("allowed_origins", allowed_origins, parse_origin))
-        self.any_loopback = is_loopback_host(parts.netloc)
+        # Somebody who names hosts means these alone.
+        self.any_loopback = is_loopback_host(parts.netloc) and not allowed_hosts
         self._hosts = frozenset(self.allowed_hosts)
         self._origins = frozenset(self.allowed_origins)
         proxies = checks.each("trusted_proxies", trusted_proxies, parse_proxy)

@@ -2,22 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::{JsonError, MAX_DEPTH, Value};
+use super::copy::Copy;
+use super::{JsonError, MAX_DEPTH};
 
 /// Reads one text from its beginning to its end.
 ///
-/// It can copy what it passes over, without the white space between: a text that is canonical already
-/// is then copied in one piece.
+/// It can copy what it passes over, without the white space between.
 pub(crate) struct Reader<'a> {
     pub(super) text: &'a str,
     pub(super) position: usize,
-    copy: Option<Copy>,
-}
-
-struct Copy {
-    text: Vec<u8>,
-    /// From here on the text is passed over, but not in the copy yet.
-    from: usize,
+    pub(super) copy: Option<Copy>,
 }
 
 /// What a value is, told by its first byte.
@@ -86,45 +80,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value, whole.
-    pub(crate) fn value(&mut self, depth: usize) -> Result<Value<'a>, JsonError> {
-        Ok(match self.kind()? {
-            Kind::Null => Value::Null,
-            Kind::Word(truth) => Value::Bool(truth),
-            Kind::Number => Value::Number(self.number()?),
-            Kind::String => Value::String(self.string()?),
-            Kind::Object => self.tree(depth, |reader, _, depth| reader.value(depth))?,
-            Kind::Array => {
-                let mut items = Vec::new();
-                self.array(depth, |reader, depth| {
-                    items.push(reader.value(depth)?);
-                    Ok(())
-                })?;
-                Value::Array(items)
-            }
-        })
-    }
-
-    /// The next value, an object, as a tree whose members another function reads.
-    pub(crate) fn tree(
-        &mut self,
-        depth: usize,
-        mut member: impl FnMut(&mut Self, &str, usize) -> Result<Value<'a>, JsonError>,
-    ) -> Result<Value<'a>, JsonError> {
-        let mut members = Vec::new();
-        self.object(depth, |reader, depth| {
-            let name = reader.name()?;
-            reader.colon()?;
-            let value = member(reader, &name, depth)?;
-            members.push((name, value));
-            Ok(())
-        })?;
-        if has_duplicate(&members) {
-            return Err(DUPLICATE);
-        }
-        Ok(Value::Object(members))
-    }
-
     /// The next value, an array, whose items another function reads, told their depth.
     pub(crate) fn array(
         &mut self,
@@ -162,42 +117,6 @@ impl<'a> Reader<'a> {
         }
         self.skip_space();
         Ok(())
-    }
-
-    /// From here on what is passed over is copied.
-    pub(crate) fn begin_copy(&mut self) {
-        self.copy = Some(Copy {
-            text: Vec::with_capacity(self.remaining()),
-            from: self.position,
-        });
-    }
-
-    /// The copy, which ends here.
-    pub(crate) fn end_copy(&mut self) -> Vec<u8> {
-        self.rewrite(self.position, |_| ());
-        self.copy.take().map(|copy| copy.text).unwrap_or_default()
-    }
-
-    /// How long the copy is.
-    #[inline]
-    pub(crate) fn copied(&self) -> usize {
-        self.copy
-            .as_ref()
-            .map_or(0, |copy| copy.text.len() + self.position - copy.from)
-    }
-
-    /// Writes something else into the copy than what was read since `start`.
-    pub(crate) fn rewrite(&mut self, start: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(copy) = &mut self.copy {
-            copy.text.extend_from_slice(
-                self.text
-                    .as_bytes()
-                    .get(copy.from..start)
-                    .unwrap_or_default(),
-            );
-            write(&mut copy.text);
-            copy.from = self.position;
-        }
     }
 
     fn items(
@@ -264,24 +183,4 @@ impl<'a> Reader<'a> {
         self.position += word.len();
         Ok(kind)
     }
-}
-
-/// Up to this many names are compared pair by pair, which then is cheaper than sorting.
-const FEW_MEMBERS: usize = 16;
-
-fn has_duplicate(members: &[(Cow<'_, str>, Value<'_>)]) -> bool {
-    if members.is_sorted_by(|(before, _), (after, _)| before < after) {
-        return false;
-    }
-    if members.len() <= FEW_MEMBERS {
-        return members.iter().enumerate().any(|(index, (name, _))| {
-            members
-                .iter()
-                .skip(index + 1)
-                .any(|(other, _)| name == other)
-        });
-    }
-    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
-    names.sort_unstable();
-    !names.is_sorted_by(|before, after| before < after)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 
 import toolgate
+from toolgate.adapters import asgi
 
 LIMIT = 1000
 
@@ -37,7 +39,7 @@ class Server:
         if scope["type"] == "websocket":
             self.websockets += 1
             return
-        body = (await receive())["body"] if scope["method"] == "POST" else b""
+        body = (await receive())["body"]
         decision = toolgate.current()
         assert decision is not None
         self.reached.append({"headers": dict(scope["headers"]), "body": body, "request_id": decision.request_id})
@@ -68,6 +70,25 @@ class Server:
     async def read_waiting(self, _rpc_id: Any, receive: Any, send: Any) -> None:
         """Waits for the disconnect, as servers do."""
         assert (await receive())["type"] == "http.disconnect"
+
+    async def wait(self, _rpc_id: Any, _receive: Any, _send: Any) -> None:
+        await never()
+
+    async def read_half(self, _rpc_id: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-request-id", b"its own")]})
+        await send({"type": "http.response.body", "body": b"{", "more_body": True})
+
+    async def read_large_failure(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await self._json(
+            send, {"jsonrpc": "2.0", "id": rpc_id, "result": {"isError": True, "content": ["x" * 100_000]}}
+        )
+
+    async def read_failure_then_ping(self, rpc_id: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        error = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "error": {"code": -32603, "message": "no"}})
+        for frame in (f"data: {error}\n\n", ": ping\n\n"):
+            await send({"type": "http.response.body", "body": frame.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b": ping\n\n"})
 
     async def _json(self, send: Any, content: Any) -> None:
         body = json.dumps(content).encode()
@@ -129,12 +150,16 @@ def test_a_good_call_reaches_the_server_without_its_token(it: Guarded) -> None:
         ("read_failing", "tool_error"),
         ("read_error", "error"),
         ("read_crash", "error"),
+        ("read_half", "error"),
+        ("read_large_failure", "error"),
+        ("read_failure_then_ping", "error"),
         ("read_stream", "tool_error"),
     ],
 )
 def test_the_outcome_is_read_from_the_answer_as_it_passes(it: Guarded, tool: str, result: str) -> None:
     it.server.may_end.set()  # type: ignore[attr-defined]
-    post(it, message(tool))
+    with contextlib.suppress(httpx2.RemoteProtocolError):  # of an answer that is never completed
+        post(it, message(tool))
     [record] = settled(it, 1)
     assert record["result"] == result
 
@@ -251,6 +276,73 @@ def test_a_get_needs_a_token_and_is_recorded_when_it_ends(it: Guarded) -> None:
     assert httpx2.get(it.gate.resource).status_code == 401
     assert httpx2.get(it.gate.resource, headers={"Authorization": f"Bearer {it.token('read')}"}).status_code == 200
     assert [record["result"] for record in it.records()] == ["denied_auth", "success"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
+def test_a_body_that_was_not_judged_goes_nowhere(it: Guarded, method: str) -> None:
+    headers = {"Authorization": f"Bearer {it.token('read')}"}
+    httpx2.request(method, it.gate.resource, content=message("delete_order"), headers=headers)
+    [reached] = it.server.reached  # type: ignore[attr-defined]
+    assert reached["body"] == b""
+
+
+def test_an_answer_has_one_request_id_the_gates(it: Guarded) -> None:
+    metadata = httpx2.get(it.gate.resource.removesuffix("/mcp") + "/.well-known/oauth-protected-resource")
+    assert len(metadata.headers.get_list("x-request-id")) == 1
+    headers = {"Authorization": f"Bearer {it.token('read')}"}
+    with httpx2.stream("POST", it.gate.resource, content=message("read_half"), headers=headers) as response:
+        assert len(response.headers.get_list("x-request-id")) == 1
+        assert response.headers["x-request-id"] != "its own"
+
+
+async def exchange(it: Guarded, receive: Any, *, method: str = "POST", **claims: Any) -> list[Any]:
+    """What is sent for one request whose frames are made by hand."""
+    sent: list[Any] = []
+
+    async def send(frame: Any) -> None:
+        sent.append(frame)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/mcp",
+        "scheme": "https",
+        "headers": [
+            (b"host", it.gate.resource.split("/")[2].encode()),
+            (b"authorization", f"Bearer {it.token('read', **claims)}".encode()),
+        ],
+    }
+    await it.gate.protect(it.server)(scope, receive, send)  # type: ignore[attr-defined]
+    return sent
+
+
+async def never() -> Any:
+    """A client that sends nothing more."""
+    await asyncio.sleep(3600)
+
+
+def test_a_body_that_takes_too_long_is_refused(it: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "_READ_SECONDS", 0.05)
+    sent = asyncio.run(exchange(it, never))
+    assert sent[0]["status"] == 408
+    assert [record["reason"] for record in it.records()] == ["body_too_slow"]
+
+
+def test_a_request_that_is_cancelled_while_its_body_arrives_is_recorded_at_once(it: Guarded) -> None:
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(exchange(it, never), 0.05)
+
+    asyncio.run(cancelled())
+    assert [record["result"] for record in it.records()] == ["cancelled"]
+
+
+def test_a_stream_ends_with_its_token_and_an_answer_that_never_began_is_a_401(it: Guarded) -> None:
+    it.server.ok = it.server.wait  # type: ignore[attr-defined]
+    # Expired, and so near the end of the leeway of 30 s that the stream ends while it waits.
+    sent = asyncio.run(exchange(it, never, method="GET", now=it.now - 629, exp=it.now - 29.9))
+    assert sent[0]["status"] == 401
+    assert [record["reason"] for record in it.records()] == ["token_expired"]
 
 
 def test_a_websocket_is_refused(it: Guarded) -> None:

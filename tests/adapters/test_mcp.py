@@ -18,7 +18,8 @@ import mcp_types
 import pytest
 from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
-from mcp import Client, MCPError
+from mcp import Client, ClientSession, MCPError
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -344,6 +345,48 @@ async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
             httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
         )
     assert desk.ran == []
+
+
+async def test_over_the_oldest_transport_a_call_is_charged_and_recorded_once(
+    guarded: Callable[..., Guarded],
+) -> None:
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        desk = Desk(it, tools([]), [])
+        it.gate.protect(desk.server)
+        headers = {"Authorization": f"Bearer {it.token()}"}
+        with served(it.gate.protect(desk.server.sse_app()), listener):
+            async with (
+                sse_client(it.gate.resource.replace("/mcp", "/sse"), headers=headers) as (read, write),
+                ClientSession(read, write) as session,
+            ):
+                await session.initialize()
+                assert not (await session.call_tool("limited", {})).is_error
+        # The second would be refused at its POST, and a client of this transport waits for the stream: asked by hand.
+        assert not (await it.call("limited")).allowed
+    assert [record["result"] for record in desk.calls(2)] == ["success", "denied_rate"]
+
+
+def test_an_app_that_the_sdk_made_binds_its_sessions_too(guarded: Callable[..., Guarded]) -> None:
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        desk = Desk(it, tools(ran), ran)
+        with served(it.gate.protect(desk.server.streamable_http_app()), listener):
+            session = open_session(desk)
+            call = message("read_caller", id=2)
+            assert desk.post(call, "read", headers=session, client_id="agent-2").status_code == 404
+            assert ran == []
+            assert '\\"client\\": \\"agent-1\\"' in desk.post(call, "read", headers=session).text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:1"])
+@pytest.mark.parametrize("origin", [None, "http://localhost", "http://LOCALHOST:3000", "http://[::1]"])
+def test_the_sdk_has_no_second_opinion_of_host_and_origin(desk: Desk, host: str, origin: str | None) -> None:
+    headers = {"Host": host, **modern_headers("read_caller")} | ({"Origin": origin} if origin else {})
+    assert desk.post(modern("read_caller"), "read", headers=headers).status_code == 200
 
 
 def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[..., Guarded]) -> None:

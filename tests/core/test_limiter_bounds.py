@@ -103,7 +103,7 @@ def test_memory_does_not_grow_with_the_keys_ever_seen(core: ModuleType) -> None:
 
 
 def test_memory_does_not_grow_with_the_domains_ever_seen() -> None:
-    """The native core's table of domains is private: its own test is in ``rust/limiter.rs``."""
+    """The native core's table of domains is private: its own test is in ``rust/limiter/sweep.rs``."""
     limiter = _pure.Limiter()
     for domain in range(2_000):
         admits(limiter, _pure.Charge("k", "1/second"), domain * SECOND, domain=f"domain {domain}")

@@ -1,4 +1,7 @@
-"""Buckets by hashed name, cleaned a few slots at a time. The twin of ``rust/table.rs``."""
+"""Buckets by hashed name, cleaned a few slots at a time.
+
+The twin of ``rust/table.rs``; a dict is all the index there is here, and stalls when it doubles (docs/performance.md).
+"""
 
 from __future__ import annotations
 

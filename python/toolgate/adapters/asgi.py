@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
 from typing import Any, Final
 
 import anyio
@@ -10,7 +10,7 @@ import anyio
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
-from toolgate.gate import Gate
+from toolgate.gate import Gate, request_id
 from toolgate.rendering import Response
 from toolgate.request import Request
 
@@ -41,6 +41,12 @@ _EXPOSED: Final = b"WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id"
 _PREFLIGHT_SECONDS: Final = b"600"
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
+_WITHHELD: Final = frozenset({b"authorization"})
+"""What the server behind the gate never sees."""
+
+_READ_SECONDS: Final = 60.0
+"""For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
+
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -64,9 +70,15 @@ class GateASGI:
         """What a framework wants to find in the scope about the caller."""
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
-        """Close what nobody claimed, by what was seen of the answer."""
-        if decision.is_open:
-            decision.close(*outcome.result())
+        """Close what nobody claimed, by what was seen of the answer. A request that was answered 202, as over SSE, is
+        still on its way: whoever runs it may claim it, and otherwise it records itself."""
+        if not decision.is_open:
+            return
+        if outcome.status == 202 and decision.call is not None and decision.call.kind == "request":
+            decision.leave("success", reason="accepted")
+        else:
+            result, reason = outcome.result()
+            decision.close(result, reason=reason)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope)
@@ -85,6 +97,9 @@ class GateASGI:
                 decision.disconnected = True
                 decision.close("cancelled")
                 return
+            except BaseException:
+                decision.close("cancelled")
+                raise
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
@@ -98,18 +113,23 @@ class GateASGI:
         metadata = self.gate.metadata
         if request.path in metadata.paths and request.method in ("GET", "HEAD"):
             headers = [("content-type", "application/json"), ("content-length", str(len(metadata.document)))]
-            return Response(200, [*headers, ("cache-control", "max-age=3600")], metadata.document)
+            return Response(200, [*headers, ("cache-control", "max-age=3600"), _own_id()], metadata.document)
         origin = request.header("origin")
         if request.method == "OPTIONS" and origin is not None and self.gate.transport.is_allowed_origin(origin):
-            return Response(204, [("content-length", "0")], b"")
+            return Response(204, [("content-length", "0"), _own_id()], b"")
         return None
 
     async def _read(self, receive: Receive) -> bytes:
         """The whole body, or `Malformed` as soon as it is longer than allowed: the rest is never read."""
         chunks: list[bytes] = []
         size = 0
+        deadline = anyio.current_time() + _READ_SECONDS
         while True:
-            message = await receive()
+            message = None
+            with anyio.move_on_after(deadline - anyio.current_time()):
+                message = await receive()
+            if message is None:
+                raise refusal("body_too_slow")
             if message["type"] == "http.disconnect":
                 raise _Disconnected
             chunk = message.get("body", b"")
@@ -122,18 +142,18 @@ class GateASGI:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         scope = dict(scope)
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() != b"authorization"]
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in _WITHHELD]
         scope[DECISION] = decision
         self.prepare(scope, decision)
         outcome = OutcomeReader()
-        replayed = body if scope["method"] == "POST" else None
-        exchange = _Exchange(receive, send, replayed, decision, outcome, on_complete=self.finish)
+        exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
         try:
             with anyio.CancelScope(deadline=self._deadline(decision)) as stream:
                 await self._app(scope, exchange.receive, exchange.send)
-            if stream.cancelled_caught:
-                await exchange.end()
+            if stream.cancelled_caught and not await exchange.end():
+                decision.refuse(refusal("token_expired"))
+                await _send(send, self.gate.render(decision))
         except BaseException as error:
             outcome.failed(error)
             raise
@@ -144,9 +164,9 @@ class GateASGI:
     def _deadline(self, decision: Decision) -> float:
         """A stream that carries no call ends with its token; the answer of a running tool is not cut."""
         call = decision.call
-        if decision.principal is None or not (call is None or call.method in _STREAMS):
+        if call is not None and call.method not in _STREAMS:
             return float("inf")
-        return anyio.current_time() + max(0.0, decision.principal.expires_at - self.gate.now())
+        return anyio.current_time() + max(0.0, decision.good_until - self.gate.now())
 
 
 class _Disconnected(Exception):
@@ -154,14 +174,15 @@ class _Disconnected(Exception):
 
 
 class _Exchange:
-    """One HTTP exchange with the server behind the gate: the body is replayed once, then the real `receive` goes on,
-    since servers wait there for the disconnect; every frame passes at once, the last one after the record."""
+    """One HTTP exchange with the server behind the gate: it gets the body that was judged and nothing more, then the
+    real `receive` goes on, since servers wait there for the disconnect; every frame passes at once, the last one
+    after the record."""
 
     def __init__(
         self,
         receive: Receive,
         send: Send,
-        body: bytes | None,
+        body: bytes,
         decision: Decision,
         outcome: OutcomeReader,
         *,
@@ -169,7 +190,7 @@ class _Exchange:
     ) -> None:
         self._receive = receive
         self._send = send
-        self._body = body
+        self._body: bytes | None = body
         self._decision = decision
         self._outcome = outcome
         self._on_complete = on_complete
@@ -181,27 +202,31 @@ class _Exchange:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
         message = await self._receive()
-        if message["type"] == "http.disconnect" and not self._complete:
+        while message["type"] == "http.request":
+            message = await self._receive()
+        if not self._complete:
             self._decision.disconnected = self._outcome.disconnected = True
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._started = True
-            headers = [*message.get("headers", ()), (b"x-request-id", self._decision.request_id.encode())]
+            own = (b"x-request-id", self._decision.request_id.encode())
+            headers = [*_without(message.get("headers", ()), {b"x-request-id"}), own]
             message = {**message, "headers": headers}
             self._outcome.start(message["status"], headers)
         elif message["type"] == "http.response.body":
-            self._outcome.body(message.get("body", b""))
             self._complete = not message.get("more_body", False)
+            self._outcome.body(message.get("body", b""), last=self._complete)
             if self._complete:
                 self._on_complete(self._decision, self._outcome)
         await self._send(message)
 
-    async def end(self) -> None:
-        """Complete an answer that was cut."""
+    async def end(self) -> bool:
+        """Complete an answer that was cut; whether there was one."""
         if self._started and not self._complete:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        return self._started
 
 
 def _request(scope: Scope) -> Request:
@@ -220,6 +245,11 @@ def _request(scope: Scope) -> Request:
     )
 
 
+def _own_id() -> tuple[str, str]:
+    """For answers that need no decision, so that every answer has an id."""
+    return "x-request-id", request_id()
+
+
 def _has_much_to_say(scope: Scope, request: Request) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
@@ -235,6 +265,11 @@ async def _send(send: Send, response: Response, *, close: bool = False) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def _without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
+    """The headers but those of these names, which the gate sets."""
+    return [(name, value) for name, value in headers if name.lower() not in names]
 
 
 def _with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
@@ -257,7 +292,8 @@ def _with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
 
     async def with_cors(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *added]}
+            headers = _without(message.get("headers", ()), {name for name, _ in added if name != b"vary"})
+            message = {**message, "headers": [*headers, *added]}
         await send(message)
 
     return with_cors

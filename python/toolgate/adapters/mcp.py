@@ -19,14 +19,14 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from toolgate.adapters.asgi import DECISION, GateASGI, Scope
+from toolgate.adapters.asgi import DECISION, ASGIApp, GateASGI, Scope
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.rendering import error_of
 
-__all__ = ["GateMiddleware", "is_server", "protect_server"]
+__all__ = ["GateMiddleware", "is_server", "protect_app", "protect_server"]
 
 _WITHHELD: Final = "withheld"
 """Stands where the SDK keeps the token: a handler that passes it on sends nothing worth having."""
@@ -53,8 +53,16 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
         # reach.
         server.middleware.insert(1, GateMiddleware(gate))
     options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
-    options.setdefault("transport_security", _transport_security(gate))
+    # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
+    # answer 421 to what the gate has let through, and does so by default for a public host name.
+    options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
     return _ServerASGI(gate, AuthContextMiddleware(server.streamable_http_app(**options)))
+
+
+def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
+    """An app of whatever kind, in a process that has the SDK: handlers of an app that the SDK made see the caller,
+    and its sessions are bound to it."""
+    return _AppASGI(gate, AuthContextMiddleware(app))
 
 
 class GateMiddleware:
@@ -101,8 +109,8 @@ class GateMiddleware:
                 await decision.aclose(result, reason=reason)
 
 
-class _ServerASGI(GateASGI):
-    """The ASGI tier of a server whose message tier closes what it claims."""
+class _AppASGI(GateASGI):
+    """The ASGI tier of an app in which the SDK's handlers may run: they find the caller where the SDK puts it."""
 
     def prepare(self, scope: Scope, decision: Decision) -> None:
         principal = decision.principal
@@ -121,25 +129,20 @@ class _ServerASGI(GateASGI):
             )
         )
 
+
+class _ServerASGI(_AppASGI):
+    """The ASGI tier of a server whose message tier closes what it claims."""
+
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
-        call = decision.call
-        if call is not None and call.kind == "request" and (outcome.disconnected or outcome.status in (None, 202)):
-            # The message may still be on its way to the message tier, whose it then is; dropped on the way, it
-            # records itself.
-            return
-        super().finish(decision, outcome)
-
-
-def _transport_security(gate: Gate) -> TransportSecuritySettings:
-    """The gate's own hosts and origins: it has checked them, and the SDK's default answers 421 to a public host
-    name."""
-    hosts = [spelling for host in gate.transport.allowed_hosts for spelling in (host, f"{host}:*")]
-    loopback = [f"{host}:*" for host in ("127.0.0.1", "localhost", "[::1]")] if gate.transport.any_loopback else []
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=[*hosts, *loopback],
-        allowed_origins=[*gate.transport.allowed_origins, *(f"http://{host}" for host in loopback)],
-    )
+        if not decision.is_open or decision.call is None or decision.call.kind != "request":
+            super().finish(decision, outcome)
+        elif outcome.disconnected or outcome.status in (None, 202):
+            # The message may still be on its way to the message tier, whose it then is.
+            decision.leave("cancelled" if outcome.disconnected else "error", reason="dropped")
+        else:
+            # Whatever the message tier did not claim never ran.
+            result, reason = outcome.result()
+            decision.close("error" if result == "success" else result, reason=reason or "unclaimed")
 
 
 def _is_error(answer: HandlerResult) -> bool:

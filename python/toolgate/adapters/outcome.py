@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
 
 __all__ = ["OutcomeReader"]
@@ -18,55 +18,67 @@ class OutcomeReader:
     def __init__(self) -> None:
         self.status: int | None = None
         self.disconnected = False
+        self.complete = False
         self._error: BaseException | None = None
+        self._cut = False
         self._is_stream = False
         self._kept = bytearray()
 
-    def start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """The response has begun."""
         self.status = status
         self._is_stream = any(
             name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
         )
+        self._cut = any(name.lower() == b"content-encoding" and value != b"identity" for name, value in headers)
 
-    def body(self, chunk: bytes) -> None:
+    def body(self, chunk: bytes, *, last: bool) -> None:
         """A frame passes."""
+        self.complete = last
         self._kept += chunk
         if self._is_stream:
-            # Only the last event can be the response: what stands before the last complete one is done with.
-            boundary = self._kept.rstrip().rfind(b"\n\n")
-            crlf = self._kept.rstrip().rfind(b"\r\n\r\n")
-            del self._kept[: max(0, boundary, crlf)]
+            self._keep_last_event()
         if len(self._kept) > _MAX_READ:
             del self._kept[_MAX_READ:]
+            self._cut = True
 
     def failed(self, error: BaseException) -> None:
         """The server raised, or was cancelled."""
         self._error = error
 
-    def result(self) -> tuple[str]:
-        """The result for the record."""
+    def result(self) -> tuple[str, str | None]:
+        """The result for the record, and the reason where it is not the server's own word."""
         if self._error is not None:
-            return ("error",) if isinstance(self._error, Exception) else ("cancelled",)
+            return ("error", "exception") if isinstance(self._error, Exception) else ("cancelled", None)
         if self.disconnected:
-            return ("cancelled",)
-        if self.status is None or self.status >= 400:
-            return ("error",)
-        return (self._of_message(),)
+            return "cancelled", None
+        if self.status is None or not self.complete:
+            return "error", "unanswered"
+        if self.status >= 400:
+            return "error", f"http{self.status}"
+        return self._of_message()
 
-    def _of_message(self) -> str:
+    def _keep_last_event(self) -> None:
+        """Only the last event with data can be the response: comments and what came before are done with."""
+        text = bytes(self._kept).replace(b"\r\n", b"\n")
+        complete, _, begun = text.rpartition(b"\n\n")
+        with_data = [event for event in complete.split(b"\n\n") if b"data:" in event]
+        if len(with_data) > 1 or (with_data and len(complete) > len(with_data[-1])):
+            self._kept[:] = with_data[-1] + b"\n\n" + begun
+
+    def _of_message(self) -> tuple[str, str | None]:
         text = bytes(self._kept)
         if self._is_stream:
             text = b"".join(line[5:].strip() for line in text.splitlines() if line.startswith(b"data:"))
         if b'"error"' not in text and b'"isError"' not in text:
-            return "success"
+            return "success", "unread" if self._cut else None
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
-            return "success"
+            return "error", "unread"
         if not isinstance(message, dict):
-            return "success"
+            return "success", None
         if "error" in message:
-            return "error"
+            return "error", None
         result = message.get("result")
-        return "tool_error" if isinstance(result, dict) and result.get("isError") is True else "success"
+        return ("tool_error" if isinstance(result, dict) and result.get("isError") is True else "success"), None

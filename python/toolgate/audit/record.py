@@ -6,6 +6,7 @@ Written as text directly: the order of the members is the documentation's, and w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from json.encoder import encode_basestring_ascii
 from toolgate.principal import Principal
 
 __all__ = ["Outcome", "call_record", "principal_fragment", "timestamp"]
+
+_DIGEST_DIGITS = 32
+"""Of the hash behind a name that was cut: 128 bits."""
 
 _MAX_NAME = 256
 """Characters of a name that reach a record: the caller invents names."""
@@ -94,7 +98,11 @@ def _second(seconds: int) -> str:
 def _text(value: str | None) -> str:
     if value is None:
         return "null"
-    return encode_basestring_ascii(value if len(value) <= _MAX_NAME else f"{value[:_MAX_NAME]}…")
+    if len(value) > _MAX_NAME:
+        # Two names that begin alike must not read alike.
+        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        value = f"{value[:_MAX_NAME]}…sha256:{digest[:_DIGEST_DIGITS]}"
+    return encode_basestring_ascii(value)
 
 
 def _number(value: int | None) -> str:

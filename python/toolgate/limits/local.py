@@ -18,6 +18,10 @@ from toolgate.settings import Budget, Limits, Rule, budgets_of
 
 __all__ = ["FailedAttempts", "Spender", "Spending"]
 
+_VERIFICATIONS = Charge("verifications", "1000/second burst 100")
+"""Of new tokens from addresses that are over their budget: a fiftieth of what one core verifies, so that a flood of
+forgeries costs little, and somebody honest behind the same address is still heard."""
+
 _MAX_KNOWN = 10_000
 """Clients and rules whose charges are kept ready, about 2 KiB each."""
 
@@ -143,29 +147,43 @@ class FailedAttempts:
 
     def ensure_left(self, address: str, *, tick: int) -> None:
         """Raises `Limited` when the address has no failure left: nobody is asked about its tokens then."""
-        self._spend(address, tick=tick, give_back=True)
+        grant = self._spend(address, tick)
+        if grant is not None:
+            self._limiter.refund(grant)
+
+    def pace(self, address: str, *, tick: int) -> None:
+        """Before a new token is verified: an address over its budget has so many verified in the whole process. Raises
+        `Limited` beyond that; whoever behind the address has an honest token only has to try again."""
+        try:
+            self.ensure_left(address, tick=tick)
+        except Limited:
+            try:
+                self._limiter.admit(domain="verifications", charges=(_VERIFICATIONS,), tick=tick)
+            except Limited as limited:
+                raise self._over(limited) from None
 
     def record(self, address: str, *, tick: int) -> None:
         """Count a failure. Raises `Limited` when the address is over its budget."""
-        self._spend(address, tick=tick, give_back=False)
+        self._spend(address, tick)
 
-    def _spend(self, address: str, *, tick: int, give_back: bool) -> None:
+    def _spend(self, address: str, tick: int) -> Grant | None:
         charge = Charge(_site(address), self._budget.limit, observe=self._budget.mode == "observe")
         try:
-            grant = self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
-            if give_back:
-                self._limiter.refund(grant)
+            return self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
         except Limited as limited:
             if len(self._limiter) >= self._max_keys:
                 # Strangers share what is left of a full table: none of them answers for the others.
-                return
-            raise Limited(
-                "too_many_failures",
-                retry_after=limited.retry_after,
-                budget="failed_auth",
-                limit=self._budget.rate,
-                shared_by="address",
-            ) from None
+                return None
+            raise self._over(limited) from None
+
+    def _over(self, limited: Limited) -> Limited:
+        return Limited(
+            "too_many_failures",
+            retry_after=limited.retry_after,
+            budget="failed_auth",
+            limit=self._budget.rate,
+            shared_by="address",
+        )
 
 
 def _charge(kind: str, budget: Budget, cost: int, *, observe: bool = False, shared: bool = False) -> Charge:

@@ -7,6 +7,7 @@ from typing import Final
 
 from toolgate._core import token_issuer
 from toolgate.errors import refusal
+from toolgate.principal import Principal
 from toolgate.settings import Agents, Issuer, Revocation
 from toolgate.tokens.agents import AgentTokens, is_agent_token
 from toolgate.tokens.introspection import Introspector
@@ -40,6 +41,7 @@ class Tokens:
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
+        self._leeway = {issuer.url: issuer.leeway for issuer in issuers}
         keys: dict[str, Keys] = {
             issuer.url: GivenKeys(issuer, audiences)
             if issuer.jwks is not None
@@ -76,6 +78,10 @@ class Tokens:
         return verified.holds(now=now, certificate_sha256=certificate_sha256) and not self.revocations.cover(
             verified.principal, now=now
         )
+
+    def good_until(self, principal: Principal) -> float:
+        """When the principal's token stops to count, leeway included; seconds since the epoch."""
+        return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
 
     async def _verified(
         self, token: str, now: float, certificate_sha256: bytes | None, may_ask: Callable[[], None]

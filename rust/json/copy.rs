@@ -1,0 +1,48 @@
+//! Copying what is read: a text that is canonical already is then copied in one piece.
+
+use super::Reader;
+
+/// What was passed over, without the white space between.
+pub(super) struct Copy {
+    text: Vec<u8>,
+    /// From here on the text is passed over, but not in the copy yet.
+    from: usize,
+}
+
+impl Reader<'_> {
+    /// From here on what is passed over is copied.
+    pub(crate) fn begin_copy(&mut self) {
+        self.copy = Some(Copy {
+            text: Vec::with_capacity(self.remaining()),
+            from: self.position,
+        });
+    }
+
+    /// The copy, which ends here.
+    pub(crate) fn end_copy(&mut self) -> Vec<u8> {
+        self.rewrite(self.position, |_| ());
+        self.copy.take().map(|copy| copy.text).unwrap_or_default()
+    }
+
+    /// How long the copy is.
+    #[inline]
+    pub(crate) fn copied(&self) -> usize {
+        self.copy
+            .as_ref()
+            .map_or(0, |copy| copy.text.len() + self.position - copy.from)
+    }
+
+    /// Writes something else into the copy than what was read since `start`.
+    pub(crate) fn rewrite(&mut self, start: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(copy) = &mut self.copy {
+            copy.text.extend_from_slice(
+                self.text
+                    .as_bytes()
+                    .get(copy.from..start)
+                    .unwrap_or_default(),
+            );
+            write(&mut copy.text);
+            copy.from = self.position;
+        }
+    }
+}

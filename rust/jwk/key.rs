@@ -1,0 +1,150 @@
+//! One JWK (RFC 7517 section 4, RFC 7518 section 6, RFC 8037): members in, a key for its algorithms out.
+
+use super::base64url;
+use crate::crypto::{self, Algorithm, VerificationKey};
+use crate::json::Value;
+
+/// A `kid` is a thumbprint, a date or a short name; what is longer only fills logs.
+pub const MAX_KEY_ID_BYTES: usize = 1024;
+
+/// A key ready to verify.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    /// What the key is made of: equal for two members that repeat one key.
+    pub(super) material: Vec<u8>,
+    /// One for each algorithm the key may be used with, prepared.
+    pub(super) prepared: Vec<VerificationKey>,
+}
+
+impl Key {
+    /// A member of a set, or why it is unusable.
+    pub(super) fn read(member: &Value<'_>) -> Result<Self, &'static str> {
+        if member.as_object().is_none() {
+            return Err("not an object");
+        }
+        // RFC 7517 section 4.1.
+        let kind = text(member, "kty")?.ok_or("kty is missing")?;
+        if kind == "oct" {
+            return Err("a shared secret in a published set");
+        }
+        if PRIVATE_MEMBERS
+            .iter()
+            .any(|name| member.get(name).is_some())
+        {
+            return Err("a private key in a published set");
+        }
+        check_purpose(member)?;
+        let id = text(member, "kid")?;
+        if id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+            return Err("kid is too long");
+        }
+        let (material, prepared) = match kind {
+            "RSA" => read_rsa(member)?,
+            "EC" => read_elliptic(member)?,
+            "OKP" => read_edwards(member)?,
+            _ => return Err("an unsupported kty"),
+        };
+        Ok(Self {
+            id: id.map(str::to_owned),
+            material,
+            prepared,
+        })
+    }
+
+    /// Whether a header that names this key and an algorithm could mean the other as well.
+    pub(super) fn fits_as(&self, other: &Self) -> bool {
+        let named = |key: &VerificationKey| {
+            other
+                .prepared
+                .iter()
+                .any(|one| one.algorithm() == key.algorithm())
+        };
+        self.id.is_some() && self.id == other.id && self.prepared.iter().any(named)
+    }
+}
+
+/// RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2.
+const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+type Material = (Vec<u8>, Vec<VerificationKey>);
+
+/// RFC 7517 sections 4.2 and 4.3.
+fn check_purpose(member: &Value<'_>) -> Result<(), &'static str> {
+    if text(member, "use")?.is_some_and(|purpose| purpose != "sig") {
+        return Err("use is not sig");
+    }
+    let Some(operations) = member.get("key_ops") else {
+        return Ok(());
+    };
+    let operations = operations.as_array().ok_or("key_ops is not an array")?;
+    if operations
+        .iter()
+        .any(|operation| operation.as_str() == Some("verify"))
+    {
+        Ok(())
+    } else {
+        Err("key_ops lacks verify")
+    }
+}
+
+fn read_rsa(member: &Value<'_>) -> Result<Material, &'static str> {
+    let (modulus, exponent) = (octets(member, "n")?, octets(member, "e")?);
+    let algorithms = match declared_algorithm(member)? {
+        Some(algorithm) => vec![algorithm],
+        None => crypto::RSA.to_vec(),
+    };
+    let prepared = algorithms
+        .into_iter()
+        .map(|algorithm| VerificationKey::rsa(algorithm, &modulus, &exponent))
+        .collect::<Result<_, _>>()?;
+    Ok(([modulus, exponent].concat(), prepared))
+}
+
+fn read_elliptic(member: &Value<'_>) -> Result<Material, &'static str> {
+    // RFC 7518 section 3.4: the algorithm is bound to its curve.
+    let algorithm = match text(member, "crv")?.ok_or("crv is missing")? {
+        "P-256" => Algorithm::ES256,
+        "P-384" => Algorithm::ES384,
+        _ => return Err("an unsupported crv"),
+    };
+    require_algorithm(member, algorithm)?;
+    let (x, y) = (octets(member, "x")?, octets(member, "y")?);
+    let key = VerificationKey::elliptic(algorithm, &x, &y)?;
+    Ok(([x, y].concat(), vec![key]))
+}
+
+fn read_edwards(member: &Value<'_>) -> Result<Material, &'static str> {
+    if text(member, "crv")?.ok_or("crv is missing")? != "Ed25519" {
+        return Err("an unsupported crv");
+    }
+    require_algorithm(member, Algorithm::EdDSA)?;
+    let x = octets(member, "x")?;
+    let key = VerificationKey::edwards(&x)?;
+    Ok((x, vec![key]))
+}
+
+fn declared_algorithm(member: &Value<'_>) -> Result<Option<Algorithm>, &'static str> {
+    text(member, "alg")?
+        .map(|name| crypto::algorithm(name).ok_or("an unsupported alg"))
+        .transpose()
+}
+
+fn require_algorithm(member: &Value<'_>, algorithm: Algorithm) -> Result<(), &'static str> {
+    match declared_algorithm(member)? {
+        Some(declared) if declared != algorithm => Err("alg does not fit crv"),
+        _ => Ok(()),
+    }
+}
+
+fn text<'v>(member: &'v Value<'_>, name: &str) -> Result<Option<&'v str>, &'static str> {
+    member
+        .get(name)
+        .map(|value| value.as_str().ok_or("a member is not a string"))
+        .transpose()
+}
+
+fn octets(member: &Value<'_>, name: &str) -> Result<Vec<u8>, &'static str> {
+    let text = text(member, name)?.ok_or("a part of the key is missing")?;
+    base64url(text.as_bytes()).ok_or("a part of the key is not base64url")
+}

@@ -1,0 +1,67 @@
+//! An admission that can be undone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::item::{Item, violated};
+use super::shelf::Shelf;
+use crate::charge::{Charge, Name};
+
+/// An admission, and what it takes to undo it.
+#[derive(Debug)]
+pub struct Grant {
+    pub(super) limiter: u64,
+    pub(super) domain: Name,
+    tick: u64,
+    charges: usize,
+    items: Vec<Item>,
+    refunded: AtomicBool,
+    /// Keys of the observed charges that would have refused.
+    pub would_deny: Vec<Arc<str>>,
+}
+
+impl Grant {
+    /// Whole tokens left after this admission, in the order of the charges.
+    pub fn remaining(&self) -> impl ExactSizeIterator<Item = u64> {
+        (0..self.charges).map(|position| {
+            let of = |item: &&Item| item.charges & (1 << position) != 0;
+            self.items
+                .iter()
+                .find(of)
+                .map_or(0, |item| item.bucket.remaining(self.tick))
+        })
+    }
+
+    pub(super) fn new(
+        limiter: u64,
+        domain: Name,
+        charges: &[&Charge],
+        items: Vec<Item>,
+        tick: u64,
+    ) -> Self {
+        Self {
+            limiter,
+            domain,
+            tick,
+            charges: charges.len(),
+            would_deny: violated(charges, &items),
+            items,
+            refunded: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this is the first time.
+    pub(super) fn begin_refund(&self) -> bool {
+        !self.refunded.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn reaches_beyond_its_domain(&self) -> bool {
+        self.items.iter().any(|item| item.shelf != Shelf::Domain)
+    }
+
+    pub(super) fn spent(&self, shelf: Shelf) -> impl Iterator<Item = &Item> {
+        self.items
+            .iter()
+            .filter(move |item| item.shelf == shelf && item.cost > 0)
+    }
+}

@@ -1,0 +1,107 @@
+//! A list that grows without moving what it holds: adding the millionth item takes as long as the tenth.
+//!
+//! A `Vec` of a million buckets would be copied to grow, and whoever came just then would wait for it.
+
+/// Items that are moved at most when one is added: some microseconds.
+const CHUNK: usize = 1_024;
+
+/// All chunks but the last are full, and only the first may be empty.
+#[derive(Debug)]
+pub(crate) struct Chunks<T> {
+    // Apart, because most lists are short: those cost one allocation.
+    first: Vec<T>,
+    rest: Vec<Vec<T>>,
+}
+
+impl<T> Chunks<T> {
+    pub(crate) fn len(&self) -> usize {
+        self.rest.last().map_or(self.first.len(), |last| {
+            self.rest.len() * CHUNK + last.len()
+        })
+    }
+
+    pub(crate) fn get(&self, at: usize) -> Option<&T> {
+        match (at / CHUNK).checked_sub(1) {
+            None => self.first.get(at),
+            Some(chunk) => self.rest.get(chunk)?.get(at % CHUNK),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
+        match (at / CHUNK).checked_sub(1) {
+            None => self.first.get_mut(at),
+            Some(chunk) => self.rest.get_mut(chunk)?.get_mut(at % CHUNK),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.first.iter().chain(self.rest.iter().flatten())
+    }
+
+    pub(crate) fn push(&mut self, item: T) {
+        let last = self.rest.last_mut().unwrap_or(&mut self.first);
+        if last.len() < CHUNK {
+            last.push(item);
+        } else {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            chunk.push(item);
+            self.rest.push(chunk);
+        }
+    }
+
+    /// Remove one; the last takes its place.
+    pub(crate) fn swap_remove(&mut self, at: usize) -> Option<T> {
+        let last = self.pop()?;
+        match self.get_mut(at) {
+            Some(item) => Some(std::mem::replace(item, last)),
+            None => Some(last),
+        }
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let Some(last) = self.rest.last_mut() else {
+            return self.first.pop();
+        };
+        let item = last.pop();
+        if last.is_empty() {
+            self.rest.pop();
+        }
+        item
+    }
+}
+
+impl<T> Default for Chunks<T> {
+    fn default() -> Self {
+        Self {
+            first: Vec::new(),
+            rest: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn is_a_list(steps in prop::collection::vec((0..3_u8, 0..5_000_usize, 1..700_usize), 0..20)) {
+            let (mut chunks, mut list) = (Chunks::default(), Vec::new());
+            for (step, at, times) in steps {
+                for time in 0..times {
+                    if step < 2 {
+                        chunks.push(at + time);
+                        list.push(at + time);
+                    } else if !list.is_empty() {
+                        let at = at % list.len();
+                        prop_assert_eq!(chunks.swap_remove(at), Some(list.swap_remove(at)));
+                    }
+                }
+                prop_assert_eq!(chunks.len(), list.len());
+                prop_assert_eq!(chunks.get(at), list.get(at));
+            }
+            prop_assert!(chunks.iter().eq(&list));
+        }
+    }
+}
