@@ -33,7 +33,9 @@ mod _rust {
     #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]
-    use super::tokens::{Claims, KeySet, TokenCache, Verifier, Verifiers, verify_jws};
+    use super::tokens::{
+        Claims, KeySet, TokenCache, Verifier, Verifiers, token_issuer, verify_jws,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
