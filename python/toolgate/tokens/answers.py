@@ -64,7 +64,8 @@ class Answer:
             raise ValueError("active is not a boolean")
         if not active:
             return cls(active=False)  # whatever else stands there means nothing
-        client_id = _text(document, "client_id") or _text(document, "azp")
+        authorized_party = _text(document, "azp")
+        client_id = _text(document, "client_id") or authorized_party
         token_type = _text(document, "token_type")
         bound, certificate = _binding(document)
         return cls(

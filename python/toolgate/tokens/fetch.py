@@ -178,12 +178,19 @@ class _Request:
                 raise unavailable("the answer is not 200")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise unavailable("the answer is encoded, though nobody asked")
+            # Key sets are served under many types; the answer to a form is JSON or from somebody else, like a proxy.
+            if self.form is not None and _media_type(response.headers) != "application/json":
+                raise unavailable("the answer is not application/json")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self.max_bytes:
                     raise unavailable("the answer is too large")
             return bytes(body)
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _resolve(host: str, port: int) -> list[str]:

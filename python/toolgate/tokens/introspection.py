@@ -21,13 +21,12 @@ from toolgate.settings import Issuer
 from toolgate.tokens.answers import Answer, Judge
 from toolgate.tokens.client_auth import client_authentication
 from toolgate.tokens.documents import parse_document
-from toolgate.tokens.fetch import Fetcher
+from toolgate.tokens.fetch import DEADLINE, Fetcher, unavailable
 from toolgate.tokens.flights import Flights, Full
 from toolgate.tokens.verified import Verified, organization_of
 
 __all__ = [
     "BACK_OFF_SECONDS",
-    "DEADLINE",
     "MAX_ANSWER_BYTES",
     "MAX_IN_FLIGHT",
     "MAX_REFUSED",
@@ -35,9 +34,6 @@ __all__ = [
     "Introspector",
     "Posting",
 ]
-
-DEADLINE: Final = 5.0
-"""Seconds from the question to the last byte of the answer; a client's own patience is hardly longer."""
 
 MAX_IN_FLIGHT: Final = 64
 """Questions to one issuer at a time. An endpoint that hangs holds this many callers, and refuses the others at once."""
@@ -99,8 +95,11 @@ class Introspector:
         alarm: Callable[[str], None],
         fetcher: Posting | None = None,
     ) -> None:
-        """Raises `ValueError` for settings that cannot be right, and `ModuleNotFoundError` where a private key cannot
-        sign for want of a library."""
+        """``alarm`` is told ``introspection_unreachable`` or ``introspection_malformed`` when a question fails, and
+        ``introspection_saturated`` when one is not asked.
+
+        Raises `ValueError` for settings that cannot be right, and `ModuleNotFoundError` where a private key cannot sign
+        for want of a library."""
         settings = issuer.introspection
         if settings is None:
             raise ValueError("introspection is not configured for the issuer")
@@ -146,7 +145,7 @@ class Introspector:
             raise
         if answer.subject not in (None, verified.principal.subject):
             self._alarm("introspection_malformed")
-            raise _unavailable("the answer is about another subject than the token")
+            raise unavailable("the answer is about another subject than the token")
         return replace(
             verified,
             not_before=max(verified.not_before, asked_at),
@@ -166,9 +165,9 @@ class Introspector:
             reply = await self._flights.answer(token, lambda: self._ask(token, now))
         except Full:
             self._alarm("introspection_saturated")
-            raise _unavailable("as many questions to the introspection endpoint wait as may") from None
+            raise unavailable("as many questions to the introspection endpoint wait as may") from None
         if reply.answer is None:
-            raise _unavailable(reply.failure)
+            raise unavailable(reply.failure)
         return reply.answer, reply.asked_at
 
     async def _ask(self, token: str, now: float) -> _Reply:
@@ -181,9 +180,9 @@ class Introspector:
                     self._url, form, headers=self._client.headers(), max_bytes=MAX_ANSWER_BYTES
                 )
             except Unavailable as failed:
-                return self._failed(token, now, "introspection_unavailable", failed.detail)
+                return self._failed(token, now, "introspection_unreachable", failed.detail)
         if body is None:
-            return self._failed(token, now, "introspection_unavailable", "the introspection endpoint took too long")
+            return self._failed(token, now, "introspection_unreachable", "the introspection endpoint took too long")
         try:
             return _Reply(Answer.read(parse_document(body)), now)
         except ValueError as wrong:  # in fixed words
@@ -218,7 +217,3 @@ class _Reply:
     answer: Answer | None
     asked_at: float
     failure: str = ""
-
-
-def _unavailable(detail: str) -> Unavailable:
-    return Unavailable("issuer_unavailable", detail, retry_after=BACK_OFF_SECONDS)
