@@ -178,12 +178,21 @@ class _Request:
                 raise unavailable("the answer is not 200")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise unavailable("the answer is encoded, though nobody asked")
-            body = bytearray()
+            body = await self._body(response)
+        if len(body) > self.max_bytes:
+            raise unavailable("the answer is too large")
+        return bytes(body)
+
+    async def _body(self, response: httpx2.Response) -> bytearray:
+        """Up to a little more than the bound. Reading ends by cancellation: that unwinds the generators the client has
+        nested inside, which must not be dropped half-way."""
+        body = bytearray()
+        with anyio.CancelScope() as scope:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self.max_bytes:
-                    raise unavailable("the answer is too large")
-            return bytes(body)
+                    scope.cancel()
+        return body
 
 
 async def _resolve(host: str, port: int) -> list[str]:
