@@ -11,8 +11,9 @@ import gzip
 import json
 import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,8 @@ class Misbehaving:
         self.modes = {"jwks": Mode(), "metadata": Mode(), "introspect": Mode()}
         self.counts: Counter[str] = Counter()
         self.asked: list[str] = []
+        self.clock: Callable[[], float] = time.monotonic
+        self.times: list[float] = []  # of the requests for keys, by the clock
         self.headers: list[dict[str, str]] = []
         self.forms: list[dict[str, str]] = []
         self.in_flight: Counter[str] = Counter()
@@ -89,6 +92,8 @@ class Misbehaving:
         self.headers.append(headers)
         endpoint = {"/jwks": "jwks", "/introspect": "introspect"}.get(path, "metadata")
         self.counts[endpoint] += 1
+        if endpoint == "jwks":
+            self.times.append(self.clock())
         self.in_flight[endpoint] += 1
         self.most_in_flight[endpoint] = max(self.most_in_flight[endpoint], self.in_flight[endpoint])
         try:
