@@ -181,12 +181,21 @@ class _Request:
             # Key sets are served under many types; the answer to a form is JSON or from somebody else, like a proxy.
             if self.form is not None and _media_type(response.headers) != "application/json":
                 raise unavailable("the answer is not application/json")
-            body = bytearray()
+            body = await self._body(response)
+        if len(body) > self.max_bytes:
+            raise unavailable("the answer is too large")
+        return bytes(body)
+
+    async def _body(self, response: httpx2.Response) -> bytearray:
+        """Up to a little more than the bound. Reading ends by cancellation: that unwinds the generators the client has
+        nested inside, which must not be dropped half-way."""
+        body = bytearray()
+        with anyio.CancelScope() as scope:
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > self.max_bytes:
-                    raise unavailable("the answer is too large")
-            return bytes(body)
+                    scope.cancel()
+        return body
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

@@ -85,6 +85,13 @@ class FetchedKeys:
         """Changes when a key was withdrawn or replaced, not when one was merely added."""
         return self._generation
 
+    @property
+    def fresh_until(self) -> float:
+        """Seconds since the epoch: when it is time to look again. Were it left to new tokens to notice that, a withdrawn
+        key would live on in remembered ones until somebody brings another."""
+        look_again = max(self._fetched_at + DUE, self._tried_at + max(self._pause, FIRST_PAUSE))
+        return min(look_again, self._fetched_at + LIFETIME + self._issuer.max_stale)
+
     async def verifier(self, *, now: float) -> Verifier:
         """The verifier with the keys known now. Raises `Unavailable` while there are none, or none but too old ones."""
         while self._is_worth_waiting(now):
