@@ -72,7 +72,7 @@ class PrivateKeyJwt:
                 name=error.name,
             ) from error
         try:
-            self._key = load_pem_private_key(pem, password=None)
+            self._key: Any = load_pem_private_key(pem, password=None)
         except Exception:  # of many classes, some with words of the key
             raise ValueError("private_key is not a private key in PEM, without a passphrase") from None
         self._algorithm = _algorithm_of(self._key)

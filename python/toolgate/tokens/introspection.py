@@ -38,8 +38,8 @@ __all__ = [
 MAX_IN_FLIGHT: Final = 64
 """Questions to one issuer at a time. An endpoint that hangs holds this many callers, and refuses the others at once."""
 
-MAX_ANSWER_BYTES: Final = 64 * 1024
-"""An answer is as large as the claims of a token, which have at most 16 KiB; some endpoints add a user's groups."""
+MAX_ANSWER_BYTES: Final = 16 * 1024
+"""More than the claims of the largest JWT. What is remembered of a token weighs as much as its answer."""
 
 MAX_TOKEN_BYTES: Final = 16_384
 """As for a JWT."""
@@ -113,12 +113,15 @@ class Introspector:
         self._client = client_authentication(settings)
         # The endpoint's own origin and not the issuer's: it was configured as well, and may lie elsewhere.
         self._fetcher = fetcher or Fetcher(settings.url)
-        self._flights: Flights[_Reply] = Flights(max_in_flight=MAX_IN_FLIGHT)
+        # Anybody can make up opaque tokens by the thousand: a JWT that is asked about has room of its own.
+        share = MAX_IN_FLIGHT // (settings.opaque + settings.jwts)
+        self._opaque_flights: Flights[_Reply] = Flights(max_in_flight=share)
+        self._jwt_flights: Flights[_Reply] = Flights(max_in_flight=share)
         self._refused: TokenCache[tuple[str, str]] = TokenCache(max_entries=MAX_REFUSED)
 
     async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
         """What an opaque token means. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""
-        answer, asked_at = await self._answer(token, now)
+        answer, asked_at = await self._answer(token, now, self._opaque_flights)
         try:
             subject, expires_at = self._judge.check(answer, now=now, certificate_sha256=certificate_sha256)
             principal = self._principal(answer, subject, expires_at)
@@ -137,7 +140,7 @@ class Introspector:
 
     async def confirmed(self, token: str, verified: Verified, *, now: float) -> Verified:
         """What is verified of a JWT, as long as its issuer does not say that it counts no more."""
-        answer, asked_at = await self._answer(token, now)
+        answer, asked_at = await self._answer(token, now, self._jwt_flights)
         try:
             self._judge.check_beside_jwt(answer, now=now, certificate_sha256=verified.certificate_sha256)
         except Unauthenticated as refused:
@@ -152,7 +155,7 @@ class Introspector:
             fresh_until=min(verified.fresh_until, asked_at + self._believed_seconds),
         )
 
-    async def _answer(self, token: str, now: float) -> tuple[Answer, float]:
+    async def _answer(self, token: str, now: float, flights: Flights[_Reply]) -> tuple[Answer, float]:
         """The answer, and when it was asked for."""
         if len(token) > MAX_TOKEN_BYTES:
             raise refusal("token_too_large")
@@ -162,7 +165,7 @@ class Introspector:
         if remembered is not None:
             raise refusal(*remembered)
         try:
-            reply = await self._flights.answer(token, lambda: self._ask(token, now))
+            reply = await flights.answer(token, lambda: self._ask(token, now))
         except Full:
             self._alarm("introspection_saturated")
             raise unavailable("as many questions to the introspection endpoint wait as may") from None
