@@ -39,6 +39,7 @@ class Misbehaving:
         self.jwks: Any = {"keys": []}
         self.metadata: Any = {"issuer": self.url, "jwks_uri": f"http://127.0.0.1:{port}/jwks"}
         self.served_at = {f"/.well-known/oauth-authorization-server{path}"}
+        self.gone: set[str] = set()
         self.pages: dict[str, bytes] = {}  # what is served at a path, whatever it should be
         self.tokens: dict[str, dict[str, Any]] = {}
         self.answer: dict[str, Any] = {"active": True, "iss": self.url}
@@ -90,14 +91,14 @@ class Misbehaving:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         self.asked.append(path)
         self.headers.append(headers)
-        endpoint = {"/jwks": "jwks", "/introspect": "introspect"}.get(path, "metadata")
+        endpoint = {"/jwks": "jwks", "/introspect": "introspect"}.get(path.partition("?")[0], "metadata")
         self.counts[endpoint] += 1
         if endpoint == "jwks":
             self.times.append(self.clock())
         self.in_flight[endpoint] += 1
         self.most_in_flight[endpoint] = max(self.most_in_flight[endpoint], self.in_flight[endpoint])
         try:
-            if endpoint == "metadata" and path not in self.served_at:
+            if path in self.gone or (endpoint == "metadata" and path not in self.served_at):
                 await send(writer, b"{}", status="404 Not Found")
             else:
                 document = self.pages.get(path) or self._document(endpoint, body)
@@ -201,8 +202,10 @@ def listening(*, path: str = "", tls: Any = None) -> Iterator[Misbehaving]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     server = Misbehaving(listener.getsockname()[1], path=path)
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=_run, args=(loop, server, listener, tls), daemon=True)
+    ready = threading.Event()
+    thread = threading.Thread(target=_run, args=(loop, server, listener, tls, ready), daemon=True)
     thread.start()
+    ready.wait()
     try:
         yield server
     finally:
@@ -210,9 +213,12 @@ def listening(*, path: str = "", tls: Any = None) -> Iterator[Misbehaving]:
         thread.join()
 
 
-def _run(loop: asyncio.AbstractEventLoop, server: Misbehaving, listener: socket.socket, tls: Any) -> None:
+def _run(
+    loop: asyncio.AbstractEventLoop, server: Misbehaving, listener: socket.socket, tls: Any, ready: threading.Event
+) -> None:
     asyncio.set_event_loop(loop)
     listening = loop.run_until_complete(asyncio.start_server(server.serve, sock=listener, ssl=tls))
+    loop.call_soon(ready.set)
     loop.run_forever()
     listening.close()
     tasks = asyncio.all_tasks(loop)

@@ -1,5 +1,5 @@
-"""The world in which the scenarios of ``tests/vectors/jwks_scenarios.json`` happen: an issuer that misbehaves, its keys,
-its tokens, a clock that moves when told, and whoever authenticates as the gate does."""
+"""The world in which the scenarios of ``tests/vectors/jwks_scenarios.json`` happen: an issuer that misbehaves, its
+keys, its tokens, a clock that moves when told, and whoever authenticates as the gate does."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ class World:
     def __post_init__(self) -> None:
         self.server.clock = lambda: self.now
         self.server.answer = {"active": False}
+        self.publish(["A"])  # where a scenario says nothing else
 
     async def verify(
         self, token: str, expect: str, *, audience: str | None = None, algorithms: list[str] | None = None
