@@ -3,7 +3,7 @@
 
 use crate::json::{self, Value};
 use crate::jwk;
-use crate::jws::malformed;
+use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, malformed, too_large};
 use crate::refusal::{Refusal, Refused};
 
 /// The last second of the year 9999: no honest time lies beyond, and every one before is exact in a double.
@@ -24,8 +24,8 @@ pub struct Claims {
     pub scopes: Vec<String>,
     /// `iat`, in seconds since the epoch.
     pub issued_at: Option<f64>,
-    /// `nbf`.
-    pub not_before: Option<f64>,
+    /// The earliest time at which the token counts, by `nbf` and `iat` and with the verifier's leeway.
+    pub not_before: f64,
     /// `exp`.
     pub expires_at: f64,
     /// `jti`.
@@ -38,12 +38,12 @@ pub struct Claims {
 
 impl Claims {
     /// Read the claims out of a payload, all but its bytes. `declared` says that the header's `typ` already names an access token;
-    /// otherwise the claims themselves must not be those of another kind.
+    /// otherwise the claims themselves must not be those of another kind. `leeway` is the verifier's, in seconds.
     ///
     /// # Errors
     /// `invalid_type`, `missing_claim`, `invalid_claim`, and `proof_required` for a binding other than to a
     /// certificate.
-    pub fn read(value: &Value<'_>, declared: bool) -> Result<Self, Refused> {
+    pub fn read(value: &Value<'_>, declared: bool, leeway: f64) -> Result<Self, Refused> {
         if !declared {
             refuse_other_kinds(value)?;
         }
@@ -51,7 +51,11 @@ impl Claims {
             issuer: required(text(value, "iss")?)?.to_owned(),
             audience: required(texts(value, "aud")?)?,
             expires_at: required(time(value, "exp")?)?,
-            not_before: time(value, "nbf")?,
+            not_before: time(value, "nbf")?
+                .into_iter()
+                .chain(time(value, "iat")?)
+                .fold(f64::NEG_INFINITY, f64::max)
+                - leeway,
             issued_at: time(value, "iat")?,
             subject: required(text(value, "sub")?)?.to_owned(),
             client_id: client_id(value)?,
@@ -82,6 +86,37 @@ pub fn parse(payload: &[u8]) -> Result<Value<'_>, Refused> {
 /// `missing_claim` and `invalid_claim`.
 pub fn issuer<'v>(value: &'v Value<'_>) -> Result<&'v str, Refused> {
     required(text(value, "iss")?)
+}
+
+/// The `iss` that a JWT claims, nothing of it verified; empty where it names none, and None for what is not a JWT by
+/// its form. What has the form and cannot be read is refused, so that it never passes for an opaque token.
+///
+/// # Errors
+/// `token_too_large`, `malformed_token`, `unsupported_critical` and `invalid_claim`.
+pub fn token_issuer(token: &[u8]) -> Result<Option<String>, Refused> {
+    if token.len() > DEFAULT_MAX_TOKEN_BYTES {
+        return Err(too_large());
+    }
+    let mut parts = token.split(|&byte| byte == b'.');
+    let (Some(header), Some(payload), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Ok(None);
+    };
+    let Some(header) = jwk::base64url(header).filter(|bytes| opens_an_object(bytes)) else {
+        return Ok(None);
+    };
+    Header::parse(&header)?;
+    let payload = jwk::base64url(payload).ok_or(malformed("a part is not strict base64url"))?;
+    let issuer = text(&parse(&payload)?, "iss")?
+        .unwrap_or_default()
+        .to_owned();
+    Ok(Some(issuer))
+}
+
+/// By its first byte alone: a broken object is a broken JWT, not something else.
+fn opens_an_object(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
 /// Claims that only another kind of token has: ID tokens (OpenID Connect Core sections 2 and 3.3.2.11), logout

@@ -42,10 +42,7 @@ impl<'a> Parts<'a> {
     /// `token_too_large` and `malformed_token`.
     pub fn split(token: &'a [u8], max_bytes: usize) -> Result<Self, Refused> {
         if token.len() > max_bytes {
-            return Err(Refused::new(
-                Refusal::TokenTooLarge,
-                "longer than the configured bound",
-            ));
+            return Err(too_large());
         }
         // A fourth part would keep its dot, which is no base64url.
         let mut parts = token.splitn(3, |&byte| byte == b'.');
@@ -151,6 +148,11 @@ impl<'a> Header<'a> {
         }
         Ok(id)
     }
+}
+
+/// Refused before anything of it is read.
+pub(crate) const fn too_large() -> Refused {
+    Refused::new(Refusal::TokenTooLarge, "longer than the configured bound")
 }
 
 /// Not a token at all.

@@ -39,7 +39,7 @@ mod _rust {
     #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]
-    use super::tokens::{Claims, Verifier, Verifiers, verify_jws};
+    use super::tokens::{Claims, Verifier, Verifiers, token_issuer, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -23,14 +23,22 @@ jwks_file = "jwks.json"
 """
 
 
+def asked(**changes: str | None) -> str:
+    """The smallest contents and an introspection that is right, with changes to it in TOML; None leaves a key out."""
+    given = {"url": "'https://as.example.com/ask'", "client_id": "'mcp'", "secret": "{ file = 'short' }"} | changes
+    table = ", ".join(f"{key} = {value}" for key, value in given.items() if value is not None)
+    return f"{HEAD}introspection = {{ {table} }}"
+
+
 class Configured:
-    """Where the file lies, next to a key set and a secret."""
+    """Where the file lies, next to a key set and two secrets, of which one is short."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "toolgate.toml"
         (directory / "jwks.json").write_text(json.dumps(JWKS))
         (directory / "key").write_text(f"{KEY}\n")
+        (directory / "short").write_text("hunter2\n")
 
     def load(self, text: str) -> dict[str, Any]:
         """What the gate gets."""

@@ -9,16 +9,34 @@ from typing import Any
 
 import pytest
 
-from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Secret, ToolRule
+from toolgate.settings import (
+    Agents,
+    Audit,
+    Budget,
+    Introspection,
+    Issuer,
+    Limits,
+    MethodRule,
+    PromptRule,
+    ResourceRule,
+    Revocation,
+    Secret,
+    ToolRule,
+)
 from toolgate.testing import Issuer as ThrowAway
 
 URL = "https://as.example.com"
+ENDPOINT = "https://as.example.com/ask"
 JWKS = ThrowAway(URL).jwks()
 NAN = float("nan")
 
 
 def issuer(**given: Any) -> Issuer:
     return Issuer(**{"url": URL, "algorithms": ["ES256"], "jwks": JWKS, **given})
+
+
+def asked(**given: Any) -> Introspection:
+    return Introspection(**{"url": ENDPOINT, "client_id": "mcp", "secret": Secret(b"hunter2"), **given})
 
 
 def rule(**given: Any) -> ToolRule:
@@ -105,6 +123,26 @@ def rule(**given: Any) -> ToolRule:
         (lambda: issuer(max_token_lifetime=-60), "max_token_lifetime is not a positive number"),
         (lambda: issuer(max_token_lifetime=NAN), "max_token_lifetime is not a positive number"),
         (lambda: issuer(max_token_lifetime=float("inf")), "max_token_lifetime is not a positive number"),
+        (lambda: issuer(jwks_url="https://as.example.com/keys"), "jwks_url must not stand beside jwks"),
+        (lambda: issuer(jwks=None, jwks_url="keys.json"), "jwks_url is 'keys.json': it must be like"),
+        (lambda: issuer(max_stale=-1), "max_stale must be from 0 seconds to 30 days"),
+        (lambda: issuer(max_stale=NAN), "max_stale must be from 0 seconds to 30 days"),
+        (lambda: issuer(max_stale="1d"), "max_stale must be a number of seconds"),
+        (lambda: issuer(introspection=ENDPOINT), "introspection must be an Introspection"),
+        (lambda: asked(url="http://as.example.com/ask"), "url must be https, or on this machine"),
+        (lambda: asked(url="https://as.example.com/ask?a"), "url is"),
+        (lambda: asked(client_id=""), "client_id must be a string, and not empty"),
+        (lambda: asked(secret=None), "secret is missing: give it, or a private_key"),
+        (lambda: asked(secret=b"text"), "secret must be a Secret"),
+        (lambda: asked(private_key=Secret(b"key")), "private_key must not stand beside secret"),
+        (lambda: asked(max_revocation_delay=0.5), "max_revocation_delay must be from 1 to 3600"),
+        (lambda: asked(max_revocation_delay=3601), "max_revocation_delay must be from 1 to 3600"),
+        (lambda: asked(max_revocation_delay=NAN), "max_revocation_delay must be from 1 to 3600"),
+        (lambda: asked(max_revocation_delay=True), "max_revocation_delay must be a number"),
+        (lambda: asked(opaque=1), "opaque must be true or false"),
+        (lambda: asked(opaque=False), "jwts must be true where opaque is false"),
+        (lambda: Agents(""), "file must be a string, and not empty"),
+        (lambda: Revocation(None), "file must be a string"),  # type: ignore[arg-type]
         (lambda: Secret("text"), "value must be bytes"),  # type: ignore[arg-type]
         (lambda: Secret(b""), "value must be bytes, and not empty"),
         (lambda: Audit(path=""), "path must be a string, and not empty"),
@@ -134,6 +172,11 @@ def test_what_cannot_be_right_is_refused_by_the_name_of_its_field(make: Callable
         lambda: issuer(jwks=json.dumps(JWKS).encode(), leeway=0, max_token_lifetime=3600),
         lambda: issuer(url="http://127.0.0.1:8080/realms/x", algorithms=("ES256", "RS256"), types=["at+jwt"]),
         lambda: issuer(jwks={"keys": [{"kty": "unheard-of"}, *JWKS["keys"]]}),
+        lambda: issuer(jwks=None),
+        lambda: issuer(jwks=None, jwks_url="https://as.example.com/keys", max_stale=0),
+        lambda: issuer(introspection=asked()),
+        lambda: asked(url="http://127.0.0.1:8080/ask", opaque=False, jwts=True, max_revocation_delay=1),
+        lambda: asked(secret=None, private_key=Secret(b"key", "2026-11")),
     ],
 )
 def test_what_is_right(make: Callable[[], Any]) -> None:
@@ -169,7 +212,8 @@ def test_a_budget_in_the_words_of_the_core(budget: Budget, limit: str, unit: str
 
 def test_nothing_secret_shows() -> None:
     secret = b"a secret of thirty-two bytes, or more"
-    made = [Secret(secret, "2026-11"), Audit(key=Secret(secret, "2026-11")), issuer()]
+    asking = issuer(introspection=asked(secret=Secret(secret)))
+    made = [Secret(secret, "2026-11"), Audit(key=Secret(secret, "2026-11")), asking]
     for shown in (*map(repr, made), *map(str, made)):
         assert secret.decode() not in shown
         assert JWKS["keys"][0]["x"] not in shown

@@ -7,13 +7,25 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-__all__ = ["UNIX", "Address", "Network", "lies_in", "parse_address", "parse_proxy"]
+__all__ = ["UNIX", "Address", "Network", "is_public", "lies_in", "parse_address", "parse_proxy"]
 
 UNIX: Final = "unix"
 """Stands for a peer without an address, as behind a Unix socket."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+"""RFC 6052 section 2.1: the name servers of a network without IPv4 put every IPv4 address in here."""
+
+_TUNNELS: Final = (
+    IPv6Network("::/96"),  # RFC 4291 section 2.5.5.1: IPv4-compatible
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: translation within one network
+    IPv6Network("2001::/32"),  # RFC 4380: Teredo
+    IPv6Network("2002::/16"),  # RFC 3056: 6to4
+    IPv6Network("fec0::/10"),  # RFC 3879: site-local
+)
+"""They lead to IPv4 addresses, or to the own network, by another name; nobody publishes a server there."""
 
 _WITH_PORT: Final = re.compile(r"(?:(?P<v4>[0-9.]+)|\[(?P<v6>[^\]]*)\])(?::[0-9]{1,5})?")
 
@@ -40,6 +52,18 @@ def parse_proxy(text: str) -> Network | None:
     if network.prefixlen == 0:
         raise ValueError(f"{text!r} is everybody")
     return network
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address belongs to the internet at large, not to this machine, its network or a group of machines."""
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return is_public(IPv4Address(address.packed[-4:]))
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if lies_in(address, _TUNNELS):
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def lies_in(address: Address, networks: Iterable[Network]) -> bool:

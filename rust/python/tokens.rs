@@ -52,6 +52,17 @@ impl Claims {
     }
 
     #[getter]
+    fn not_before(&self) -> f64 {
+        self.0.not_before
+    }
+
+    #[getter]
+    fn certificate_sha256<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let certificate = self.0.certificate?;
+        Some(PyBytes::new(py, &certificate))
+    }
+
+    #[getter]
     fn token_id(&self) -> Option<&str> {
         self.0.token_id.as_deref()
     }
@@ -151,6 +162,12 @@ impl Verifiers {
             .verify(token_bytes(token)?, finite(now)?, certificate.as_ref())?;
         Ok(Claims(claims))
     }
+}
+
+/// The `iss` that a JWT claims, nothing of it verified: only to choose whose keys are asked.
+#[pyfunction]
+pub(super) fn token_issuer(token: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+    Ok(claims::token_issuer(token_bytes(token)?)?)
 }
 
 /// The payload of a compact JWS after its signature verifies.

@@ -5,10 +5,23 @@ from __future__ import annotations
 import json
 
 import pytest
-from configured import HEAD, JWKS, KEY, Configured
+from configured import HEAD, JWKS, KEY, Configured, asked
 
 from toolgate.gate import Gate
-from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Secret, ToolRule
+from toolgate.settings import (
+    Agents,
+    Audit,
+    Budget,
+    Introspection,
+    Issuer,
+    Limits,
+    MethodRule,
+    PromptRule,
+    ResourceRule,
+    Revocation,
+    Secret,
+    ToolRule,
+)
 
 
 def test_the_smallest_file(configured: Configured) -> None:
@@ -116,6 +129,44 @@ key = {{ file = "key", id = "2026-11" }}
     }
     (configured.directory / "trails").mkdir()
     Gate.from_file(configured.path).close()
+
+
+def test_an_issuer_that_is_asked(configured: Configured) -> None:
+    asked_for = configured.load(asked(max_revocation_delay="'2m'", opaque="false", jwts="true"))
+    [issuer] = asked_for["issuers"]
+    assert issuer.introspection == Introspection(
+        "https://as.example.com/ask",
+        "mcp",
+        secret=Secret(b"hunter2"),  # as short as it is: it goes to the issuer, and no hash hangs on it
+        max_revocation_delay=120.0,
+        opaque=False,
+        jwts=True,
+    )
+    assert "hunter2" not in repr(issuer)
+    [issuer] = configured.load(asked(secret=None, private_key="{ file = 'key', id = '2026-11' }"))["issuers"]
+    assert issuer.introspection.private_key == Secret(KEY.encode(), "2026-11")
+    assert (issuer.introspection.opaque, issuer.introspection.jwts) == (True, False)
+
+
+def test_two_issuers_that_are_asked(configured: Configured) -> None:
+    second = asked(opaque="false", jwts="true").partition("\n")[2].replace("https://as", "https://as2")
+    assert len(configured.load(f"{asked()}\n{second}")["issuers"]) == 2
+
+
+def test_keys_that_are_fetched(configured: Configured) -> None:
+    [issuer] = configured.load(HEAD.partition("jwks_file")[0])["issuers"]
+    assert issuer == Issuer("https://as.example.com", ["ES256"])
+    text = HEAD.replace('jwks_file = "jwks.json"', 'jwks_url = "https://keys.example.com/as"\nmax_stale = "2h"')
+    [issuer] = configured.load(text)["issuers"]
+    assert issuer == Issuer(
+        "https://as.example.com", ["ES256"], jwks_url="https://keys.example.com/as", max_stale=7200.0
+    )
+
+
+def test_the_files_of_agents_and_of_what_was_revoked(configured: Configured) -> None:
+    found = configured.load(f'{HEAD}[agents]\nfile = "agents.toml"\n[revocation]\nfile = "/etc/revoked.toml"')
+    assert found["agents"] == Agents(str(configured.directory / "agents.toml"))
+    assert found["revocation"] == Revocation("/etc/revoked.toml")
 
 
 @pytest.mark.parametrize(

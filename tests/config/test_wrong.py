@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from configured import HEAD, KEY, Configured
+from configured import HEAD, KEY, Configured, asked
 
 from toolgate.config import load
 
@@ -33,11 +33,20 @@ WRONG = {
     # issuers
     "a single table": ('resource = "https://a"\n[issuer]', "2: issuer: must be an array of tables: write [[issuer]]"),
     "an array of other things": ('resource = "https://a"\nissuer = [1]', "2: [[issuer]]: must be a table"),
-    "no keys": (
-        'resource = "https://a"\n\n[[issuer]]\nurl = "https://a"',
-        "3: [[issuer]] jwks_file: give the issuer's keys, as jwks_file or as jwks",
+    "keys twice": (
+        f"{HEAD}jwks = {{ keys = [] }}",
+        "6: [[issuer]] jwks: must not stand beside jwks_file: the keys come",
     ),
-    "keys twice": (f"{HEAD}jwks = {{ keys = [] }}", "5: [[issuer]] jwks_file: give the issuer's keys"),
+    "keys given and fetched": (
+        f'{HEAD}jwks_url = "https://a/b"',
+        "6: [[issuer]] jwks_url: must not stand beside jwks_",
+    ),
+    "a url of keys": (HEAD.replace("jwks_file", "jwks_url"), "5: [[issuer]] jwks_url: is 'jwks.json': it must be like"),
+    "keys that are never too old": (
+        f'{HEAD}max_stale = "31d"',
+        "6: [[issuer]] max_stale: must be from 0 seconds to 30",
+    ),
+    "keys older than new": (f"{HEAD}max_stale = -1", "6: [[issuer]] max_stale: must be from 0 seconds to 30 days"),
     "no file": (HEAD.replace("jwks.json", "no.json"), "5: [[issuer]] jwks_file: the file cannot be read: No such file"),
     "not a file": (HEAD.replace("jwks.json", "."), "5: [[issuer]] jwks_file: the file cannot be read: Is a directory"),
     "not a path": (HEAD.replace("jwks.json", r"a\u0000"), "5: [[issuer]] jwks_file: is not a path"),
@@ -57,6 +66,48 @@ WRONG = {
     "a duration": (f'{HEAD}leeway = "soon"', "6: [[issuer]] leeway: must be seconds, or a duration"),
     "a negative lifetime": (f"{HEAD}max_token_lifetime = -5", "6: [[issuer]] max_token_lifetime: is not a positive"),
     "an issuer twice": (HEAD + HEAD.partition("\n")[2], "7: [[issuer]] url: stands here twice"),
+    # introspection: line 6 is that of the inline table
+    "no table": (f'{HEAD}introspection = "https://a"', "6: [[issuer]] introspection: must be a table"),
+    "no endpoint": (asked(url=None), "6: [[issuer]] introspection.url: is missing"),
+    "an endpoint in the clear": (
+        asked(url="'http://a/b'"),
+        "6: [[issuer]] introspection.url: must be https, or on this",
+    ),
+    "an endpoint that is none": (asked(url="'a/b'"), "6: [[issuer]] introspection.url: is 'a/b': it must be like"),
+    "no client": (asked(client_id=None), "6: [[issuer]] introspection.client_id: is missing"),
+    "no secret": (asked(secret=None), "6: [[issuer]] introspection: secret is missing: give it, or a private_key"),
+    "a secret and a key": (
+        asked(private_key="{ file = 'key' }"),
+        "6: [[issuer]] introspection.private_key: must not stand beside secret",
+    ),
+    "a delay": (asked(max_revocation_delay="'2h'"), "6: [[issuer]] introspection.max_revocation_delay: must be from 1"),
+    "no delay": (asked(max_revocation_delay="0"), "6: [[issuer]] introspection.max_revocation_delay: must be from 1"),
+    "nothing to ask": (asked(opaque="false"), "6: [[issuer]] introspection: jwts must be true where opaque is false"),
+    "nothing to ask, said twice": (
+        asked(opaque="false", jwts="false"),
+        "6: [[issuer]] introspection.jwts: must be true where opaque is false",
+    ),
+    "a flag of introspection": (asked(jwts="1"), "6: [[issuer]] introspection.jwts: must be true or false"),
+    "misspelt in introspection": (
+        asked(clientid="'a'"),
+        "6: [[issuer]] introspection.clientid: unknown key, did you mea",
+    ),
+    "in a table of its own": (
+        f"{HEAD}[issuer.introspection]\nurl = 'https://a/b'\nclientid = 'a'",
+        "8: [[issuer]] introspection.clientid: unknown key, did you mean client_id?",
+    ),
+    "two issuers for opaque tokens": (
+        asked() + "\n" + asked().partition("\n")[2].replace("https://as", "https://as2"),
+        "11: [[issuer]] introspection.opaque: must be false: another issuer is asked about opaque tokens already",
+    ),
+    # the files of agents and of what was revoked
+    "agents without a file": (f"{HEAD}[agents]", "6: [agents] file: is missing"),
+    "agents in an empty file": (f"{HEAD}[agents]\nfile = ''", "7: [agents] file: must be a string, and not empty"),
+    "a revocation elsewhere": (
+        f"{HEAD}[revocation]\nfiles = 'a'",
+        "7: [revocation] files: unknown key, did you mean file?",
+    ),
+    "revocations as a path": (f"{HEAD}revocation = 'a'", "6: [[issuer]] revocation: unknown key"),
     # rules
     "no scopes": (f'{HEAD}[[tool]]\nmatch = "a"', "6: [[tool]] scopes: is missing"),
     "a misspelt key": (
@@ -172,7 +223,6 @@ PASTED = "hunter2hunter2hunter2hunter2hunter2"
     ],
 )
 def test_an_error_about_a_secret_does_not_repeat_it(configured: Configured, key: str, expected: str) -> None:
-    (configured.directory / "short").write_text("hunter2")
     (configured.directory / "empty").write_text("\n")
     told = configured.problem(f"{HEAD}[audit]\nkey = {key}")
     assert told.startswith(f"toolgate.toml:{expected}")

@@ -59,8 +59,8 @@ def told(verify: Any, token: str, certificate: bytes | None = None) -> object:
         found = verify.verify(token, now=NOW, certificate_sha256=certificate)
     except Refused as refused:
         return refused.code
-    names = ("issuer", "subject", "client_id", "audience", "scopes", "issued_at", "expires_at", "token_id", "raw")
-    return [getattr(found, name) for name in names]
+    names = "issuer subject client_id audience scopes issued_at expires_at not_before certificate_sha256 token_id raw"
+    return [getattr(found, name) for name in names.split()]
 
 
 def same(token: str, keys: dict[str, Any] | None = None, **options: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from toolgate._pure.cache import TokenCache
 from toolgate._pure.canonical import hash_arguments
 from toolgate._pure.charge import Charge
-from toolgate._pure.claims import Claims
+from toolgate._pure.claims import Claims, token_issuer
 from toolgate._pure.envelope import Envelope, read_envelope
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
@@ -25,6 +25,7 @@ __all__ = [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "token_issuer",
     "verify_jws",
 ]
 

@@ -3,14 +3,15 @@ whether `exp` is a number."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, final
 
 from toolgate._pure import json, jwk
-from toolgate._pure.jws import malformed
+from toolgate._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, malformed, token_bytes, too_large
 from toolgate.errors import Refused, refusal
 
-__all__ = ["MAX_TIME", "Claims", "issuer", "parse", "read", "thumbprint_bytes"]
+__all__ = ["MAX_TIME", "Claims", "issuer", "parse", "read", "thumbprint_bytes", "token_issuer"]
 
 _T = TypeVar("_T")
 
@@ -30,9 +31,9 @@ class Claims:
     scopes: tuple[str, ...]
     issued_at: float | None
     expires_at: float
+    not_before: float
+    certificate_sha256: bytes | None
     token_id: str | None
-    _not_before: float | None = field(repr=False)
-    _certificate: bytes | None = field(repr=False)
     _payload: bytes = field(repr=False)
 
     @property
@@ -52,9 +53,9 @@ def parse(payload: bytes) -> dict[str, Any]:
     return value
 
 
-def read(payload: bytes, *, declared: bool) -> Claims:
+def read(payload: bytes, *, declared: bool, leeway: float) -> Claims:
     """Read the claims out of a payload. ``declared`` says that the header's `typ` already names an access token;
-    otherwise the claims themselves must not be those of another kind."""
+    otherwise the claims themselves must not be those of another kind. ``leeway`` is the verifier's, in seconds."""
     value = parse(payload)
     if not declared:
         _refuse_other_kinds(value)
@@ -62,8 +63,7 @@ def read(payload: bytes, *, declared: bool) -> Claims:
     issuer = _required(_text(value, "iss"))
     audience = _required(_texts(value, "aud"))
     expires_at = _required(_time(value, "exp"))
-    not_before = _time(value, "nbf")
-    issued_at = _time(value, "iat")
+    starts = (_time(value, "nbf"), _time(value, "iat"))
     subject = _required(_text(value, "sub"))
     client_id = _client_id(value)
     token_id = _text(value, "jti")
@@ -75,11 +75,11 @@ def read(payload: bytes, *, declared: bool) -> Claims:
         client_id,
         audience,
         scopes,
-        issued_at,
+        starts[1],
         expires_at,
-        token_id,
-        not_before,
+        max((start for start in starts if start is not None), default=-math.inf) - leeway,
         certificate,
+        token_id,
         payload,
     )
 
@@ -89,10 +89,34 @@ def issuer(value: dict[str, Any]) -> str:
     return _required(_text(value, "iss"))
 
 
+def token_issuer(token: str | bytes) -> str | None:
+    """The `iss` that a JWT claims, nothing of it verified; empty where it names none, and None for what is not a JWT by
+    its form. What has the form and cannot be read is refused, so that it never passes for an opaque token."""
+    data = token_bytes(token)
+    if len(data) > DEFAULT_MAX_TOKEN_BYTES:
+        raise too_large()
+    parts = data.split(b".", 3)
+    if len(parts) != 3:
+        return None
+    header = jwk.base64url(parts[0])
+    if header is None or not _opens_an_object(header):
+        return None
+    Header.parse(header)
+    payload = jwk.base64url(parts[1])
+    if payload is None:
+        raise malformed("a part is not strict base64url")
+    return _text(parse(payload), "iss") or ""
+
+
 def thumbprint_bytes(text: str) -> bytes | None:
     """The 32 bytes of an `x5t#S256`."""
     data = jwk.base64url(text.encode("utf-8", "replace"))
     return data if data is not None and len(data) == 32 else None
+
+
+def _opens_an_object(data: bytes) -> bool:
+    """By its first byte alone: a broken object is a broken JWT, not something else."""
+    return data.lstrip(b" \t\n\r\f").startswith(b"{")
 
 
 # Claims that only another kind of token has: ID tokens (OpenID Connect Core sections 2 and 3.3.2.11), logout and

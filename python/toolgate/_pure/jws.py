@@ -10,7 +10,16 @@ from toolgate._pure import crypto, json, jwk
 from toolgate._pure.jwk import MAX_KEY_ID_BYTES, KeySet
 from toolgate.errors import Refused, refusal
 
-__all__ = ["DEFAULT_MAX_TOKEN_BYTES", "Header", "Parts", "malformed", "read_algorithms", "token_bytes", "verify_jws"]
+__all__ = [
+    "DEFAULT_MAX_TOKEN_BYTES",
+    "Header",
+    "Parts",
+    "malformed",
+    "read_algorithms",
+    "token_bytes",
+    "too_large",
+    "verify_jws",
+]
 
 DEFAULT_MAX_TOKEN_BYTES: Final = 16_384
 """What fits into the headers of every common server; a token is sent with every request."""
@@ -37,7 +46,7 @@ class Parts:
     def split(cls, token: bytes, max_bytes: int) -> Parts:
         """RFC 7515 section 5.2 step 1: exactly three parts, each strict base64url."""
         if len(token) > max_bytes:
-            raise refusal("token_too_large", "longer than the configured bound")
+            raise too_large()
         encoded = token.split(b".", 2)  # a fourth part would keep its dot, which is no base64url
         if len(encoded) != 3:
             raise malformed("not three parts")
@@ -100,6 +109,11 @@ def read_algorithms(names: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise ValueError("algorithms is empty")
     return tuple(_read_algorithm(name) for name in names)
+
+
+def too_large() -> Refused:
+    """Refused before anything of it is read."""
+    return refusal("token_too_large", "longer than the configured bound")
 
 
 def malformed(detail: str) -> Refused:

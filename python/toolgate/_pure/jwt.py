@@ -91,7 +91,7 @@ class Verifier:
         """What is left to do once the parts are known."""
         declared = self._check_header(header)
         parts.verify(header, self._keys, self._algorithms)
-        claims = read_claims.read(parts.payload, declared=declared)
+        claims = read_claims.read(parts.payload, declared=declared, leeway=self._leeway)
         self._check_parties(claims)
         self._check_times(claims, now)
         _check_proof(claims, certificate)
@@ -117,9 +117,8 @@ class Verifier:
     def _check_times(self, claims: Claims, now: float) -> None:
         if not claims.expires_at > now - self._leeway:  # RFC 7519 section 4.1.4: on or after exp is too late
             raise refusal("token_expired", "exp has passed")
-        for start in (claims._not_before, claims.issued_at):
-            if start is not None and not start <= now + self._leeway:
-                raise refusal("token_not_yet_valid", "nbf or iat lies in the future")
+        if not claims.not_before <= now:
+            raise refusal("token_not_yet_valid", "nbf or iat lies in the future")
         if self._max_token_lifetime is None:
             return
         if claims.issued_at is None:
@@ -188,7 +187,7 @@ def _foreign_issuer() -> Refused:
 
 def _check_proof(claims: Claims, certificate: bytes | None) -> None:
     """RFC 8705 section 3: a bound token is worth nothing without its certificate."""
-    if claims._certificate is None or claims._certificate == certificate:
+    if claims.certificate_sha256 in (None, certificate):
         return
     shown = "bound to a certificate, and none was shown" if certificate is None else "bound to another certificate"
     raise refusal("proof_required", shown)

@@ -14,6 +14,7 @@ from toolgate.config.values import (
     jwks,
     jwks_file,
     parsed,
+    path,
     scopes,
     seconds,
     secret,
@@ -25,7 +26,20 @@ from toolgate.hosts import parse_host, parse_origin
 from toolgate.methods import GOVERNED_BY_METHOD
 from toolgate.patterns import Ordered, Shadowed
 from toolgate.resource import parse_resource
-from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+from toolgate.settings import (
+    Agents,
+    Audit,
+    Budget,
+    Introspection,
+    Issuer,
+    Limits,
+    MethodRule,
+    PromptRule,
+    ResourceRule,
+    Revocation,
+    Rule,
+    ToolRule,
+)
 
 __all__ = ["GATE"]
 
@@ -55,12 +69,25 @@ def _hierarchy(place: Place, value: Any) -> dict[str, tuple[str, ...]]:
 def _issuers(place: Place, value: Any) -> list[Issuer]:
     issuers: list[Issuer] = []
     for inside, given in _tables(place, value):
-        if isinstance(given, dict) and ("jwks" in given) == ("jwks_file" in given):
-            raise inside.at("jwks_file").error("give the issuer's keys, as jwks_file or as jwks")
+        sources = [key for key in given if key in _KEY_SOURCES] if isinstance(given, dict) else []
+        if len(sources) > 1:
+            raise inside.at(sources[1]).error(f"must not stand beside {sources[0]}: the keys come from one place")
         issuers.append(inside.make(Issuer, given, _ISSUER, required=("url", "algorithms")))
         if issuers[-1].url in {issuer.url for issuer in issuers[:-1]}:
             raise inside.at("url").error("stands here twice: one issuer, one table")
+        if _takes_opaque(issuers[-1]) and any(map(_takes_opaque, issuers[:-1])):
+            raise inside.at("introspection", "opaque").error(
+                "must be false: another issuer is asked about opaque tokens already, and would see this one's"
+            )
     return issuers
+
+
+def _takes_opaque(issuer: Issuer) -> bool:
+    return issuer.introspection is not None and issuer.introspection.opaque
+
+
+def _introspection(place: Place, value: Any) -> Introspection:
+    return place.make(Introspection, value, _INTROSPECTION, required=("url", "client_id"))
 
 
 def _rules(kind: type[Rule], *, among: Collection[str] | None = None) -> Converter:
@@ -91,6 +118,14 @@ def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
 
 
+def _agents(place: Place, value: Any) -> Agents:
+    return place.make(Agents, value, _FILE, required=("file",))
+
+
+def _revocation(place: Place, value: Any) -> Revocation:
+    return place.make(Revocation, value, _FILE, required=("file",))
+
+
 _BUDGET: Keys = {"rate": ("rate", string), "strict": ("strict", boolean), "mode": ("mode", string)}
 _RULE: Keys = {
     "match": ("match", string),
@@ -106,10 +141,24 @@ _ISSUER: Keys = {
     "algorithms": ("algorithms", strings),
     "jwks": ("jwks", jwks),
     "jwks_file": ("jwks", jwks_file),
+    "jwks_url": ("jwks_url", string),
+    "max_stale": ("max_stale", seconds),
     "leeway": ("leeway", seconds),
     "types": ("types", strings),
     "max_token_lifetime": ("max_token_lifetime", seconds),
+    "introspection": ("introspection", _introspection),
 }
+_KEY_SOURCES = ("jwks", "jwks_file", "jwks_url")
+_INTROSPECTION: Keys = {
+    "url": ("url", string),
+    "client_id": ("client_id", string),
+    "secret": ("secret", secret),
+    "private_key": ("private_key", secret),
+    "max_revocation_delay": ("max_revocation_delay", seconds),
+    "opaque": ("opaque", boolean),
+    "jwts": ("jwts", boolean),
+}
+_FILE: Keys = {"file": ("file", path)}
 _LIMITS: Keys = {
     "client": ("client", _budgets),
     "organization": ("organization", _budgets),
@@ -137,6 +186,8 @@ GATE: Keys = {
     "resource_rule": ("resources", _rules(ResourceRule)),
     "prompt": ("prompts", _rules(PromptRule)),
     "method": ("methods", _rules(MethodRule, among=GOVERNED_BY_METHOD)),
+    "agents": ("agents", _agents),
+    "revocation": ("revocation", _revocation),
     "limits": ("limits", _limits),
     "audit": ("audit", _audit),
 }

@@ -18,6 +18,7 @@ __all__ = [
     "jwks",
     "jwks_file",
     "parsed",
+    "path",
     "scopes",
     "seconds",
     "secret",
@@ -136,10 +137,15 @@ def jwks_file(place: Place, value: Any) -> bytes:
     return _contents(place, string(place, value))
 
 
+def path(place: Place, value: Any) -> str:
+    """A path, relative to the configuration's directory."""
+    given = string(place, value)
+    return given and str(place.file.parent / given)
+
+
 def audit_path(place: Place, value: Any) -> str:
     """A path, or ``stdout``."""
-    path = string(place, value)
-    return path if path in ("", "stdout") else str(place.file.parent / path)
+    return "stdout" if value == "stdout" else path(place, value)
 
 
 def _contents(place: Place, name: str) -> bytes:

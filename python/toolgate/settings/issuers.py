@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from toolgate import checks
 from toolgate._core import KeySet, Verifier
 from toolgate.errors import Malformed
+from toolgate.hosts import is_loopback_host
 from toolgate.settings.secrets import Secret
 
 __all__ = ["Agents", "Introspection", "Issuer", "Revocation"]
+
+_MAX_STALE: Final = 30 * 86_400.0
+"""Keys that nobody could look at for longer have most likely been replaced."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Introspection:
     secret: Secret | None = None
     """For ``client_secret_basic`` (RFC 6749 section 2.3.1)."""
     private_key: Secret | None = None
-    """A PEM private key for ``private_key_jwt`` (RFC 7523 section 2.2), instead of a secret; the secret's id is the ``kid``."""
+    """A PEM private key for ``private_key_jwt`` (RFC 7523 section 2.2) instead of a secret; its id is the ``kid``."""
     max_revocation_delay: float = 30.0
     """Seconds for which an answer is believed."""
     opaque: bool = True
@@ -33,27 +38,31 @@ class Introspection:
 
     def __post_init__(self) -> None:
         checks.web_url("url", self.url)
+        if self.url.startswith("http:") and not is_loopback_host(urlsplit(self.url).netloc):
+            raise ValueError("url must be https, or on this machine: tokens and the secret are sent there")
         checks.text("client_id", self.client_id)
         for name in ("secret", "private_key"):
             if getattr(self, name) is not None and not isinstance(getattr(self, name), Secret):
                 raise ValueError(f"{name} must be a Secret")
-        if (self.secret is None) == (self.private_key is None):
-            raise ValueError("secret or private_key: give one of them")
+        if self.secret is None and self.private_key is None:
+            raise ValueError("secret is missing: give it, or a private_key")
+        if self.secret is not None and self.private_key is not None:
+            raise ValueError("private_key must not stand beside secret: give one of them")
         checks.number("max_revocation_delay", self.max_revocation_delay)
         if not 1 <= self.max_revocation_delay <= 3600:
             raise ValueError("max_revocation_delay must be from 1 to 3600 seconds")
         checks.flag("opaque", self.opaque)
         checks.flag("jwts", self.jwts)
         if not self.opaque and not self.jwts:
-            raise ValueError("opaque and jwts are both false: then nothing is ever asked")
+            raise ValueError("jwts must be true where opaque is false: else nothing is ever asked")
 
 
 @dataclass(frozen=True)
 class Issuer:
     """An authorization server whose tokens are accepted.
 
-    Its keys are given (``jwks``), fetched from one URL (``jwks_url``), or found by discovery (RFC 8414, then OpenID) when
-    neither is given.
+    Its keys are given (``jwks``), fetched from one URL (``jwks_url``), or found by discovery (RFC 8414, then OpenID)
+    when neither is given.
     """
 
     url: str
@@ -78,6 +87,8 @@ class Issuer:
         if self.jwks_url is not None:
             checks.web_url("jwks_url", self.jwks_url)
         checks.number("max_stale", self.max_stale)
+        if not 0 <= self.max_stale <= _MAX_STALE:
+            raise ValueError("max_stale must be from 0 seconds to 30 days")
         object.__setattr__(self, "algorithms", checks.texts("algorithms", self.algorithms))
         if self.types is not None:
             object.__setattr__(self, "types", checks.texts("types", self.types))

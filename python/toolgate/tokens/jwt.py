@@ -35,6 +35,7 @@ class AccessTokens:
             voucher=keys,
             generation=generation,
             not_before=claims.not_before,
+            fresh_until=keys.fresh_until,
             certificate_sha256=claims.certificate_sha256,
         )
 

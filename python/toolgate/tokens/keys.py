@@ -15,6 +15,11 @@ __all__ = ["GivenKeys", "Keys"]
 class Keys(Voucher, Protocol):
     """Where an issuer's verifier comes from."""
 
+    @property
+    def fresh_until(self) -> float:
+        """Seconds since the epoch; then what was verified with these keys is verified anew, so that somebody looks whether
+        they still count."""
+
     async def verifier(self, *, now: float) -> Verifier:
         """The verifier with the keys known now. Raises `Unavailable` while none are known or those known are too old."""
 
@@ -26,6 +31,7 @@ class GivenKeys:
     """Keys that stand in the configuration: they change with it and never otherwise."""
 
     generation = 0
+    fresh_until = float("inf")
 
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
         self._verifier = issuer.verifier(issuer.given_keys(), audiences)

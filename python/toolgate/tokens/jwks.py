@@ -1,0 +1,206 @@
+"""Keys that are fetched from their issuer, and outlive its bad day.
+
+Four ages of the keys known, in seconds since they were fetched:
+
+====================  ==================================================================================================
+fresh                 they count; nobody waits, nobody looks
+due                   they count; the one request that finds it looks for newer ones, all others go on
+expired               the first requests wait for newer ones; once that has failed, the old ones count on (`max_stale`)
+                      and again only one request at a time looks
+dead                  nothing is verified: `Unavailable`
+====================  ==================================================================================================
+
+Whatever the reason to look, at most one fetch is under way, and it is its requester's: shielded from that caller's
+cancellation, and over at its deadline. With ``spawn`` the looking of one for all becomes a task and nobody waits.
+
+A key id that is not known is looked for at most every `COOL_DOWN` seconds. Which ids were not found is not remembered:
+that table would be the attacker's to fill, and a key that appears late would stay unknown.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import anyio
+
+from toolgate._core import KeySet, Verifier
+from toolgate.errors import Malformed, Unavailable
+from toolgate.settings import Issuer
+from toolgate.tokens.discovery import find_key_set_url
+from toolgate.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
+
+__all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys"]
+
+LIFETIME: Final = 3600.0
+"""Seconds for which keys count unasked: a withdrawn one dies within them, where nothing else fetches sooner."""
+
+DUE: Final = 0.8 * LIFETIME
+"""From here on one request looks for all, so that on an ordinary day none finds the keys expired."""
+
+COOL_DOWN: Final = 30.0
+"""Seconds between two fetches for the sake of unknown key ids, counted from any fetch. A new key is usable after no
+more than these, and a flood costs the issuer two fetches a minute."""
+
+FIRST_PAUSE: Final = 5.0
+"""Seconds after a fetch that failed; each further failure doubles them, up to the cool-down."""
+
+
+class FetchedKeys:
+    """The keys of one issuer, from its ``jwks_url`` or by discovery."""
+
+    def __init__(
+        self,
+        issuer: Issuer,
+        audiences: Sequence[str],
+        *,
+        alarm: Callable[[str], None],
+        fetcher: Fetcher | None = None,
+        spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None,
+    ) -> None:
+        """``alarm`` is told ``keys_unreachable`` or ``keys_malformed`` when a fetch fails, and ``keys_stale`` when keys
+        count on past their lifetime for that. ``spawn`` runs a function as a task, like `TaskGroup.start_soon`.
+
+        Raises `ValueError` for an issuer over plain http that is not on this machine."""
+        self._issuer = issuer
+        self._audiences = tuple(audiences)
+        self._alarm = alarm
+        # An operator wrote down either URL: that host may be a private one, whichever a document names may not.
+        self._fetcher = fetcher or Fetcher(issuer.jwks_url or issuer.url)
+        self._spawn = spawn
+        self._url = issuer.jwks_url
+        self._verifier: Verifier | None = None
+        self._published: frozenset[str] = frozenset()
+        self._generation = 0
+        self._fetched_at = -math.inf
+        self._tried_at = -math.inf
+        self._failures = 0
+        self._flight: anyio.Event | None = None
+
+    @property
+    def generation(self) -> int:
+        """Changes when a key was withdrawn or replaced, not when one was merely added."""
+        return self._generation
+
+    @property
+    def fresh_until(self) -> float:
+        """Seconds since the epoch: when it is time to look again. Were it left to new tokens to notice that, a withdrawn
+        key would live on in remembered ones until somebody brings another."""
+        look_again = max(self._fetched_at + DUE, self._tried_at + max(self._pause, FIRST_PAUSE))
+        return min(look_again, self._fetched_at + LIFETIME + self._issuer.max_stale)
+
+    async def verifier(self, *, now: float) -> Verifier:
+        """The verifier with the keys known now. Raises `Unavailable` while there are none, or none but too old ones."""
+        while self._is_worth_waiting(now):
+            await self._look(now)
+        if self._is_due(now):
+            await self._look_for_all(now)
+        if self._verifier is None or self._is_dead(now):
+            retry_after = self._pause - abs(now - self._tried_at)
+            raise unavailable("the keys of the issuer cannot be had", retry_after=max(retry_after, 1.0))
+        return self._verifier
+
+    async def renewed(self, *, now: float) -> bool:
+        """Look for a key that the verifier does not know; whether there is anything new to try. Raises `Unavailable`
+        where looking fails: then nobody knows whether the key is good."""
+        before = self._published
+        if self._flight is not None or abs(now - self._tried_at) >= COOL_DOWN:
+            await self._look(now)
+        if self._published is before and self._failures:
+            raise unavailable("the key is not known, and the issuer's keys cannot be had", retry_after=self._pause)
+        return self._published is not before
+
+    # --- when to look -------------------------------------------------------------------------------------------------
+    # Ages are distances: a clock that jumped says nothing about the keys, in whichever direction.
+
+    @property
+    def _pause(self) -> float:
+        return min(FIRST_PAUSE * 2.0 ** min(self._failures - 1, 8), COOL_DOWN) if self._failures else 0.0
+
+    def _is_dead(self, now: float) -> bool:
+        return abs(now - self._fetched_at) >= LIFETIME + self._issuer.max_stale
+
+    def _is_worth_waiting(self, now: float) -> bool:
+        """Whether a caller has nothing better than what a fetch may bring, and one is under way or may be made."""
+        if abs(now - self._fetched_at) < LIFETIME:
+            return False
+        if self._failures and not self._is_dead(now):
+            return False
+        return self._flight is not None or abs(now - self._tried_at) >= self._pause
+
+    def _is_due(self, now: float) -> bool:
+        tried = abs(now - self._tried_at) < max(self._pause, FIRST_PAUSE)
+        return abs(now - self._fetched_at) >= DUE and self._flight is None and not tried
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    async def _look_for_all(self, now: float) -> None:
+        if self._spawn is None:
+            await self._look(now)
+        else:
+            self._tried_at = now  # before the task runs: until it does, more requests find the keys due
+            self._spawn(partial(self._look, now))
+
+    async def _look(self, now: float) -> None:
+        """Fetch, or wait for the fetch that is under way."""
+        if self._flight is not None:
+            await self._flight.wait()
+            return
+        landed = self._flight = anyio.Event()
+        self._tried_at = now
+        try:
+            # Others wait for this: a caller that goes away takes only itself along.
+            with anyio.CancelScope(shield=True):
+                await self._fetch(now)
+        finally:
+            self._flight = None
+            landed.set()
+
+    async def _fetch(self, now: float) -> None:
+        try:
+            with anyio.fail_after(DEADLINE):
+                if self._url is None:
+                    self._url = await find_key_set_url(self._issuer.url, self._fetcher)
+                document = await self._fetcher.get(self._url, max_bytes=MAX_KEY_SET_BYTES)
+            self._publish(document)
+        except (TimeoutError, Unavailable):
+            self._failed("keys_unreachable", now)
+        except Malformed:
+            self._failed("keys_malformed", now)
+        else:
+            self._fetched_at = now
+            self._failures = 0
+
+    def _publish(self, document: bytes) -> None:
+        keys = KeySet.from_json(document)
+        if len(keys) == 0:
+            raise Malformed("malformed_key_set", "no key can be used")
+        published = _fingerprints(document)
+        if published == self._published:
+            return
+        self._verifier = self._issuer.verifier(keys, self._audiences)
+        if not self._published <= published:
+            self._generation += 1
+        self._published = published
+
+    def _failed(self, slug: str, now: float) -> None:
+        self._failures += 1
+        self._url = self._issuer.jwks_url  # what was discovered may have moved
+        self._alarm(slug)
+        if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
+            self._alarm("keys_stale")
+
+
+_MEMBERS: Final = ("kid", "kty", "crv", "x", "y", "n", "e", "alg", "use", "key_ops")
+
+
+def _fingerprints(document: bytes) -> frozenset[str]:
+    """One text for each key, by the members that decide what it verifies; the core has read the document already."""
+    return frozenset(_fingerprint(key) for key in json.loads(document)["keys"])
+
+
+def _fingerprint(key: Any) -> str:
+    return json.dumps([key.get(name) for name in _MEMBERS] if isinstance(key, dict) else key, sort_keys=True)

@@ -1,0 +1,405 @@
+"""Fetched keys: how often is asked, who waits, and which keys count meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from conftest import Proof
+from minting import AUDIENCE, NOW, claims, jwks, mint, signing_key
+from tokens.misbehaving import Misbehaving, listening
+
+from toolgate import Issuer, Refused, Unavailable
+from toolgate._core import Verifier
+from toolgate.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES
+from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME, FetchedKeys
+from toolgate.tokens.jwt import AccessTokens
+
+pytestmark = pytest.mark.anyio
+
+A, B = signing_key("ES256", "A"), signing_key("ES256", "B")
+EXOTIC = [
+    {"kty": "AKP", "alg": "ML-DSA-65", "kid": "quantum", "pub": "AA"},
+    {"kty": "EC", "crv": "secp256k1", "kid": "coin", "x": "AA", "y": "AA"},
+    {"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"},
+    {"kty": "oct", "kid": "secret", "k": "AAAA"},
+    {"kid": "nothing"},
+    "not even an object",
+]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Every test below runs over both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def server() -> Iterator[Misbehaving]:
+    """An issuer that publishes A."""
+    with listening() as server:
+        server.jwks = jwks(A)
+        yield server
+
+
+class Subject:
+    """The keys of that issuer, the tokens verified with them, and the alarms raised."""
+
+    def __init__(self, server: Misbehaving, **options: Any) -> None:
+        spawn = options.pop("spawn", None)
+        issuer = Issuer(server.url, **{"algorithms": ["ES256"], "jwks_url": f"{server.url}/jwks", **options})
+        self.alarms: list[str] = []
+        self.server = server
+        self.keys = FetchedKeys(issuer, [AUDIENCE], alarm=self.alarms.append, spawn=spawn)
+        self.tokens = AccessTokens({server.url: self.keys}, organization_claim=None)
+
+    @property
+    def fetches(self) -> int:
+        """How often the issuer was asked for its keys."""
+        return self.server.counts["jwks"]
+
+    async def verify(self, key: Any = A, *, now: float = NOW, kid: str | None = None) -> str:
+        """``accepted``, or the slug of the refusal."""
+        token = mint(claims(iss=self.server.url, exp=now + 600, iat=now), key=key, header={"kid": kid} if kid else None)
+        try:
+            await self.tokens.verify(token, self.server.url, now=now, certificate_sha256=None)
+        except Refused as refused:
+            return refused.code
+        return "accepted"
+
+    async def verifier(self, now: float) -> Verifier:
+        """The verifier at a time."""
+        return await self.keys.verifier(now=now)
+
+
+@pytest.fixture
+def subject(server: Misbehaving) -> Subject:
+    """With the usual settings."""
+    return Subject(server)
+
+
+# --- the first time ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_first_caller_fetches_and_the_others_wait(subject: Subject) -> None:
+    subject.server.mode("jwks", "delay", ms=200)
+    told: list[str] = []
+
+    async def caller() -> None:
+        told.append(await subject.verify())
+
+    async with anyio.create_task_group() as together:
+        for _ in range(200):
+            together.start_soon(caller)
+    assert (told, subject.fetches) == (["accepted"] * 200, 1)
+
+
+async def test_keys_are_found_by_discovery(server: Misbehaving) -> None:
+    subject = Subject(server, jwks_url=None)
+    assert await subject.verify() == "accepted"
+    server.jwks = jwks(A, B)
+    assert await subject.verify(B, now=NOW + COOL_DOWN) == "accepted"
+    assert (server.counts["jwks"], server.counts["metadata"]) == (2, 1), "what was found is remembered"
+
+
+async def test_what_was_discovered_may_move(server: Misbehaving) -> None:
+    subject = Subject(server, jwks_url=None)
+    await subject.verify()
+    server.metadata["jwks_uri"] = f"{server.url}/jwks?moved"
+    server.gone.add("/jwks")
+    assert await subject.verify(now=NOW + LIFETIME) == "accepted", "the old keys still count"
+    assert await subject.verify(now=NOW + LIFETIME + FIRST_PAUSE) == "accepted"
+    assert server.asked[-1] == "/jwks?moved"
+    assert subject.keys.fresh_until > NOW + 1.5 * LIFETIME
+
+
+async def test_discovery_that_leads_inside_is_not_followed(server: Misbehaving) -> None:
+    subject = Subject(server, jwks_url=None)
+    with listening() as other:
+        other.jwks = jwks(A)
+        server.metadata["jwks_uri"] = f"{other.url}/jwks"
+        assert await subject.verify() == "issuer_unavailable"
+    assert other.connections == 0
+
+
+async def test_a_fetch_whose_caller_goes_away_serves_the_others(subject: Subject) -> None:
+    subject.server.mode("jwks", "delay", ms=300)
+    told: list[str] = []
+
+    async def first() -> None:
+        with anyio.move_on_after(0.1):
+            await subject.verify()
+
+    async def second() -> None:
+        await anyio.sleep(0.05)
+        told.append(await subject.verify())
+
+    async with anyio.create_task_group() as together:
+        together.start_soon(first)
+        together.start_soon(second)
+    assert (told, subject.fetches) == (["accepted"], 1)
+
+
+async def test_a_caller_who_waits_may_go_away(subject: Subject) -> None:
+    subject.server.mode("jwks", "delay", ms=300)
+    async with anyio.create_task_group() as together:
+        together.start_soon(subject.verify)
+        await anyio.sleep(0.05)
+        with anyio.move_on_after(0.05) as scope:
+            await subject.verify()
+        assert scope.cancelled_caught
+    assert await subject.verify() == "accepted"
+    assert subject.fetches == 1
+
+
+async def test_an_issuer_that_is_away_at_the_start(subject: Subject) -> None:
+    subject.server.mode("jwks", "refuse")
+    with pytest.raises(Unavailable) as unavailable:
+        await subject.verifier(NOW)
+    assert unavailable.value.retry_after == FIRST_PAUSE
+    for second in range(int(FIRST_PAUSE)):
+        assert await subject.verify(now=NOW + second) == "issuer_unavailable"
+    assert (subject.fetches, subject.alarms) == (1, ["keys_unreachable"])
+    subject.server.mode("jwks", "ok")
+    assert await subject.verify(now=NOW + FIRST_PAUSE) == "accepted"
+
+
+async def test_failures_are_further_and_further_apart_but_recovery_is_never_far(subject: Subject) -> None:
+    subject.server.mode("jwks", "500")
+    for second in range(600):
+        await subject.verify(now=NOW + second)
+    assert subject.fetches <= 4 + 600 / COOL_DOWN
+    subject.server.mode("jwks", "ok")
+    assert await subject.verify(now=NOW + 600 + COOL_DOWN) == "accepted"
+
+
+async def test_a_clock_that_jumps_back_locks_nobody_out(subject: Subject) -> None:
+    subject.server.mode("jwks", "500")
+    await subject.verify(now=NOW + 10 * LIFETIME)
+    subject.server.mode("jwks", "ok")
+    assert await subject.verify(now=NOW) == "accepted"
+    assert await subject.verify(now=NOW - 10 * LIFETIME) == "accepted"
+    assert subject.fetches == 3, "how old the keys are was unknown"
+
+
+# --- unknown key ids --------------------------------------------------------------------------------------------------
+
+
+async def test_a_flood_of_unknown_key_ids_costs_one_fetch_a_cool_down(subject: Subject, proof: Proof) -> None:
+    await subject.verify()
+    many = proof("unknown key ids", small=1000, large=100_000)
+    subject.server.jwks = jwks(A, B)
+    flood = {await subject.verify(B, kid=f"x{n}", now=NOW + COOL_DOWN * 0.999 * n / many) for n in range(many)}
+    assert (flood, subject.fetches) == ({"unknown_key"}, 1)
+    assert await subject.verify(B, now=NOW + COOL_DOWN) == "accepted", "and the new key is usable then"
+    assert subject.fetches == 2
+
+
+async def test_at_once_they_cost_one_as_well(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "delay", ms=200)
+    async with anyio.create_task_group() as together:
+        for n in range(200):
+            together.start_soon(partial(subject.verify, B, kid=f"x{n}", now=NOW + COOL_DOWN))
+    assert (subject.fetches, subject.server.most_in_flight["jwks"]) == (2, 1)
+
+
+async def test_known_keys_do_not_wait_for_unknown_ones(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "hang")
+    async with anyio.create_task_group() as together:
+        together.start_soon(partial(subject.verify, B, now=NOW + COOL_DOWN))
+        await anyio.sleep(0.05)
+        with anyio.fail_after(0.5):
+            assert await subject.verify(now=NOW + COOL_DOWN) == "accepted"
+
+
+async def test_an_unknown_key_cannot_be_told_while_the_issuer_is_away(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "refuse")
+    assert await subject.verify(B, now=NOW + COOL_DOWN) == "issuer_unavailable"
+    assert await subject.verify(B, now=NOW + COOL_DOWN + 1) == "issuer_unavailable"
+    assert await subject.verify(A, now=NOW + COOL_DOWN + 1) == "accepted"
+    assert subject.fetches == 2
+
+
+# --- age --------------------------------------------------------------------------------------------------------------
+
+
+async def test_young_keys_are_not_looked_at(subject: Subject) -> None:
+    for age in (0, 1, DUE - 1):
+        assert await subject.verify(now=NOW + age) == "accepted"
+    assert (subject.fetches, subject.keys.fresh_until) == (1, NOW + DUE)
+
+
+async def test_one_looks_for_all_while_the_keys_are_due(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "delay", ms=1000)
+    async with anyio.create_task_group() as together:
+        together.start_soon(partial(subject.verify, now=NOW + DUE))
+        await anyio.sleep(0.1)
+        with anyio.fail_after(0.5):
+            assert await subject.verify(now=NOW + DUE) == "accepted"
+    assert (subject.fetches, subject.keys.fresh_until) == (2, NOW + 2 * DUE)
+
+
+async def test_as_a_task_nobody_waits(server: Misbehaving) -> None:
+    async with anyio.create_task_group() as tasks:
+        subject = Subject(server, spawn=tasks.start_soon)
+        await subject.verify()
+        server.mode("jwks", "delay", ms=1000)
+        with anyio.fail_after(0.5):
+            for _ in range(10):
+                assert await subject.verify(now=NOW + DUE) == "accepted"
+    assert (subject.fetches, subject.keys.fresh_until) == (2, NOW + 2 * DUE)
+
+
+async def test_expired_keys_are_waited_for_once(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "delay", ms=200)
+    subject.server.jwks = jwks(B)
+    told: list[str] = []
+
+    async def caller() -> None:
+        told.append(await subject.verify(now=NOW + LIFETIME))
+
+    async with anyio.create_task_group() as together:
+        for _ in range(50):
+            together.start_soon(caller)
+    assert set(told) == {"unknown_key"}, "none was served with what was withdrawn"
+    assert subject.fetches == 2
+
+
+async def test_while_the_issuer_is_away_known_keys_serve_on_until_the_grace_ends(server: Misbehaving) -> None:
+    subject = Subject(server, max_stale=1000)
+    await subject.verify()
+    server.mode("jwks", "refuse")
+    assert await subject.verify(now=NOW + LIFETIME - 1) == "accepted"
+    assert "keys_stale" not in subject.alarms
+    for late in (COOL_DOWN, 500, 999):
+        assert await subject.verify(now=NOW + LIFETIME + late) == "accepted"
+        assert subject.alarms[-1] == "keys_stale"
+    assert await subject.verify(now=NOW + LIFETIME + 1000) == "issuer_unavailable"
+    assert subject.keys.fresh_until == NOW + LIFETIME + 1000
+    server.mode("jwks", "ok")
+    assert await subject.verify(now=NOW + LIFETIME + 1000 + COOL_DOWN) == "accepted"
+
+
+async def test_without_grace_the_keys_end_with_their_lifetime(server: Misbehaving) -> None:
+    subject = Subject(server, max_stale=0)
+    await subject.verify()
+    server.mode("jwks", "refuse")
+    assert await subject.verify(now=NOW + LIFETIME) == "issuer_unavailable"
+
+
+async def test_an_issuer_that_hangs_delays_one_caller_and_no_other(subject: Subject) -> None:
+    await subject.verify()
+    subject.server.mode("jwks", "hang")
+    with anyio.fail_after(DEADLINE + 0.5):
+        assert await subject.verify(now=NOW + LIFETIME) == "accepted"
+    async with anyio.create_task_group() as together:
+        together.start_soon(partial(subject.verify, now=NOW + LIFETIME + FIRST_PAUSE))
+        await anyio.sleep(0.05)
+        with anyio.fail_after(0.5):
+            for _ in range(20):
+                assert await subject.verify(now=NOW + LIFETIME + FIRST_PAUSE) == "accepted"
+    assert subject.fetches == 3
+
+
+# --- documents --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"keys":1}',
+        b'{"keys":[]}',
+        b'{"keys":[],"keys":[]}',
+        b"<!doctype html>",
+        b"\xff",
+        b"[" * 100_000,
+        json.dumps({"keys": EXOTIC}).encode(),
+        json.dumps({"keys": [B.public_jwk()] * 300}).encode(),
+    ],
+    ids=["empty", "bare", "array", "number", "no-keys", "twice", "html", "not-utf-8", "deep", "exotic", "many"],
+)
+async def test_a_bad_document_never_replaces_a_good_one(subject: Subject, document: bytes) -> None:
+    await subject.verify()
+    subject.server.jwks = document
+    assert await subject.verify(B, now=NOW + COOL_DOWN) == "issuer_unavailable"
+    assert (await subject.verify(now=NOW + COOL_DOWN), subject.keys.generation) == ("accepted", 0)
+    assert subject.alarms == ["keys_malformed"]
+
+
+async def test_a_document_over_the_bound_is_not_read(subject: Subject) -> None:
+    subject.server.jwks = json.dumps({**jwks(A), "padding": "x" * MAX_KEY_SET_BYTES}).encode()
+    assert await subject.verify() == "issuer_unavailable"
+    assert subject.alarms == ["keys_unreachable"]
+
+
+async def test_an_exotic_key_spoils_nothing(subject: Subject) -> None:
+    subject.server.jwks = {"keys": [*EXOTIC, A.public_jwk(), *EXOTIC]}
+    assert (await subject.verify(), subject.alarms) == ("accepted", [])
+
+
+@pytest.mark.parametrize(
+    ("published", "changed"),
+    [
+        ([A, B], False),
+        ([B, A], False),
+        ([A], False),
+        ([B], True),
+        ([signing_key("ES256", "other A"), B], True),
+    ],
+    ids=["added", "added-before", "same", "withdrawn", "replaced"],
+)
+async def test_the_generation_tells_of_keys_that_no_longer_count(
+    subject: Subject, published: list[Any], changed: bool
+) -> None:
+    await subject.verify()
+    before = subject.keys.generation
+    document = jwks(*published)
+    for key in document["keys"]:
+        key["kid"] = key["kid"].removeprefix("other ")
+    subject.server.jwks = document
+    told = await subject.verify(now=NOW + LIFETIME)
+    assert (subject.keys.generation != before) is changed
+    assert (told == "accepted") is not changed
+
+
+async def test_what_else_a_key_says_changes_nothing(subject: Subject) -> None:
+    await subject.verify()
+    before = subject.keys.generation
+    subject.server.jwks = {"keys": [{**A.public_jwk(), "x5c": ["AA"], "expires": 1}]}
+    assert await subject.verify(now=NOW + LIFETIME) == "accepted"
+    assert subject.keys.generation == before
+
+
+def test_an_issuer_is_not_asked_in_the_clear() -> None:
+    issuer = Issuer("http://as.example.com", algorithms=["ES256"])
+    with pytest.raises(ValueError, match="https"):
+        FetchedKeys(issuer, [AUDIENCE], alarm=print)
+
+
+async def test_an_asyncio_task_that_is_cancelled_leaves_no_fetch_behind(
+    subject: Subject, anyio_backend_name: str
+) -> None:
+    if anyio_backend_name != "asyncio":
+        pytest.skip("a cancellation that no scope can shield from")
+    import asyncio
+
+    subject.server.mode("jwks", "delay", ms=300)
+    first = asyncio.ensure_future(subject.verify())
+    await asyncio.sleep(0.1)
+    second = asyncio.ensure_future(subject.verify())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == "accepted"
+    assert first.cancelled()
