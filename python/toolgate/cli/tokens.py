@@ -79,7 +79,7 @@ def list_(file: _File = None, config: _Config = None) -> None:
     seen = last_uses(last_use_file(path))
     now = time.time()
     print_table(
-        f"{len(agents)} agents in {path}",
+        f"Agents in {path}",
         ("id", "name", "scopes", "organization", "created", "expires", "last used", "state"),
         [_row(agent, seen.get(agent.id), now) for agent in agents],
     )
@@ -107,7 +107,7 @@ def rotate(
     )
     new, *before = changed.agent.hashes
     ends = f"the one before ends at {written_instant(before[0].expires)}" if before else "those before ended"
-    _hand_over(changed, path, f"a new token of {changed.agent.name} ({changed.agent.id}); {ends}", new.expires - now)
+    _hand_over(changed, path, f"a new token of {changed.agent.name} ({changed.agent.id}); {ends}", new.expires - new.created)
 
 
 @app.command()
@@ -177,7 +177,7 @@ def _row(agent: Agent, seen: float | None, now: float) -> tuple[str, ...]:
         agent.organization or "-",
         written_instant(agent.created),
         written_instant(agent.hashes[0].expires),
-        "never" if seen is None else written_instant(seen),
+        "-" if seen is None else written_instant(seen),
         _state(agent, now),
     )
 

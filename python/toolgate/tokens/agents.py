@@ -11,7 +11,7 @@ from toolgate.errors import refusal
 from toolgate.principal import Principal
 from toolgate.settings import Agents
 from toolgate.tokens.agent_tokens import AGENTS_ISSUER, digest_of, id_of, is_agent_token
-from toolgate.tokens.agents_file import MAX_HASHES, Agent, Hash, parse
+from toolgate.tokens.agents_file import Agent, Hash, parse
 from toolgate.tokens.last_use import LastUse
 from toolgate.tokens.verified import Verified
 from toolgate.tokens.watched import INTERVAL, Watched
@@ -26,10 +26,11 @@ class AgentTokens:
         """``alarm`` is told ``agents_file_unreadable`` when the file goes bad. Raises `ValueError` that names the
         file."""
         try:
-            self._file = Watched(settings.file, _known, alarm=alarm, slug="agents_file_unreadable")
+            self._file = Watched(settings.file, _by_id, alarm=alarm, slug="agents_file_unreadable")
         except ValueError as error:
             raise ValueError(f"{error} (`toolgate tokens create` writes files of agents)") from None
         self._agents = self._file.value
+        self._hashes = _by_hash(self._agents)
         self._generation = 0
         self._last_use = LastUse(self._file.path)
 
@@ -42,13 +43,14 @@ class AgentTokens:
         """Who the token's agent is. Raises `Unauthenticated`."""
         agent_id = id_of(token)
         self._refresh(now)
-        # Read before the agents are: a change in between makes the result look older than it is, never newer.
+        # Read before the hashes are: a change in between makes the result look older than it is, never newer.
         generation = self._generation
-        found = self._agents.get(agent_id, _NOBODY)
-        kept = found.match(digest_of(token))
-        if kept is None:
-            raise refusal("unknown_agent", "no such agent" if found is _NOBODY else "not a token of this agent")
-        agent = found.agent
+        digest = digest_of(token)
+        # Looked up by its hash, not by its id, a wrong secret and an agent that does not exist are the same miss; and
+        # what is found or not is compared in constant time.
+        agent, kept = self._hashes.get(digest, _NOTHING)
+        if not hmac.compare_digest(kept.digest, digest) or agent.id != agent_id:
+            raise refusal("unknown_agent", "no agent has this token")
         if agent.revoked is not None:
             raise refusal("token_revoked", "the agent was revoked")
         if now >= kept.expires:
@@ -69,41 +71,24 @@ class AgentTokens:
         if not self._file.look(now):
             return
         before, self._agents = self._agents, self._file.value
-        if not all(
-            agent_id in self._agents and self._agents[agent_id].agent == each.agent for agent_id, each in before.items()
-        ):
+        self._hashes = _by_hash(self._agents)
+        if not before.items() <= self._agents.items():
             self._generation += 1
 
 
-class _Known:
-    """An agent, and as many digests as one can have: how many count does not show in how long it takes."""
-
-    __slots__ = ("_hashes", "agent")
-
-    def __init__(self, agent: Agent) -> None:
-        self.agent = agent
-        absent = MAX_HASHES - len(agent.hashes)
-        self._hashes = (*agent.hashes, *(_hash_of_nothing() for _ in range(absent)))
-
-    def match(self, digest: bytes) -> Hash | None:
-        """The hash that the digest is, all of them compared, and each in constant time."""
-        found = None
-        for each in self._hashes:
-            if hmac.compare_digest(each.digest, digest):
-                found = each
-        return found
+_NOTHING: Final = (
+    Agent(id="", name="", scopes=(), organization=None, created=0.0, hashes=()),
+    Hash(secrets.token_bytes(32), created=0.0, expires=0.0),
+)
+"""What stands in for a hash that is not there: the same work, and never a match."""
 
 
-def _hash_of_nothing() -> Hash:
-    return Hash(secrets.token_bytes(32), created=0.0, expires=0.0)
+def _by_id(data: bytes) -> Mapping[str, Agent]:
+    return {agent.id: agent for agent in parse(data)}
 
 
-_NOBODY: Final = _Known(Agent(id="", name="", scopes=(), organization=None, created=0.0, hashes=()))
-"""Who is looked up instead of an agent that does not exist: the same work, and never a match."""
-
-
-def _known(data: bytes) -> Mapping[str, _Known]:
-    return {agent.id: _Known(agent) for agent in parse(data)}
+def _by_hash(agents: Mapping[str, Agent]) -> Mapping[bytes, tuple[Agent, Hash]]:
+    return {kept.digest: (agent, kept) for agent in agents.values() for kept in agent.hashes}
 
 
 def _principal(agent: Agent, kept: Hash) -> Principal:

@@ -55,7 +55,7 @@ class Agent:
 
 def read(path: Path) -> tuple[Agent, ...]:
     """Who stands in the file. Raises `OSError`, and `ValueError` without the file's name."""
-    data, _ = private_files.read(path)
+    data, _ = private_files.read(path, anybodys=True)
     return parse(data)
 
 

@@ -60,7 +60,7 @@ def last_use_file(agents_file: Path) -> Path:
 def last_uses(path: Path) -> dict[str, float]:
     """What the file says, as far as it can be read: seconds since the epoch by agent."""
     try:
-        data, _ = private_files.read(path)
+        data, _ = private_files.read(path, anybodys=True)
     except (OSError, ValueError):
         return {}
     lines = map(_LINE.fullmatch, data.decode("ascii", "replace").splitlines())

@@ -34,15 +34,16 @@ def is_public(path: Path) -> bool:
     return hasattr(os, "geteuid") and bool(path.stat().st_mode & stat.S_IROTH)
 
 
-def read(path: Path) -> tuple[bytes, Stamp]:
-    """What stands in it. Raises `OSError`, and `ValueError` for a file that is not to be believed."""
+def read(path: Path, *, anybodys: bool = False) -> tuple[bytes, Stamp]:
+    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file. Raises
+    `OSError`, and `ValueError` for a file that is not to be believed."""
     # A pipe of this name must not stop the server until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is not a regular file")
-        _check_hands(status)
+        _check_hands(status, anybodys=anybodys)
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ValueError(f"is larger than {MAX_BYTES} bytes")
@@ -96,13 +97,13 @@ def _stamp(status: os.stat_result) -> Stamp:
     )
 
 
-def _check_hands(status: os.stat_result) -> None:
+def _check_hands(status: os.stat_result, *, anybodys: bool) -> None:
     # What others read there helps nobody: hashes and names. What others write there lets them in.
     if not hasattr(os, "geteuid"):
         return
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ValueError("can be written by others, who could let themselves in: chmod 600 it")
-    if status.st_uid not in (0, os.geteuid()):
+    if not anybodys and status.st_uid not in (0, os.geteuid()):
         raise ValueError("belongs to another user, who could let themselves in: chown it to the user that runs this")
 
 
