@@ -8,7 +8,9 @@ import os
 import random
 import statistics
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,6 @@ def code(tokens: AgentTokens, token: str, *, now: float) -> str | None:
     try:
         tokens.verify(token, now=now)
     except Unauthenticated as refused:
-        assert token not in f"{refused!r} {refused}"
         return refused.code
     return None
 
@@ -226,7 +227,7 @@ def test_a_bad_file_never_replaces_a_good_one(
     assert alarms == ["agents_file_unreadable"], "told once"
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert str(agents.path) in caplog.text
-    assert agents.agent().name not in caplog.text if content(good) != good else True
+    assert "nightly" not in caplog.text
     agents.path.write_bytes(good)
     agents.revoke(now=NOW)
     assert code(tokens, token, now=NOW + 5) == "token_revoked", "and once it is good again it counts"
@@ -283,11 +284,16 @@ def test_a_token_pasted_into_the_file_does_not_show_in_the_error(agents: AgentsF
     token = agents.create()
     text = agents.path.read_text()
     for place in ("mcp:tools:read", agents.agent().id, "nightly", "sha256:", "organization"):
-        agents.path.write_text(text.replace(place, token))
-        try:
-            agents.tokens()
-        except ValueError as error:
-            assert token not in str(error)
+        agents.path.write_text(text.replace(f"{place} =", f"{token} =").replace(place, token))
+        assert token not in _complaint(agents)
+
+
+def _complaint(agents: AgentsFile) -> str:
+    try:
+        agents.tokens()
+    except ValueError as error:
+        return "".join(traceback.format_exception_only(error))
+    return ""
 
 
 def test_a_missing_file_is_an_error_that_says_what_makes_one(tmp_path: Path) -> None:
@@ -301,7 +307,6 @@ def test_a_file_that_others_may_write_is_not_believed(agents: AgentsFile) -> Non
     agents.path.chmod(0o620)
     with pytest.raises(ValueError, match="chmod 600"):
         agents.tokens()
-    agents.revoke  # noqa: B018 - the command refuses it as well:
     with pytest.raises(ValueError, match="chmod 600"):
         agents.revoke(now=NOW)
     assert code(tokens, token, now=NOW + 1) is None
@@ -332,8 +337,11 @@ def test_neither_file_nor_repr_holds_a_token_or_its_secret(agents: AgentsFile) -
     secret = token.split("_")[-1]
     shown = repr([agents.agent(), agents_file.read(agents.path), tokens, verified, verified.principal])
     kept = b"".join(path.read_bytes() for path in agents.path.parent.iterdir()).decode()
-    for part in (secret, secret[:43], secret[:16]):
-        assert part not in shown + kept
+    assert secret[:16] not in shown + kept
+    for other in (token, new_token(new_id()), token[:-1]):
+        with pytest.raises(Unauthenticated) as refused:
+            tokens.verify(other, now=NOW + 99 * DAY)
+        assert other.split("_")[-1][:16] not in f"{refused.value!r} {refused.value} {refused.value.args}"
 
 
 # --- last use ---------------------------------------------------------------------------------------------------------
@@ -385,13 +393,14 @@ def test_how_long_a_refusal_takes_tells_nothing(agents: AgentsFile, proof: Proof
     """Welch's t of two kinds of wrong tokens: below 4.5 nobody can tell them apart."""
     count = proof("calls timed", small=20_000, large=1_000_000)
     token = agents.create()
-    agent_id = agents.agent().id
     tokens = agents.tokens()
+    # One id for each kind: a processor is quicker with what repeats, whatever it is.
+    known, unknown = agents.agent().id, new_id()
     pools = {
         "first byte wrong": [_wrong(token, 0) for _ in range(500)],
         "last byte wrong": [_wrong(token, 42) for _ in range(500)],
-        "unknown agent": [new_token(new_id()) for _ in range(500)],
-        "known agent": [new_token(agent_id) for _ in range(500)],
+        "unknown agent": [new_token(unknown) for _ in range(500)],
+        "known agent": [new_token(known) for _ in range(500)],
     }
     for one, other in (("first byte wrong", "last byte wrong"), ("unknown agent", "known agent")):
         for _ in range(3):  # a busy machine may spoil a run: what is there shows in each
@@ -424,10 +433,8 @@ def _timed(tokens: AgentTokens, one: list[str], other: list[str], count: int) ->
             which = chosen.getrandbits(1)
             token = pools[which][chosen.randrange(500)]
             begin = clock()
-            try:
+            with suppress(Unauthenticated):
                 tokens.verify(token, now=NOW)
-            except Unauthenticated:
-                pass
             samples[which].append(clock() - begin)
     finally:
         gc.enable()

@@ -92,11 +92,11 @@ def find(agents: Sequence[Agent], which: str) -> Agent:
 
 
 def _new(agent_id: str, *, lifetime: float, now: float) -> tuple[str, Hash]:
-    if not 0 < lifetime <= LONGEST:
-        raise ValueError(f"a token may live for at most {LONGEST / 86_400:.0f} days")
+    if not 1 <= lifetime <= LONGEST:
+        raise ValueError(f"a token lives from a second to {LONGEST / 86_400:.0f} days")
     token = new_token(agent_id)
     created = float(int(now))  # as the file will say it
-    return token, Hash(digest_of(token), created, created + max(1.0, float(int(lifetime))))
+    return token, Hash(digest_of(token), created, created + float(int(lifetime)))
 
 
 def _with(agents: Sequence[Agent], changed: Agent) -> tuple[Agent, ...]:
