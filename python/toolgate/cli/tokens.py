@@ -90,7 +90,7 @@ def rotate(
     which: _Which,
     overlap: Annotated[str, typer.Option(help="How long the token before goes on to count; 0s ends it now.")] = "24h",
     expires: Annotated[
-        str | None, typer.Option(help="How long the new one is good for; by default as long as the one before was.")
+        str | None, typer.Option(help="How long the new one is good for; by default like the one before.")
     ] = None,
     file: _File = None,
     config: _Config = None,
@@ -107,7 +107,9 @@ def rotate(
     )
     new, *before = changed.agent.hashes
     ends = f"the one before ends at {written_instant(before[0].expires)}" if before else "those before ended"
-    _hand_over(changed, path, f"a new token of {changed.agent.name} ({changed.agent.id}); {ends}", new.expires - new.created)
+    _hand_over(
+        changed, path, f"a new token of {changed.agent.name} ({changed.agent.id}); {ends}", new.expires - new.created
+    )
 
 
 @app.command()

@@ -29,9 +29,10 @@ def stamp_of(path: Path) -> Stamp:
     return _stamp(path.stat())
 
 
-def is_public(path: Path) -> bool:
+def is_public(stamp: Stamp) -> bool:
     """Whether everybody on this machine may read it."""
-    return hasattr(os, "geteuid") and bool(path.stat().st_mode & stat.S_IROTH)
+    *_, mode, _ = stamp
+    return hasattr(os, "geteuid") and bool(mode & stat.S_IROTH)
 
 
 def read(path: Path, *, anybodys: bool = False) -> tuple[bytes, Stamp]:

@@ -42,7 +42,7 @@ class Watched(Generic[_Value]):
         self._problem: str | None = None
         self._told: str | None = None
         try:
-            data, _ = private_files.read(self.path)
+            data, stamp = private_files.read(self.path)
             self.value: _Value = parse(data)
         except FileNotFoundError:
             raise ValueError(f"{self.path}: there is no such file") from None
@@ -50,7 +50,7 @@ class Watched(Generic[_Value]):
             raise ValueError(self._words(error)) from None
         self._digest = sha256(data).digest()
         self._was_blank = not data.strip()
-        if private_files.is_public(self.path):
+        if private_files.is_public(stamp):
             _log.warning("%s can be read by everybody on this machine: chmod 600 it", self.path)
 
     def look(self, now: float) -> bool:
