@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from agents import AgentsFile
-from conftest import Proof
+from conftest import Proof, Tell
 
 from toolgate.tokens import agents_file, private_files
 
@@ -26,6 +26,40 @@ print("ready", flush=True)
 for number in range(10_000):
     agents.create(f"{{sys.argv[2]}}-{{number}}")
     print(number, flush=True)
+"""
+
+DYING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from agents import AgentsFile
+from toolgate.tokens import agents_file, private_files
+path = Path(sys.argv[1])
+AgentsFile(path).create("first")
+
+def die_at(step):
+    def trace(frame, event, argument):
+        nonlocal step
+        if frame.f_code.co_filename != private_files.__file__:
+            return None
+        step -= event == "line"
+        if step < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    return trace
+
+for step in range(1000):
+    before = agents_file.read(path)
+    if not (child := os.fork()):
+        sys.settrace(die_at(step))
+        AgentsFile(path).create(str(step))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    after = agents_file.read(path)
+    assert after[:len(before)] == before and len(after) - len(before) in (0, 1), step
+    if not os.WIFSIGNALED(status):
+        break
+print(step)
 """
 
 
@@ -126,4 +160,16 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path, proof: Proo
         if len(names) > 300:
             path.unlink()
     AgentsFile(path).create("after all of them")
+    assert {each.name for each in tmp_path.iterdir()} == {"agents.toml", ".agents.toml.lock"}
+
+
+def test_a_writer_that_dies_at_any_line_leaves_a_whole_file(tmp_path: Path, tell: Tell) -> None:
+    source = DYING.format(tests=str(Path(__file__).parents[1]))
+    done = subprocess.run(
+        [sys.executable, "-c", source, str(tmp_path / "agents.toml")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    deaths = int(done.stdout)
+    tell(f"a writer died at each of {deaths} lines")
+    assert deaths > 20
     assert {each.name for each in tmp_path.iterdir()} == {"agents.toml", ".agents.toml.lock"}

@@ -17,7 +17,7 @@ from toolgate.tokens import agents_changes
 from toolgate.tokens import agents_file as files
 from toolgate.tokens.agents_changes import Changed
 from toolgate.tokens.agents_file import Agent
-from toolgate.tokens.documents import Wrong, written_instant
+from toolgate.tokens.toml_tables import Wrong, written_instant
 from toolgate.tokens.last_use import last_use_file, last_uses
 
 __all__ = ["app"]

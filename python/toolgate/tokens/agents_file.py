@@ -11,7 +11,7 @@ from typing import Any, Final
 from toolgate import checks
 from toolgate.tokens import private_files
 from toolgate.tokens.agent_tokens import ID
-from toolgate.tokens.documents import Entry, Wrong, entries, instant, written_instant
+from toolgate.tokens.toml_tables import Entry, Wrong, entries, instant, written_instant
 
 __all__ = ["MAX_HASHES", "Agent", "Hash", "change", "check_name", "parse", "read", "render"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from toolgate.tokens import private_files
-from toolgate.tokens.documents import written_instant
+from toolgate.tokens.toml_tables import written_instant
 
 __all__ = ["INTERVAL", "LastUse", "last_use_file", "last_uses"]
 

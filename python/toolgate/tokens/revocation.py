@@ -9,7 +9,7 @@ from typing import Final
 from toolgate.principal import Principal
 from toolgate.settings import Revocation
 from toolgate.tokens.agent_tokens import AGENTS_ISSUER
-from toolgate.tokens.documents import Entry, entries
+from toolgate.tokens.toml_tables import Entry, entries
 from toolgate.tokens.watched import INTERVAL, Watched
 
 __all__ = ["KINDS", "MAX_REVOCATIONS", "Key", "Revocations", "key_of"]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from toolgate.tokens import private_files
-from toolgate.tokens.documents import Wrong
 from toolgate.tokens.private_files import Stamp
+from toolgate.tokens.toml_tables import Wrong
 
 __all__ = ["INTERVAL", "Watched"]
 
