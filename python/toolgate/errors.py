@@ -39,6 +39,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "token_not_yet_valid": (401, "the token is not valid yet"),
         "token_revoked": (401, "the token was revoked"),
         "token_too_large": (401, "the token is too large"),
+        "unknown_agent": (401, "the token is not valid"),
         "unknown_key": (401, "the token is not valid"),
         "unsupported_algorithm": (401, "the token is not valid"),
         "unsupported_critical": (401, "the token is not valid"),

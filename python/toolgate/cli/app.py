@@ -9,6 +9,7 @@ import anyio
 import typer
 
 import toolgate
+from toolgate.cli import tokens
 
 __all__ = ["app"]
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(tokens.app, name="tokens")
 
 
 @app.callback()

@@ -1,0 +1,153 @@
+"""What was revoked before it expired, by token, subject, client or agent. It wins over every cache."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from toolgate.principal import Principal
+from toolgate.settings import Revocation
+from toolgate.tokens.agent_tokens import AGENTS_ISSUER
+from toolgate.tokens.toml_tables import Entry, entries
+from toolgate.tokens.watched import INTERVAL, Watched
+
+__all__ = ["KINDS", "MAX_REVOCATIONS", "Key", "Revocations", "key_of"]
+
+KINDS: Final = ("token_id", "subject", "client", "agent")
+
+MAX_REVOCATIONS: Final = 100_000
+"""Beside those of the file; some 30 MiB. Whoever needs more revokes clients or subjects, not tokens."""
+
+_PURGE_INTERVAL: Final = 60.0
+"""Seconds between two sweeps for what has passed: a sweep looks at everything."""
+
+_FOREVER: Final = float("inf")
+
+Key = tuple[str, str | None, str]
+"""What is revoked: one of `KINDS`, the issuer within which (None: within any), and its value."""
+
+
+class Revocations:
+    """Everything revoked that this process knows of: from the file, and from whoever calls `add`."""
+
+    def __init__(self, settings: Revocation | None, *, alarm: Callable[[str], None] | None = None) -> None:
+        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad. Raises `ValueError` that names the
+        file and, where it is known, the line."""
+        self._file: Watched[dict[Key, float]] | None = None
+        self._listed: dict[Key, float] = {}
+        if settings is not None:
+            self._file = Watched(settings.file, _parse, alarm=alarm, slug="revocation_file_unreadable")
+            self._listed = self._file.value
+        self._added: dict[Key, float] = {}
+        self._any = bool(self._listed)
+        self._looked_at = float("-inf")
+        self._purged_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._listed) + len(self._added)
+
+    def cover(self, principal: Principal, *, now: float) -> bool:
+        """Whether the caller's credential was revoked. On the path of every request."""
+        if not 0.0 <= now - self._looked_at < INTERVAL:
+            self._look(now)
+        return self._any and self._covers(principal, now)
+
+    def revoke(
+        self,
+        *,
+        token_id: str | None = None,
+        subject: str | None = None,
+        client: str | None = None,
+        agent: str | None = None,
+        issuer: str | None = None,
+        until: float | None = None,
+    ) -> None:
+        """Revoke one thing: from now on, in this process, and until it ends or ``until`` (seconds since the epoch).
+        Raises `ValueError`."""
+        given = {"token_id": token_id, "subject": subject, "client": client, "agent": agent}
+        self.add(key_of({kind: value for kind, value in given.items() if value is not None}, issuer), until=until)
+
+    def add(self, key: Key, *, until: float | None = None) -> None:
+        """What any source of revocations calls; the later of two ends counts. Raises `ValueError` when there are too
+        many."""
+        ends = _FOREVER if until is None else until
+        with self._lock:
+            if key not in self._added and len(self._added) >= MAX_REVOCATIONS:
+                raise ValueError(
+                    f"more than {MAX_REVOCATIONS} revocations: revoke clients or subjects instead of tokens"
+                )
+            self._added[key] = max(ends, self._added.get(key, ends))
+            self._any = True
+
+    def _covers(self, principal: Principal, now: float) -> bool:
+        issuer = principal.issuer
+        for kind, value in _values(principal):
+            for key in ((kind, issuer, value), (kind, None, value)):
+                if self._listed.get(key, now) > now or self._added.get(key, now) > now:
+                    return True
+        return False
+
+    def _look(self, now: float) -> None:
+        self._looked_at = now
+        if self._file is not None and self._file.look(now):
+            self._listed = self._file.value
+        if not 0.0 <= now - self._purged_at < _PURGE_INTERVAL:
+            self._purged_at = now
+            with self._lock:
+                self._added = _lasting(self._added, now)
+            self._listed = _lasting(self._listed, now)
+        with self._lock:
+            self._any = bool(self._listed or self._added)
+
+
+def key_of(given: Mapping[str, str], issuer: str | None) -> Key:
+    """What is meant by one of `KINDS` and perhaps an issuer. Raises `ValueError`."""
+    if len(given) != 1:
+        raise ValueError(f"give one of {', '.join(KINDS)}, and no second one")
+    ((kind, value),) = given.items()
+    for name, text in ((kind, value), ("issuer", issuer)):
+        if text is not None and (not isinstance(text, str) or not text):
+            raise ValueError(f"{name} must be a string, and not empty")
+    if kind == "agent":
+        if issuer is not None:
+            raise ValueError("an agent has no issuer")
+        issuer = AGENTS_ISSUER
+    return kind, issuer, value
+
+
+def _values(principal: Principal) -> list[tuple[str, str]]:
+    """By what the caller could have been revoked."""
+    values = [("subject", principal.subject)]
+    if principal.token_id is not None:
+        values.append(("token_id", principal.token_id))
+    if principal.client_id is not None:
+        values.append(("client", principal.client_id))
+    if principal.issuer == AGENTS_ISSUER:
+        # By its id or by its name: a revocation that is written the other way must not do nothing.
+        values += [("agent", principal.subject), ("agent", principal.client_id or "")]
+    return values
+
+
+def _lasting(found: dict[Key, float], now: float) -> dict[Key, float]:
+    return {key: until for key, until in found.items() if until > now}
+
+
+def _parse(data: bytes) -> dict[Key, float]:
+    found: dict[Key, float] = {}
+    for entry in entries(data, "revoked"):
+        key, until = _revoked(entry)
+        found[key] = max(until, found.get(key, until))
+    return found
+
+
+def _revoked(entry: Entry) -> tuple[Key, float]:
+    entry.check_keys((*KINDS, "issuer", "until"))
+    given = entry.members
+    try:
+        key = key_of({kind: given[kind] for kind in KINDS if kind in given}, given.get("issuer"))
+    except ValueError as error:
+        raise entry.wrong(str(error)) from None
+    until = entry.instant("until")
+    return key, _FOREVER if until is None else until
