@@ -32,6 +32,7 @@ class Row(NamedTuple):
 PYTHON = {
     "errors": Row(0, ""),
     "principal": Row(0, "errors"),
+    "certificates": Row(0, ""),
     "request": Row(0, "errors"),
     "resource": Row(0, "hosts"),
     "addresses": Row(0, ""),

@@ -204,9 +204,9 @@ def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
     """Read a request body once. Raises `Malformed`: ``invalid_json`` or ``invalid_request``."""
 
 def token_issuer(token: str | bytes) -> str | None:
-    """The `iss` that a JWT claims, nothing of it verified: only to choose whose keys are asked. The empty string where it
-    names none; None for what is not a JWT by its form (three parts, the first a JSON object). Raises `Unauthenticated`
-    for a JWT that cannot be read."""
+    """The `iss` that a JWT claims, nothing of it verified: only to choose whose keys are asked. The empty string
+    where it names none; None for what is not a JWT by its form (three parts, the first a JSON object). Raises
+    `Unauthenticated` for a JWT that cannot be read."""
 
 def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> bytes:
     """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors. Ignores

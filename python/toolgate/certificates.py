@@ -1,4 +1,5 @@
-"""The client's certificate as a trusted proxy hands it on: only its SHA-256 is ever of interest (RFC 8705 section 3.1)."""
+"""The client's certificate as a trusted proxy hands it on: only its SHA-256 is ever of interest (RFC 8705 section
+3.1)."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ def from_client_cert(header: str) -> bytes | None:
 
 
 def from_forwarded_client_cert(header: str) -> bytes | None:
-    """Of ``X-Forwarded-Client-Cert`` (Envoy): the ``Hash`` of the only element; several proxies in a row are nobody's word."""
+    """Of ``X-Forwarded-Client-Cert`` (Envoy): the ``Hash`` of the only element; several proxies in a row are nobody's
+    word."""
     found = _HASH.findall(header) if len(header) <= _MAX_HEADER else []
     return bytes.fromhex(found[0]) if len(found) == 1 and "," not in header else None

@@ -94,8 +94,8 @@ class Transport:
         return UNIX if address is None else str(address)
 
     def certificate(self, request: Request) -> bytes | None:
-        """The SHA-256 of the client's certificate: of this connection, or of the client's own with a trusted proxy, which must
-        remove what clients send under these names."""
+        """The SHA-256 of the client's certificate: of this connection, or of the client's own with a trusted proxy,
+        which must remove what clients send under these names."""
         if request.certificate_sha256 is not None:
             return request.certificate_sha256
         for name, read in _CERTIFICATE_HEADERS:

@@ -17,8 +17,8 @@ from toolgate.tokens import agents_changes
 from toolgate.tokens import agents_file as files
 from toolgate.tokens.agents_changes import Changed
 from toolgate.tokens.agents_file import Agent
-from toolgate.tokens.toml_tables import Wrong, written_instant
 from toolgate.tokens.last_use import last_use_file, last_uses
+from toolgate.tokens.toml_tables import Wrong, written_instant
 
 __all__ = ["app"]
 

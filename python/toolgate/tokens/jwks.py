@@ -87,8 +87,8 @@ class FetchedKeys:
 
     @property
     def fresh_until(self) -> float:
-        """Seconds since the epoch: when it is time to look again. Were it left to new tokens to notice that, a withdrawn
-        key would live on in remembered ones until somebody brings another."""
+        """Seconds since the epoch: when it is time to look again. Were it left to new tokens to notice that, a
+        withdrawn key would live on in remembered ones until somebody brings another."""
         look_again = max(self._fetched_at + DUE, self._tried_at + max(self._pause, FIRST_PAUSE))
         return min(look_again, self._fetched_at + LIFETIME + self._issuer.max_stale)
 

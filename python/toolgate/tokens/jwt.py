@@ -22,8 +22,8 @@ class AccessTokens:
         self._organization_claim = organization_claim
 
     async def verify(self, token: str, issuer: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
-        """What the token means, by the keys of the ``issuer`` it names. Never caches. Raises `Unauthenticated`, and `Unavailable` where its issuer's keys cannot be
-        had."""
+        """What the token means, by the keys of the ``issuer`` it names. Never caches. Raises `Unauthenticated`, and
+        `Unavailable` where its issuer's keys cannot be had."""
         keys = self._keys.get(issuer)
         if keys is None:
             raise refusal("invalid_issuer", "the issuer is not configured")

@@ -36,8 +36,8 @@ class Tokens:
         revocation: Revocation | None = None,
         alarm: Callable[[str], None],
     ) -> None:
-        """``alarm`` is told, by a slug, what an operator should know. Raises `ValueError` for a configuration that cannot
-        be right."""
+        """``alarm`` is told, by a slug, what an operator should know. Raises `ValueError` for a configuration that
+        cannot be right."""
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
@@ -55,8 +55,8 @@ class Tokens:
             if issuer.introspection is not None
         }
         self._opaque = self._introspectors[opaque[0]] if opaque else None
-        self._agents = AgentTokens(agents) if agents is not None else None
-        self.revocations = Revocations(revocation)
+        self._agents = AgentTokens(agents, alarm=alarm) if agents is not None else None
+        self.revocations = Revocations(revocation, alarm=alarm)
 
     async def authenticate(
         self,
@@ -66,8 +66,8 @@ class Tokens:
         certificate_sha256: bytes | None,
         may_ask: Callable[[], None] = lambda: None,
     ) -> Verified:
-        """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and may refuse.
-        Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and
+        may refuse. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
         verified = await self._verified(token, now, certificate_sha256, may_ask)
         if self.revocations.cover(verified.principal, now=now):
             raise refusal("token_revoked")

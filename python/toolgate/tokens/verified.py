@@ -22,8 +22,8 @@ class Voucher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verified credential. Remembering it saves the signature and the parsing, nothing else: what can change between two
-    requests stands here and is looked at on each of them."""
+    """A verified credential. Remembering it saves the signature and the parsing, nothing else: what can change
+    between two requests stands here and is looked at on each of them."""
 
     principal: Principal
     voucher: Voucher
