@@ -4,7 +4,8 @@ Four ages of the keys known, in seconds since they were fetched:
 
 ====================  ==================================================================================================
 fresh                 they count; nobody waits, nobody looks
-due                   they count; the one request that finds it looks for newer ones, all others go on
+due                   they count; the one request that finds it looks for newer ones (a gate has no task of its own to
+                      do it), all others go on
 expired               the first requests wait for newer ones; once that has failed, the old ones count on (`max_stale`)
                       and again only one request at a time looks
 dead                  nothing is verified: `Unavailable`
@@ -87,7 +88,7 @@ class FetchedKeys:
 
     @property
     def fresh_until(self) -> float:
-        """Seconds since the epoch: when it is time to look again. Were it left to new tokens to notice that, a withdrawn
+        """Seconds since the epoch: when it is time to look again. Were that left to new tokens to notice, a withdrawn
         key would live on in remembered ones until somebody brings another."""
         look_again = max(self._fetched_at + DUE, self._tried_at + max(self._pause, FIRST_PAUSE))
         return min(look_again, self._fetched_at + LIFETIME + self._issuer.max_stale)

@@ -17,14 +17,15 @@ class Keys(Voucher, Protocol):
 
     @property
     def fresh_until(self) -> float:
-        """Seconds since the epoch; then what was verified with these keys is verified anew, so that somebody looks whether
-        they still count."""
+        """Seconds since the epoch; then what was verified with these keys is verified anew, so that somebody looks
+        whether they still count."""
 
     async def verifier(self, *, now: float) -> Verifier:
-        """The verifier with the keys known now. Raises `Unavailable` while none are known or those known are too old."""
+        """The verifier with the keys known now. Raises `Unavailable` while there are none, or none but too old ones."""
 
     async def renewed(self, *, now: float) -> bool:
-        """Look for a key that the verifier does not know; whether there is anything new to try."""
+        """Look for a key that the verifier does not know; whether there is anything new to try. Raises `Unavailable`
+        where looking fails: then nobody knows whether the key is good."""
 
 
 class GivenKeys:
