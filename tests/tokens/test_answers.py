@@ -7,12 +7,17 @@ from typing import Any
 
 import anyio
 import pytest
-from minting import ABSENT, AUDIENCE, ISSUER, NOW
+from hypothesis import event, given
+from hypothesis import strategies as st
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, mint, verifier
 from tokens.asking import CERTIFICATE, THUMBPRINT, TOKEN, UNAVAILABLE, Asking, good, verified_jwt
 from tokens.endpoint import Endpoint, later
 
-from toolgate.errors import Refused
+from toolgate import _core
+from toolgate.errors import Refused, Unauthenticated
 from toolgate.principal import Principal
+from toolgate.settings import Issuer
+from toolgate.tokens.answers import Answer, Judge
 
 pytestmark = pytest.mark.anyio
 
@@ -119,6 +124,14 @@ async def test_a_certificate_is_compared_on_every_request(served: Endpoint) -> N
     assert not verified.holds(now=NOW, certificate_sha256=None)
 
 
+@pytest.mark.parametrize(
+    "more", [{"cnf": {"x5t#S256": THUMBPRINT, "jkt": "x"}}, {"cnf": {"x5t#S256": THUMBPRINT}, "token_type": "DPoP"}]
+)
+async def test_a_certificate_is_not_enough_where_more_is_needed(served: Endpoint, more: dict[str, Any]) -> None:
+    served.answer(good(**more))
+    assert await Asking(served).verdict(certificate=CERTIFICATE) == "proof_required"
+
+
 async def test_waiters_on_one_answer_show_certificates_of_their_own(served: Endpoint) -> None:
     served.answer(good(cnf={"x5t#S256": THUMBPRINT}))
     release = threading.Event()
@@ -136,6 +149,50 @@ async def test_waiters_on_one_answer_show_certificates_of_their_own(served: Endp
         release.set()
     assert verdicts == {CERTIFICATE: "accepted", None: "proof_required", b"\xff" * 32: "proof_required"}
     assert len(served.asked) == 1
+
+
+# --- against the core -------------------------------------------------------------------------------------------------
+
+ODD = st.sampled_from(["", "x", ISSUER, AUDIENCE, THUMBPRINT, 0, NOW, NOW + 1, 1e300, True, None, [], [AUDIENCE], {}])
+TIMES = st.sampled_from([NOW - 600, NOW - 1, NOW, NOW + 0.5, NOW + 1, NOW + 600])
+MEMBERS = {
+    "active": st.just(True) | ODD,
+    "iss": st.just(ISSUER) | ODD,
+    "sub": st.just("user-1") | ODD,
+    "client_id": st.just("agent-1") | ODD,
+    "azp": st.just("agent-1") | ODD,
+    "aud": st.sampled_from([AUDIENCE, [AUDIENCE], ["x", AUDIENCE]]) | ODD,
+    "exp": TIMES | ODD,
+    "nbf": TIMES | ODD,
+    "iat": TIMES | ODD,
+    "jti": st.just("t-1") | ODD,
+    "scope": st.text(alphabet="ab ", max_size=8) | ODD,
+    "cnf": st.sampled_from([{"x5t#S256": THUMBPRINT}, {"jkt": "x"}, {"x5t#S256": "x"}]) | ODD,
+}
+JUDGE = Judge(Issuer(ISSUER, ["ES256"], leeway=0), [AUDIENCE])
+
+
+@st.composite
+def changed(draw: st.DrawFn) -> dict[str, Any]:
+    """A good answer in which a few members are others, or absent."""
+    names = draw(st.sets(st.sampled_from(sorted(MEMBERS)), max_size=4))
+    return good(**{name: draw(MEMBERS[name] | st.just(ABSENT)) for name in names})
+
+
+@given(changed(), st.sampled_from([None, CERTIFICATE]))
+def test_what_is_enough_would_be_enough_in_a_jwt(document: dict[str, Any], certificate: bytes | None) -> None:
+    try:
+        answer = Answer.read(document)
+        subject, expires_at = JUDGE.check(answer, now=NOW, certificate_sha256=certificate)
+    except (ValueError, Unauthenticated):
+        event("refused")
+        return
+    event("accepted")
+    token = mint({"iss": ISSUER, "sub": subject, **document})
+    claims = verifier(_core).verify(token, now=NOW, certificate_sha256=certificate)
+    assert (claims.subject, claims.expires_at) == (subject, expires_at)
+    assert (claims.client_id, claims.scopes, claims.token_id) == (answer.client_id, answer.scopes, answer.token_id)
+    assert claims.certificate_sha256 == answer.certificate_sha256
 
 
 # --- JWTs -------------------------------------------------------------------------------------------------------------
