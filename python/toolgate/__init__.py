@@ -16,10 +16,24 @@ from toolgate.errors import Forbidden, Limited, Malformed, Refused, Unauthentica
 from toolgate.gate import Gate
 from toolgate.principal import Principal
 from toolgate.request import Call, Request
-from toolgate.settings import Audit, Budget, Issuer, Limits, MethodRule, PromptRule, ResourceRule, Secret, ToolRule
+from toolgate.settings import (
+    Agents,
+    Audit,
+    Budget,
+    Introspection,
+    Issuer,
+    Limits,
+    MethodRule,
+    PromptRule,
+    ResourceRule,
+    Revocation,
+    Secret,
+    ToolRule,
+)
 
 __all__ = [
     "IMPLEMENTATION",
+    "Agents",
     "Audit",
     "Budget",
     "Call",
@@ -29,6 +43,7 @@ __all__ = [
     "Forbidden",
     "Gate",
     "Grant",
+    "Introspection",
     "Issuer",
     "KeySet",
     "Limited",
@@ -41,6 +56,7 @@ __all__ = [
     "Refused",
     "Request",
     "ResourceRule",
+    "Revocation",
     "Secret",
     "ToolRule",
     "Unauthenticated",
