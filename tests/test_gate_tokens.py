@@ -1,0 +1,136 @@
+"""The gate over every kind of credential: what it remembers of one, and what it looks at again on every request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guarded import NOW, Guarded, message
+
+import toolgate
+from toolgate.tokens import agents_changes, agents_file
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[..., Guarded]
+
+CERTIFICATE = b"a certificate"
+THUMBPRINT = hashlib.sha256(CERTIFICATE).digest()
+BOUND = {"x5t#S256": base64.urlsafe_b64encode(THUMBPRINT).decode().rstrip("=")}
+ANOTHER = hashlib.sha256(b"another").digest()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def code(it: Guarded, token: str, **request: Any) -> str | None:
+    """Why the gate refuses a call with the token; None if it does not."""
+    headers = (("authorization", f"Bearer {token}"), *request.pop("headers", ()))
+    given = {"host": "mcp.example.com", "path": "/mcp", "body": message(), "headers": headers} | request
+    decision = await it.gate.decide(toolgate.Request(**given))
+    if decision.refusal is None:
+        decision.close()
+        return None
+    return decision.refusal.code
+
+
+REVOKED = {
+    "by its id": {"token_id": "t-1"},
+    "by its subject": {"subject": "user-1"},
+    "by its client": {"client": "agent-1"},
+}
+
+
+@pytest.mark.parametrize("revoked", REVOKED.values(), ids=REVOKED)
+async def test_a_revocation_wins_over_what_was_remembered(guarded: Make, revoked: dict[str, str]) -> None:
+    it = guarded()
+    token, other = it.token("read", jti="t-1"), it.token("read", jti="t-2", subject="user-2", client_id="agent-2")
+    assert await code(it, token) is None
+    it.gate.revoke(**revoked)
+    assert await code(it, token) == "token_revoked"
+    assert await code(it, other) is None
+    assert it.records()[1]["result"] == "denied_auth"
+
+
+async def test_a_clock_that_steps_back_finds_the_token_not_valid_yet(guarded: Make) -> None:
+    it = guarded()
+    token = it.token("read", nbf=NOW)
+    assert await code(it, token) is None
+    it.now -= 120
+    assert await code(it, token) == "token_not_yet_valid"
+
+
+async def test_a_bound_token_is_for_its_certificate_alone_also_when_it_is_remembered(guarded: Make) -> None:
+    it = guarded()
+    token = it.token("read", cnf=BOUND)
+    for certificate, expected in (
+        (None, "proof_required"),
+        (THUMBPRINT, None),
+        (ANOTHER, "proof_required"),
+        (None, "proof_required"),
+        (THUMBPRINT, None),
+    ):
+        assert await code(it, token, certificate_sha256=certificate) == expected
+
+
+HANDED_ON = {
+    "Client-Cert (RFC 9440)": ("client-cert", f":{base64.b64encode(CERTIFICATE).decode()}:"),
+    "X-Forwarded-Client-Cert (Envoy)": ("x-forwarded-client-cert", f'Hash={THUMBPRINT.hex()};Subject="CN=a"'),
+}
+
+
+@pytest.mark.parametrize("header", HANDED_ON.values(), ids=HANDED_ON)
+async def test_a_certificate_counts_from_a_trusted_proxy_alone(guarded: Make, header: tuple[str, str]) -> None:
+    it = guarded(trusted_proxies=["10.0.0.0/8"])
+    token = it.token("read", cnf=BOUND)
+    assert await code(it, token, headers=(header,), peer="192.0.2.1") == "proof_required"
+    assert await code(it, token, headers=(header, header), peer="10.0.0.1") == "proof_required"
+    assert await code(it, token, headers=((header[0], "nonsense"),), peer="10.0.0.1") == "proof_required"
+    assert await code(it, token, headers=(header,), peer="10.0.0.1") is None
+
+
+async def test_an_agent_token_is_a_credential_like_any_other(guarded: Make, tmp_path: Path) -> None:
+    file = tmp_path / "agents.toml"
+    made = agents_changes.create([], "nightly", scopes=["read"], organization=None, lifetime=600, now=NOW)
+    agents_file.change(file, lambda _: made.agents)
+    token = made.token
+    it = guarded(agents=toolgate.Agents(str(file)))
+    assert await code(it, token) is None
+    assert await code(it, token[:-1] + ("A" if token[-1] != "A" else "B")) == "malformed_token"
+    it.gate.revoke(agent="nightly")
+    assert await code(it, token) == "token_revoked"
+    [record, *_] = it.records()
+    assert (record["issuer"], record["client_id"]) == ("urn:toolgate:agents", "nightly")
+    assert token not in it.trail.read_text()
+
+
+async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(guarded: Make) -> None:
+    # Nothing listens on the discard port.
+    it = guarded(issuers=[toolgate.Issuer("http://127.0.0.1:9", ["ES256"])])
+    decision = await it.gate.decide(
+        authorization=f"Bearer {it.token('read', iss='http://127.0.0.1:9')}", body=message()
+    )
+    assert isinstance(decision.refusal, toolgate.Unavailable)
+    assert decision.refusal.code == "issuer_unavailable"
+    assert dict(it.gate.render(decision).headers)["retry-after"]
+    assert it.gate.alarms["keys_unreachable"] == 1
+    assert [record["result"] for record in it.records()] == ["unavailable"]
+
+
+async def test_nobody_is_asked_for_an_address_that_failed_too_often(guarded: Make) -> None:
+    secret = toolgate.Secret(b"s" * 32)
+    asked = toolgate.Introspection("http://127.0.0.1:9/introspect", "mcp", secret=secret)
+    given = toolgate.Issuer(
+        "http://127.0.0.1:9", ["ES256"], {"keys": []} | guarded().issuer.jwks(), introspection=asked
+    )
+    it = guarded(issuers=[given], limits=toolgate.Limits(failed_auth="1/minute"))
+    assert await code(it, "opaque-1", peer="192.0.2.1") == "issuer_unavailable"
+    assert await code(it, "e30.e30.e30", peer="192.0.2.1") is not None
+    assert await code(it, "opaque-2", peer="192.0.2.1") == "too_many_failures"
+    assert await code(it, "opaque-2", peer="192.0.2.2") == "issuer_unavailable"
