@@ -58,8 +58,9 @@ PYTHON = {
     "tokens": Row(2, "0 1"),
     "transport": Row(2, "0 1"),
     # only the gate knows that there is more than one
+    "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),
-    "gate": Row(3, "0 1 2 decision"),
+    "gate": Row(3, "0 1 2 callers decision"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
     "__init__": Row(5, "0 1 2 3 testing"),

@@ -18,11 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from toolgate import checks
-from toolgate._core import TokenCache, read_envelope
-from toolgate.audit import Trail, principal_fragment
+from toolgate._core import read_envelope
+from toolgate.audit import Trail
+from toolgate.callers import Callers
 from toolgate.decision import Decision, Sink
-from toolgate.errors import Forbidden, Refused, Unauthenticated, refusal
-from toolgate.limits import FailedAttempts, Spender, Spending
+from toolgate.errors import Forbidden, Refused, refusal
+from toolgate.limits import FailedAttempts, Spender
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
@@ -40,8 +41,8 @@ from toolgate.settings import (
     Rule,
     ToolRule,
 )
-from toolgate.tokens import Tokens, Verified
-from toolgate.transport import Transport, bearer_token
+from toolgate.tokens import Tokens
+from toolgate.transport import Transport
 
 __all__ = ["Gate", "request_id"]
 
@@ -52,10 +53,6 @@ _REQUEST_ID_BYTES = 12
 
 _MAX_WATCHED = 1000
 """Resources that one subscription may name."""
-
-_NO_FAILURE = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
-"""Refusals that no attacker learns from: an honest client meets them every hour."""
-
 
 _log = logging.getLogger("toolgate")
 
@@ -121,10 +118,9 @@ class Gate:
             revocation=revocation,
             alarm=self._alarm,
         )
-        self._callers: TokenCache[_Caller] = TokenCache()
         limits = limits or Limits()
         self._spender = Spender(limits)
-        self._failures = FailedAttempts(limits)
+        self._callers = Callers(self._tokens, self.policy, FailedAttempts(limits), self.transport)
         self.metadata = Metadata.of(self.resource, [issuer.url for issuer in issuers], self.policy.scopes)
         asked = self.policy.narrowest_scopes if challenge_scopes is None else challenge_scopes
         self._challenge = Challenge(self.metadata.url, checks.scopes("challenge_scopes", asked))
@@ -188,7 +184,7 @@ class Gate:
         decision = Decision(self._sink, request_id())
         try:
             self.transport.check(request)
-            caller = await self._authenticate(request)
+            caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
         except Refused as refused:
             decision.refuse(refused)
         else:
@@ -286,32 +282,6 @@ class Gate:
         """Write what waits and close the audit trail."""
         self._trail.close()
 
-    async def _authenticate(self, request: Request) -> _Caller:
-        try:
-            token = bearer_token(request)
-            now = self._clock()
-            certificate = self.transport.certificate(request)
-            caller = self._callers.get(token, now=now)
-            if caller is None:
-                self._failures.pace(self.transport.address(request), tick=self._tick())
-            if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate):
-                caller = await self._verified(request, token, now, certificate)
-        except Unauthenticated as refused:
-            if refused.code not in _NO_FAILURE:
-                self._failures.record(self.transport.address(request), tick=self._tick())
-            raise
-        return caller
-
-    async def _verified(self, request: Request, token: str, now: float, certificate: bytes | None) -> _Caller:
-        def may_ask() -> None:
-            self._failures.ensure_left(self.transport.address(request), tick=self._tick())
-
-        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
-        principal = verified.principal
-        caller = _Caller(verified, self.policy.effective(principal.scopes), self._tokens.good_until(principal))
-        self._callers.put(token, caller, expires_at=principal.expires_at)
-        return caller
-
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1
         _log.warning("%s", slug)
@@ -357,17 +327,3 @@ def request_id() -> str:
     """A new id for a request: random, so that ids of several workers never meet and none can be guessed from
     another."""
     return os.urandom(_REQUEST_ID_BYTES).hex()
-
-
-class _Caller:
-    """A verified credential with everything about its principal that stays the same from call to call."""
-
-    __slots__ = ("effective", "fragment", "good_until", "principal", "spendings", "verified")
-
-    def __init__(self, verified: Verified, effective: frozenset[str], good_until: float) -> None:
-        self.verified = verified
-        self.principal = verified.principal
-        self.effective = effective
-        self.fragment = principal_fragment(verified.principal)
-        self.good_until = good_until
-        self.spendings: dict[int, Spending] = {}

@@ -1,0 +1,75 @@
+"""Who: from the credentials of a request to its caller; remembered, and looked at again on every request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from toolgate._core import TokenCache
+from toolgate.audit import principal_fragment
+from toolgate.errors import Unauthenticated
+from toolgate.limits import FailedAttempts, Spending
+from toolgate.policy import Policy
+from toolgate.request import Request
+from toolgate.tokens import Tokens, Verified
+from toolgate.transport import Transport, bearer_token
+
+__all__ = ["Caller", "Callers"]
+
+_NO_FAILURE: Final = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
+"""Refusals that no attacker learns from: an honest client meets them every hour."""
+
+
+class Caller:
+    """A verified credential with everything about its principal that stays the same from call to call."""
+
+    __slots__ = ("effective", "fragment", "good_until", "principal", "spendings", "verified")
+
+    def __init__(self, verified: Verified, effective: frozenset[str], good_until: float) -> None:
+        self.verified = verified
+        self.principal = verified.principal
+        self.effective = effective
+        self.fragment = principal_fragment(verified.principal)
+        self.good_until = good_until
+        self.spendings: dict[int, Spending] = {}
+
+
+class Callers:
+    """Authenticates requests: step 3 of a decision."""
+
+    def __init__(self, tokens: Tokens, policy: Policy, failures: FailedAttempts, transport: Transport) -> None:
+        self._tokens = tokens
+        self._policy = policy
+        self._failures = failures
+        self._transport = transport
+        self._remembered: TokenCache[Caller] = TokenCache()
+
+    async def of(self, request: Request, *, now: float, tick: int) -> Caller:
+        """The caller of a request. Raises `Unauthenticated`, `Limited` for an address that fails too often, or
+        `Unavailable` where it cannot be told now."""
+        try:
+            token = bearer_token(request)
+            certificate = self._transport.certificate(request)
+            caller = self._remembered.get(token, now=now)
+            if caller is None:
+                self._failures.pace(self._transport.address(request), tick=tick)
+            if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate):
+                caller = await self._verified(request, token, now, tick, certificate)
+        except Unauthenticated as refused:
+            if refused.code not in _NO_FAILURE:
+                self._failures.record(self._transport.address(request), tick=tick)
+            raise
+        return caller
+
+    def forget(self) -> None:
+        """Remember nobody: every token is verified anew."""
+        self._remembered.clear()
+
+    async def _verified(self, request: Request, token: str, now: float, tick: int, certificate: bytes | None) -> Caller:
+        def may_ask() -> None:
+            self._failures.ensure_left(self._transport.address(request), tick=tick)
+
+        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        principal = verified.principal
+        caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
+        self._remembered.put(token, caller, expires_at=principal.expires_at)
+        return caller
