@@ -16,6 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
+# Whatever names no core is run once: tests/core compares both by itself, fetching is the network's, and the interop test is
+# about an authorization server.
+ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop
+
 say = @printf '==> %s\n'
 
 .DEFAULT_GOAL := help
@@ -65,7 +69,7 @@ test-python: $(READY) ## pytest alone: tests/core runs over both implementations
 	$(say) 'pytest, native core'
 	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(ARGS)
 	$(say) 'pytest, pure Python'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet --ignore=tests/core $(ARGS)
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(ONCE) $(ARGS)
 
 format: $(READY) ## rewrite what cargo fmt and ruff would complain about
 	@cargo fmt
