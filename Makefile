@@ -40,7 +40,7 @@ prove: $(READY) ## the same tests with large counts, optimised; takes long
 	$(say) 'pytest, large counts, native core'
 	@TOOLGATE_PROVE=1 TOOLGATE_CORE=rust $(BIN)/python -m pytest $(ARGS)
 	$(say) 'pytest, large counts, pure Python'
-	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest --ignore=tests/core $(ARGS)
+	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest $(ONCE) $(ARGS)
 
 bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native core, the fallback and the peers
 	$(say) 'cargo bench'
