@@ -4,151 +4,37 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-import anyio
 import httpx2
 import mcp_types
 import pytest
+from adapters.desk import (
+    LEGACY,
+    MODERN,
+    RULES,
+    Desk,
+    hang_up_on,
+    modern,
+    modern_headers,
+    open_session,
+    tools,
+)
 from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.server import Server
-from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.settings import AuthSettings
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import MCPServer
 
 import toolgate
 
 pytestmark = pytest.mark.anyio
 
-MODERN, LEGACY = "2026-07-28", "legacy"
 ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
-RULES = [
-    toolgate.ToolRule("read_*", scopes=["read"]),
-    toolgate.ToolRule("delete_*", scopes=["write"]),
-    toolgate.ToolRule("limited", scopes=[], limit=["1/hour"]),
-]
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[Any]:
-    """A server with a tool for each thing that can happen."""
-    may_end = may_end or threading.Event()
-    server: MCPServer[Any] = MCPServer("tools", log_level="CRITICAL")
-
-    @server.tool()
-    async def read_caller(ctx: Context[Any, Any]) -> dict[str, Any]:
-        ran.append("read_caller")
-        token, decision = get_access_token(), toolgate.current()
-        assert token is not None
-        assert decision is not None
-        assert ctx.request_context.request is not None
-        return {
-            "client": token.client_id,
-            "subject": token.subject,
-            "scopes": token.scopes,
-            "token": token.token,
-            "request_id": decision.request_id,
-            "authorization": ctx.request_context.request.headers.get("authorization"),
-        }
-
-    @server.tool()
-    async def read_slowly(ctx: Context[Any, Any]) -> str:
-        ran.append("read_slowly")
-        await ctx.report_progress(1, 2)
-        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
-            await anyio.sleep(0.01)
-        ran.append("read_slowly ended")
-        return "done"
-
-    @server.tool()
-    async def read_failing() -> str:
-        raise ValueError("this tool fails")
-
-    @server.tool()
-    async def read_refusing() -> str:
-        raise MCPError(-32050, "this tool refuses")
-
-    @server.tool()
-    async def delete_user(name: str) -> str:
-        ran.append(f"delete_user {name}")
-        return "deleted"
-
-    @server.tool()
-    async def limited() -> str:
-        return "once"
-
-    return server
-
-
-class Desk:
-    """The server of one test, its gate, and what ran."""
-
-    def __init__(self, it: Guarded, server: Any, ran: list[str], may_end: threading.Event | None = None) -> None:
-        self.it = it
-        self.gate = it.gate
-        self.server = server
-        self.ran = ran
-        self.may_end = may_end or threading.Event()
-        self.server_sends_json = False
-
-    @asynccontextmanager
-    async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
-        """The official client with a token."""
-        headers = {"Authorization": f"Bearer {self.it.token(*scopes, **claims)}"}
-        async with (
-            httpx2.AsyncClient(headers=headers) as http,
-            Client(streamable_http_client(self.gate.resource, http_client=http), mode=mode) as client,
-        ):
-            yield client
-
-    def post(
-        self, body: bytes, *scopes: str, headers: dict[str, str] | None = None, timeout: float = 10, **claims: Any
-    ) -> httpx2.Response:
-        """A POST by hand."""
-        common = {
-            "Authorization": f"Bearer {self.it.token(*scopes, **claims)}",
-            "Content-Type": "application/json",
-            "Accept": "application/json, text/event-stream",
-        }
-        return httpx2.post(self.gate.resource, content=body, headers=common | (headers or {}), timeout=timeout)
-
-    def calls(self, count: int = 0) -> list[dict[str, Any]]:
-        """The records of tool calls, once there are that many."""
-        deadline = time.monotonic() + 5
-        while True:
-            calls = [record for record in self.it.records() if record["method"] == "tools/call"]
-            if len(calls) >= count or time.monotonic() > deadline:
-                return calls
-            time.sleep(0.01)
-
-
-@pytest.fixture(params=[False, True], ids=["sse", "json"])
-def desk(request: pytest.FixtureRequest, guarded: Callable[..., Guarded]) -> Iterator[Desk]:
-    ran: list[str] = []
-    with listening() as listener:
-        it = guarded(resource=url_of(listener), tools=RULES)
-        it.now = time.time()
-        may_end = threading.Event()
-        server = tools(ran, may_end)
-        with served(it.gate.protect(server, json_response=request.param), listener):
-            desk = Desk(it, server, ran, may_end)
-            desk.server_sends_json = request.param
-            yield desk
-            may_end.set()
 
 
 @ERAS
@@ -304,26 +190,6 @@ def test_a_client_that_goes_cancels_its_call_in_the_newer_era(desk: Desk) -> Non
     assert record["result"] == ("success" if desk.server_sends_json else "cancelled")
 
 
-def hang_up_on(desk: Desk, body: bytes, headers: dict[str, str]) -> None:
-    """Call a tool that waits, and go away once it runs."""
-    address = urlsplit(desk.gate.resource)
-    head = {
-        "Host": address.netloc,
-        "Authorization": f"Bearer {desk.it.token('read')}",
-        "Content-Type": "application/json",
-        "Accept": "application/json, text/event-stream",
-        "Content-Length": str(len(body)),
-    }
-    lines = [f"POST {address.path} HTTP/1.1", *(f"{name}: {value}" for name, value in (head | headers).items())]
-    with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-        deadline = time.monotonic() + 10
-        while "read_slowly" not in desk.ran:
-            assert time.monotonic() < deadline, "the tool did not start"
-            time.sleep(0.01)
-    time.sleep(0.2)  # the server sees the end of the connection when its loop comes round
-
-
 async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
     async with Client(desk.server, mode=MODERN) as client:
         with pytest.raises(MCPError) as refused:
@@ -437,24 +303,3 @@ def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorde
     assert listed == ["listed"]
     [record] = it.records()
     assert (record["method"], record["result"]) == ("tools/call", "success")
-
-
-def open_session(desk: Desk) -> dict[str, str]:
-    """The headers of a session of the older era, opened by hand."""
-    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    hello = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}
-    opened = desk.post(json.dumps(hello).encode(), "read")
-    return {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
-
-
-def modern(tool: str, **arguments: Any) -> bytes:
-    """A tool call of the newer era, by hand."""
-    body = json.loads(message(tool, **arguments))
-    prefix = "io.modelcontextprotocol"
-    body["params"]["_meta"] = {f"{prefix}/protocolVersion": MODERN, f"{prefix}/clientCapabilities": {}}
-    return json.dumps(body).encode()
-
-
-def modern_headers(tool: str) -> dict[str, str]:
-    """The headers that belong to it."""
-    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
