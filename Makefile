@@ -79,7 +79,7 @@ format: $(READY) ## rewrite what cargo fmt and ruff would complain about
 build: $(READY) ## only set up: environment, dependencies, native core
 
 clean: ## remove the environment and everything built
-	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks tests/interop/node_modules
 	rm -f python/toolgate/_rust*.so python/toolgate/_rust*.pyd
 
 # maturin also installs the dependencies, so this runs again when pyproject.toml or any Rust source is newer than the stamp.

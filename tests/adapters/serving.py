@@ -29,7 +29,8 @@ def url_of(listener: socket.socket) -> str:
 def served(app: Any, listener: socket.socket) -> Iterator[None]:
     """The app, served on the socket while the block runs."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", proxy_headers=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    # A server that hangs fails its test, and must not keep the whole run from ending as well.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
         deadline = time.monotonic() + 30
