@@ -27,7 +27,7 @@ ALGORITHMS = {
     "EdDSA": "ed25519",
     "Ed25519": "ed25519",
 }
-NAMES = ["user-1", "Ünïcode ☃ 名前", "a b\tc\"'\\/", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "x" * 255, "auth0|123", "\u0000", "\u2028"]
+NAMES = ["user-1", "Ünïcode ☃ 名前", "a b\tc\"'\\/", "🦀🐍", "x" * 255, "auth0|123", "\u0000", "\u2028"]
 SCOPES = ["read", "write", "tools:call", "https://api.example.com/.default", "café"]
 EXTRAS = {
     "roles": ["admin", {"deep": [1, 2.5, None, True]}],
