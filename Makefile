@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS   ?=
 
+FUZZ_SECONDS ?= 600
+
 VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -23,7 +25,7 @@ ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/t
 say = @printf '==> %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove bench lint test-rust test-python format build clean
+.PHONY: help demo test prove fuzz bench lint test-rust test-python format build clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +43,10 @@ prove: $(READY) ## the same tests with large counts, optimised; takes long
 	@TOOLGATE_PROVE=1 TOOLGATE_CORE=rust $(BIN)/python -m pytest $(ARGS)
 	$(say) 'pytest, large counts, pure Python'
 	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest $(ONCE) $(ARGS)
+
+fuzz: $(READY) ## damaged tokens, key sets and claims to both cores for ten minutes (FUZZ_SECONDS=600)
+	$(say) 'fuzz'
+	@cd tests && ../$(BIN)/python -m fuzz.fuzz --seconds $(FUZZ_SECONDS) $(ARGS)
 
 bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native core, the fallback and the peers
 	$(say) 'cargo bench'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -63,6 +64,14 @@ def proof(tell: Tell, request: pytest.FixtureRequest) -> Proof:
         return chosen
 
     return count
+
+
+@pytest.fixture
+def seed(tell: Tell, request: pytest.FixtureRequest) -> int:
+    """A new seed each run, printed; ``TOOLGATE_SEED`` repeats one. In CI always the same, as for hypothesis."""
+    chosen = int(os.environ.get("TOOLGATE_SEED") or (0 if "CI" in os.environ else secrets.randbits(32)))
+    tell(f"{request.node.name}: TOOLGATE_SEED={chosen}")
+    return chosen
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

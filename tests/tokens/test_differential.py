@@ -1,0 +1,154 @@
+"""We accept nothing that joserfc refuses, but for what is written down here; what only we refuse is counted."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+from conftest import Proof, Tell
+from joserfc import jwk, jwt
+from joserfc.jws import JWSRegistry
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, jwks, mint, verdict, verifier
+from mutations import mutant, published
+
+from toolgate import _core
+from toolgate.testing.keys import SigningKey
+
+pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+
+TEXT_HEADERS = ("jku", "jwk", "x5u", "x5c")
+
+
+class Known(NamedTuple):
+    """A token that we accept and joserfc refuses, and why both may."""
+
+    error: str
+    why: str
+    holds: Callable[[dict[str, Any]], bool]
+    example: dict[str, Any]
+    """A change of the header of a good token."""
+
+
+KNOWN = {
+    "unknown parameter": Known(
+        "UnsupportedHeaderError",
+        "RFC 7515 section 4: a parameter that is not understood and not critical must be ignored",
+        lambda header: bool(set(header) - set(JWSRegistry.default_header_registry)) and "crit" not in header,
+        {"x": "y"},
+    ),
+    "long header": Known(
+        "ExceededSizeError",
+        "joserfc takes 512 characters of header; we bound the kid and the token as a whole",
+        lambda header: len(str(header)) > 300,
+        {"x5t": "x" * 600},
+    ),
+    "unused parameter": Known(
+        "InvalidHeaderValueError",
+        "RFC 8725 section 3.10: a key or an address in a token is never used, so its form decides nothing",
+        lambda header: any(name in header for name in TEXT_HEADERS),
+        {"jwk": "no object"},
+    ),
+    "no kid": Known(
+        "InvalidKeyIdError",
+        "RFC 7515 section 4.1.4: kid is optional; the key is taken where only one of the set fits alg",
+        lambda header: "kid" not in header,
+        {"kid": ABSENT},
+    ),
+    "two names of one algorithm": Known(
+        "InvalidKeyIdError",
+        "RFC 9864 section 4.1.2: with a key of the curve Ed25519, EdDSA and Ed25519 mean the same",
+        lambda header: header.get("alg") == "Ed25519",
+        {"alg": "Ed25519"},
+    ),
+}
+
+
+class Peer:
+    """joserfc, told the same as we: algorithms, issuer, audience and time."""
+
+    def __init__(self, keys: list[SigningKey], algorithms: list[str]) -> None:
+        self._keys = jwk.KeySet.import_key_set(jwks(*keys))  # type: ignore[arg-type]
+        self._registry = JWSRegistry(algorithms=algorithms)
+        required = {"essential": True}
+        self._claims = jwt.JWTClaimsRegistry(
+            now=int(NOW),
+            iss={"essential": True, "value": ISSUER},
+            aud={"essential": True, "value": AUDIENCE},
+            exp=required,  # type: ignore[arg-type]
+            sub=required,  # type: ignore[arg-type]
+        )
+
+    def error(self, token: bytes) -> str | None:
+        """What it refuses the token with; None where it accepts it."""
+        try:
+            self._claims.validate(jwt.decode(token, self._keys, registry=self._registry).claims)
+        except Exception as error:  # whatever it raises, it does not accept
+            return type(error).__name__
+        return None
+
+
+def both() -> tuple[Any, Peer]:
+    keys = published()
+    algorithms = [key.algorithm for key in keys]
+    return verifier(_core, jwks(*keys), algorithms=algorithms), Peer(keys, [*algorithms, "Ed25519"])
+
+
+def header_of(token: bytes) -> dict[str, Any]:
+    from joserfc.jws import extract_compact
+
+    # Only asked about tokens that we accept: their header is one JSON object.
+    generous = JWSRegistry()
+    generous.max_header_length = 16_384
+    return extract_compact(token, registry=generous).headers()
+
+
+def explanation(token: bytes, error: str) -> str | None:
+    """Which entry of the list explains why only we accept it."""
+    header = header_of(token)
+    return next((name for name, known in KNOWN.items() if known.error == error and known.holds(header)), None)
+
+
+def test_we_accept_nothing_else_that_joserfc_refuses(proof: Proof, tell: Tell, seed: int) -> None:
+    ours, peer = both()
+    chance = random.Random(seed)
+    agreed: Counter[str] = Counter()
+    only_we_accept: Counter[str] = Counter()
+    only_we_refuse: Counter[str] = Counter()
+    for _ in range(proof("mutated tokens", small=2_000, large=1_000_000)):
+        kind, token = mutant(chance)
+        found, error = verdict(ours, token), peer.error(token)
+        if found == "accepted" and error is not None:
+            why = explanation(token, error)
+            assert why, f"accepted by us, {error} by joserfc: {kind} {token!r}"
+            only_we_accept[why] += 1
+        elif found != "accepted" and error is None:
+            only_we_refuse[f"{found} after {'several' if '+' in kind else kind}"] += 1
+        else:
+            agreed["accepted" if error is None else "refused"] += 1
+    tell(
+        f"both: {_listed(agreed)}; only we accept: {_listed(only_we_accept)}; only we refuse: {_listed(only_we_refuse)}"
+    )
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_list_says_what_still_is_so(name: str) -> None:
+    ours, peer = both()
+    example = KNOWN[name].example
+    key = next(key for key in published() if key.kid == "ed")
+    token = mint(key=key, header=example).encode()
+    assert verdict(ours, token) == "accepted"
+    assert explanation(token, peer.error(token) or "") == name
+
+
+def test_both_accept_what_nothing_was_done_to() -> None:
+    ours, peer = both()
+    for key in published():
+        token = mint(key=key).encode()
+        assert (verdict(ours, token), peer.error(token)) == ("accepted", None)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common()) or "nothing"
