@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,36 @@ async def test_a_bound_token_is_for_its_certificate_alone_also_when_it_is_rememb
         (THUMBPRINT, None),
     ):
         assert await code(it, token, certificate_sha256=certificate) == expected
+
+
+async def test_the_certificate_is_taken_from_the_connection(guarded: Make) -> None:
+    it = guarded()
+    answered: list[int] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": message()}
+
+    async def send(frame: Any) -> None:
+        answered.extend([frame["status"]] if "status" in frame else [])
+
+    for pem in (ssl.DER_cert_to_PEM_cert(CERTIFICATE), ssl.DER_cert_to_PEM_cert(b"another"), "nonsense"):
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/mcp",
+            "scheme": "https",
+            "headers": [
+                (b"host", b"mcp.example.com"),
+                (b"authorization", f"Bearer {it.token('read', cnf=BOUND)}".encode()),
+            ],
+            "extensions": {"tls": {"client_cert_chain": [pem]}},
+        }
+        await it.gate.protect(app)(scope, receive, send)
+    assert answered == [200, 401, 401]
 
 
 HANDED_ON = {

@@ -7,14 +7,23 @@ import base64
 import binascii
 import hashlib
 import re
+import ssl
 from typing import Final
 
-__all__ = ["from_client_cert", "from_forwarded_client_cert"]
+__all__ = ["from_client_cert", "from_forwarded_client_cert", "from_pem"]
 
 _MAX_HEADER: Final = 16_384
 """Characters of a header that may hold a certificate: a chain of a few, in base64."""
 
 _HASH: Final = re.compile(r"(?:^|[;,])\s*Hash=([0-9a-fA-F]{64})(?=\s*(?:[;,]|$))")
+
+
+def from_pem(certificate: str) -> bytes | None:
+    """Of a certificate as the server program itself saw it (ASGI TLS extension)."""
+    try:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest()
+    except ValueError:
+        return None
 
 
 def from_client_cert(header: str) -> bytes | None:

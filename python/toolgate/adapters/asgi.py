@@ -8,6 +8,7 @@ from typing import Any, Final
 import anyio
 
 from toolgate.adapters.outcome import OutcomeReader
+from toolgate.certificates import from_pem
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate, request_id
@@ -242,7 +243,14 @@ def _request(scope: Scope) -> Request:
         query=scope.get("query_string", b"").decode("latin-1"),
         headers=[(name.decode(), value.decode("latin-1")) for name, value in headers if name in _JUDGED_HEADERS],
         peer=client[0] if client else None,
+        certificate_sha256=_certificate(scope),
     )
+
+
+def _certificate(scope: Scope) -> bytes | None:
+    """Of the client, where the server program tells (ASGI TLS extension); its own comes first in the chain."""
+    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
+    return from_pem(chain[0]) if chain else None
 
 
 def _own_id() -> tuple[str, str]:
