@@ -27,35 +27,8 @@ START_SECONDS: Final = 30
 """Of which one is usual."""
 
 
-@contextmanager
-def running(algorithm: str) -> Iterator[str]:
-    """The issuer's URL while the server runs."""
-    _install()
-    with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen(
-            [NODE, HERE / "server.mjs", algorithm],
-            stdin=subprocess.PIPE,  # its end is the server's: no server outlives the tests, however they end
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-        )
-        with process:
-            impatient = threading.Timer(START_SECONDS, process.kill)
-            impatient.start()
-            try:
-                assert process.stdout is not None
-                issuer = process.stdout.readline().strip()
-                impatient.cancel()
-                if not issuer:
-                    complaints.seek(0)
-                    pytest.fail(f"oidc-provider did not start:\n{complaints.read()}", pytrace=False)
-                yield issuer
-            finally:
-                impatient.cancel()
-                process.kill()
-
-
-def _install() -> None:
+def install() -> None:
+    """Install the packages unless they are there. Skips the test where that cannot be; fails it in CI."""
     if _is_installed():
         return
     npm = shutil.which("npm")
@@ -79,6 +52,33 @@ def _install() -> None:
         if not _is_installed():
             output.seek(0)
             _impossible(f"npm install in tests/interop ended with {code}:\n{output.read()[-2000:]}")
+
+
+@contextmanager
+def running(algorithm: str) -> Iterator[str]:
+    """The issuer's URL while the server runs, which must be installed."""
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            [NODE, HERE / "server.mjs", algorithm],
+            stdin=subprocess.PIPE,  # its end is the server's: no server outlives the tests, however they end
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+        )
+        with process:
+            impatient = threading.Timer(START_SECONDS, process.kill)
+            impatient.start()
+            try:
+                assert process.stdout is not None
+                issuer = process.stdout.readline().strip()
+                impatient.cancel()
+                if not issuer:
+                    complaints.seek(0)
+                    pytest.fail(f"oidc-provider did not start:\n{complaints.read()}", pytrace=False)
+                yield issuer
+            finally:
+                impatient.cancel()
+                process.kill()
 
 
 def _is_installed() -> bool:

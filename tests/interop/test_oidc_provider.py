@@ -15,7 +15,7 @@ import httpx2
 import pytest
 from adapters.serving import listening, served, url_of
 from guarded import message
-from interop.authorization_server import running
+from interop.authorization_server import install, running
 from interop.person import REQUEST_SECONDS, Person
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer
@@ -33,8 +33,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(scope="session")
+def installed() -> None:
+    """A fixture of its own, so that what failed once is not tried for each algorithm."""
+    install()
+
+
 @pytest.fixture(scope="session", params=["ES256", "EdDSA", "RS256"])
-def authorization_server(request: pytest.FixtureRequest) -> Iterator[toolgate.Issuer]:
+def authorization_server(installed: None, request: pytest.FixtureRequest) -> Iterator[toolgate.Issuer]:
     """What an operator writes about it: where it is, and how it signs."""
     with running(request.param) as url:
         yield toolgate.Issuer(url, [request.param])
