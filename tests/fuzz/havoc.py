@@ -22,6 +22,27 @@ WORDS = [
     *(b"[" * 130, b'{"a":' * 130, b"[" * 5_000, b'"' + b"a" * 5_000, b"\\" * 2_000, b"." * 100, b"A" * 4_096),
 ]
 
+VALUES: list[Any] = [
+    *(
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        1e300,
+        -0.0,
+        2**53 + 1,
+        2**64,
+        10**308,
+        1_800_000_000,
+        1_799_999_999.999,
+        253_402_300_799,
+    ),
+    *("", "A", "AA", "\0", "\ud800", "é", "a b", "=", "x" * 1_025, "https://as.example.com", "Bearer", "1800000000"),
+    *("AQAB", "sig", "enc", "RS256", "ES384", "Ed25519", "P-256", "RSA", "EC", "OKP", "oct"),
+    *([], {}, [[]], ["verify"], ["sign"], [None], {"x5t#S256": "A" * 43}, {"jkt": "A"}),
+]
+
 
 def havoc(chance: random.Random, data: bytes, *, splice: bytes = b"") -> bytes:
     """A few changes at random; ``splice`` is other data of the same kind."""
@@ -62,55 +83,6 @@ def havoc_json(chance: random.Random, data: bytes, *, splice: bytes = b"") -> by
     for _ in range(chance.choice([1, 1, 2, 3])):
         _damage(chance, value)
     return json.dumps(value, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
-
-
-VALUES = [
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    1e300,
-    -0.0,
-    2**53 + 1,
-    2**64,
-    10**308,
-    1_800_000_000,
-    1_799_999_999.999,
-    253_402_300_799,
-]
-VALUES += [
-    "",
-    "A",
-    "AQAB",
-    "AA",
-    "sig",
-    "enc",
-    "RS256",
-    "ES384",
-    "P-256",
-    "RSA",
-    "EC",
-    "OKP",
-    "\0",
-    "\ud800",
-    "é",
-    "a b",
-    "=",
-    "x" * 1_025,
-]
-VALUES += [
-    [],
-    {},
-    [[]],
-    ["verify"],
-    ["sign"],
-    [None],
-    {"x5t#S256": "A" * 43},
-    {"jkt": "A"},
-    "https://as.example.com",
-    "Bearer",
-]
 
 
 def _damage(chance: random.Random, value: Any) -> None:
