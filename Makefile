@@ -38,7 +38,7 @@ prove: $(READY) ## the same tests with large counts, optimised; takes long
 	$(say) 'pytest, large counts, native core'
 	@TOOLGATE_PROVE=1 TOOLGATE_CORE=rust $(BIN)/python -m pytest $(ARGS)
 	$(say) 'pytest, large counts, pure Python'
-	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest --ignore=tests/core $(ARGS)
+	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest --ignore=tests/core --ignore=tests/fuzz $(ARGS)
 
 fuzz: $(READY) ## damaged tokens, key sets and claims to both cores for ten minutes (FUZZ_SECONDS=600)
 	$(say) 'fuzz'
@@ -67,11 +67,11 @@ test-rust: ## cargo test alone: the core, without Python
 	$(say) 'cargo test'
 	@cargo test --quiet
 
-test-python: $(READY) ## pytest alone: tests/core runs over both implementations at once, the rest once over each
+test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
 	$(say) 'pytest, native core'
 	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(ARGS)
 	$(say) 'pytest, pure Python'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet --ignore=tests/core $(ARGS)
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet --ignore=tests/core --ignore=tests/fuzz $(ARGS)
 
 format: $(READY) ## rewrite what cargo fmt and ruff would complain about
 	@cargo fmt
