@@ -18,9 +18,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
-# Whatever names no core is run once: tests/core compares both by itself, fetching is the network's, and the interop test is
+# Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves, fetching is the network's, and the interop test is
 # about an authorization server.
-ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop
+ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop \
+	--ignore=tests/fuzz
 
 say = @printf '==> %s\n'
 
@@ -71,7 +72,7 @@ test-rust: ## cargo test alone: the core, without Python
 	$(say) 'cargo test'
 	@cargo test --quiet
 
-test-python: $(READY) ## pytest alone: tests/core runs over both implementations at once, the rest once over each
+test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
 	$(say) 'pytest, native core'
 	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(ARGS)
 	$(say) 'pytest, pure Python'

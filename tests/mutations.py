@@ -15,20 +15,9 @@ from toolgate.testing.keys import SigningKey
 # The value that each member of a header or payload is changed to.
 TEXTS = ["", ISSUER, ISSUER + "/", ISSUER.upper(), AUDIENCE, AUDIENCE + "/", "é", "\0", "a b", "1", "null", "x" * 600]
 TIMES = [NOW, NOW + 1, NOW - 1, NOW + 0.001, NOW - 0.001, NOW + 1e9, 0, -1, 2**31, 2**63, 2**70, 1e300, 1.8e9 + 0.5]
-OTHERS = [
-    None,
-    True,
-    False,
-    [],
-    {},
-    [None],
-    [1],
-    [AUDIENCE],
-    [AUDIENCE, 1],
-    [[AUDIENCE]],
-    {"a": 1},
-    str(int(NOW)),
-    "-1",
+OTHERS: list[Any] = [
+    *(None, True, False, str(int(NOW)), "-1", {}, {"a": 1}),
+    *([], [None], [1], [AUDIENCE], [AUDIENCE, 1], [[AUDIENCE]]),
 ]
 ALGORITHMS = ["none", "None", "", "HS256", "es256", "ES256", "ES256 ", "ES384", "EdDSA", "Ed25519", "RS256", "PS256"]
 TYPES = ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "id_token", "logout+jwt", "dpop+jwt", "", "at+jwt "]
@@ -52,35 +41,12 @@ HEADER_VALUES: dict[str, list[Any]] = {
 }
 TIME_CLAIMS = ["exp", "nbf", "iat"]
 CLAIMS = [
-    "iss",
-    "aud",
-    "sub",
-    "jti",
-    "scope",
-    "scp",
-    "client_id",
-    "azp",
-    "cnf",
-    "nonce",
-    "typ",
-    "events",
-    "x",
+    *("iss", "aud", "sub", "jti", "scope", "scp", "client_id", "azp", "cnf", "nonce", "typ", "events", "x"),
     *TIME_CLAIMS,
 ]
 LITERALS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "1e400",
-    "-0",
-    "01",
-    "1.",
-    "+1",
-    "0x1",
-    "9" * 600,
-    "1E2",
-    '"\\ud800"',
-    '"\\u0061"',
+    *("NaN", "Infinity", "-Infinity", "1e400", "-0", "01", "1.", "+1", "0x1", "9" * 600, "1E2"),
+    *('"\\ud800"', '"\\u0061"'),
 ]
 
 

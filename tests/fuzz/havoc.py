@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 import random
+from copy import deepcopy
+from typing import Any
 
-__all__ = ["havoc", "havoc_token"]
+__all__ = ["havoc", "havoc_json", "havoc_token"]
 
 MAX_BYTES = 20_000
 """A little beyond what a token may have, so that the bound itself is met."""
@@ -17,6 +20,27 @@ WORDS = [
     *(b'"alg":', b'"kid":', b'"typ":', b'"crit":', b'"exp":', b'"iss":', b'"aud":', b'"cnf":', b'"kty":', b'"e":"AQ"'),
     *(b"1800000000", b"1799999999.5", b"-9223372036854775808", b"18446744073709551616", b"253402300800"),
     *(b"[" * 130, b'{"a":' * 130, b"[" * 5_000, b'"' + b"a" * 5_000, b"\\" * 2_000, b"." * 100, b"A" * 4_096),
+]
+
+VALUES: list[Any] = [
+    *(
+        None,
+        True,
+        0,
+        -1,
+        1.5,
+        1e300,
+        -0.0,
+        2**53 + 1,
+        2**64,
+        10**308,
+        1_800_000_000,
+        1_799_999_999.999,
+        253_402_300_799,
+    ),
+    *("", "A", "AA", "\0", "\ud800", "é", "a b", "=", "x" * 1_025, "https://as.example.com", "Bearer", "1800000000"),
+    *("AQAB", "sig", "enc", "RS256", "ES384", "Ed25519", "P-256", "RSA", "EC", "OKP", "oct"),
+    *([], {}, [[]], ["verify"], ["sign"], [None], {"x5t#S256": "A" * 43}, {"jkt": "A"}),
 ]
 
 
@@ -44,6 +68,44 @@ def havoc(chance: random.Random, data: bytes, *, splice: bytes = b"") -> bytes:
                 middle = splice[other : other + chance.choice([1, 8, 64])]
         data = data[:start] + middle + data[end:]
     return data[:MAX_BYTES]
+
+
+def havoc_json(chance: random.Random, data: bytes, *, splice: bytes = b"") -> bytes:
+    """Damage to the text, or to the members of the value so that it is still JSON."""
+    value = None
+    if chance.random() < 0.6:
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError):  # a seed that is no JSON
+            return havoc(chance, data, splice=splice)
+    if value is None:
+        return havoc(chance, data, splice=splice)
+    for _ in range(chance.choice([1, 1, 2, 3])):
+        _damage(chance, value)
+    return json.dumps(value, ensure_ascii=chance.random() < 0.5).encode("utf-8", "surrogatepass")
+
+
+def _damage(chance: random.Random, value: Any) -> None:
+    """One member somewhere below is changed, dropped, renamed or repeated elsewhere."""
+    places = list(range(len(value))) if isinstance(value, list) else list(value) if isinstance(value, dict) else []
+    if not places:
+        return
+    place = chance.choice(places)
+    if isinstance(value[place], (dict, list)) and chance.random() < 0.8:
+        _damage(chance, value[place])
+        return
+    match chance.randrange(5):
+        case 0:
+            del value[place]
+        case 1 if isinstance(value, dict):
+            name = chance.choice([f"{place} ", place.upper(), "kid", "alg", "d", "k", "nbf", "cnf"])
+            value[name] = deepcopy(value[place])
+        case 2 if isinstance(value[place], str):
+            value[place] = havoc(chance, value[place].encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+        case 3:
+            value[place] = deepcopy(value[chance.choice(places)])
+        case _:
+            value[place] = deepcopy(chance.choice(VALUES))
 
 
 def havoc_token(chance: random.Random, token: bytes, *, splice: bytes = b"") -> bytes:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from attacks import SHARED, Attack, attacks
-from fuzz.havoc import havoc, havoc_token
+from fuzz.havoc import havoc_json, havoc_token
 from minting import NOW, claims, jwks, mint, signing_key, verifier
 from mutations import mutant, published
 
@@ -88,7 +88,7 @@ def key_sets() -> Draw:
         other, name = chance.choice(list(foreign.items()))
         if chance.random() < 0.3:
             origin, whole = name, other
-        data = havoc(chance, whole, splice=other)
+        data = havoc_json(chance, whole, splice=other)
 
         def run(core: Any) -> object:
             found = core.KeySet.from_json(data)
@@ -114,7 +114,7 @@ def payloads() -> Draw:
 
     def draw(chance: random.Random) -> Case:
         seed = chance.choice(seeds[:4] if chance.random() < 0.8 else seeds)
-        data = havoc(chance, seed, splice=chance.choice(seeds))
+        data = havoc_json(chance, seed, splice=chance.choice(seeds))
         token = mint(data, key=key, header={"typ": chance.choice(["at+jwt", "JWT"])}).encode()
         return Case("claims", data, lambda core: _verified(judge(core), token))
 
