@@ -202,7 +202,8 @@ fn time(value: &Value<'_>, name: &str) -> Result<Option<f64>, Refused> {
         None => Ok(None),
         Some(claim) => claim
             .as_number()
-            .map(json::Number::as_f64)
+            // Adding zero makes -0 the 0 it is: the twin reads the literal as an integer, which has no sign there.
+            .map(|number| number.as_f64() + 0.0)
             .filter(|seconds| (-MAX_TIME..=MAX_TIME).contains(seconds))
             .map(Some)
             .ok_or(invalid(

@@ -37,11 +37,14 @@ VALUES: list[Any] = [
         1_800_000_000,
         1_799_999_999.999,
         253_402_300_799,
+        253_402_300_800,
     ),
     *("", "A", "AA", "\0", "\ud800", "é", "a b", "=", "x" * 1_025, "https://as.example.com", "Bearer", "1800000000"),
     *("AQAB", "sig", "enc", "RS256", "ES384", "Ed25519", "P-256", "RSA", "EC", "OKP", "oct"),
     *([], {}, [[]], ["verify"], ["sign"], [None], {"x5t#S256": "A" * 43}, {"jkt": "A"}),
+    *(json.loads("[" * depth + "]" * depth) for depth in (124, 125, 126, 127, 128, 129)),
 ]
+"""Both sides of each bound, among others."""
 
 
 def havoc(chance: random.Random, data: bytes, *, splice: bytes = b"") -> bytes:

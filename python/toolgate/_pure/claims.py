@@ -175,7 +175,7 @@ def _time(value: dict[str, Any], name: str) -> float | None:
     claim = value[name]
     if isinstance(claim, bool) or not isinstance(claim, (int, float)) or not -MAX_TIME <= claim <= MAX_TIME:
         raise _invalid("a time is not a number of seconds before the year 10000")
-    return float(claim)
+    return float(claim) + 0.0  # which makes -0.0 the 0.0 it is
 
 
 def _client_id(value: dict[str, Any]) -> str | None:
