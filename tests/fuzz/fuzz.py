@@ -56,13 +56,16 @@ def fuzz(target: str, *, seed: int, seconds: float) -> tuple[int, list[Finding]]
 def judge(case: Case, *cores: Any) -> str | None:
     """What is wrong with how the cores take an input."""
     outcomes = [_outcome(case.run, core) for core in cores]
-    slow = [taken for _, taken in outcomes if taken > MAX_SECONDS]
+    slow = max(taken for _, taken in outcomes)
+    if slow > MAX_SECONDS:
+        # An input that is slow is slow again; a pause of the garbage collector, whose heap a whole test run fills, is not.
+        slow = min(slow, max(_outcome(case.run, core)[1] for core in cores))
     strange = [told for told, _ in outcomes if isinstance(told, Exception)]
     if strange:
         return f"raised {strange[0]!r}"
     if len({repr(told) for told, _ in outcomes}) > 1:
         return "the cores disagree: " + " / ".join(repr(told)[:300] for told, _ in outcomes)
-    return f"took {slow[0]:.3f} s" if slow else None
+    return f"took {slow:.3f} s" if slow > MAX_SECONDS else None
 
 
 def _outcome(run: Callable[[Any], object], core: Any) -> tuple[object, float]:
