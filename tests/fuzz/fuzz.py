@@ -58,7 +58,7 @@ def judge(case: Case, *cores: Any) -> str | None:
     outcomes = [_outcome(case.run, core) for core in cores]
     slow = max(taken for _, taken in outcomes)
     if slow > MAX_SECONDS:
-        # An input that is slow is slow again; a pause of the garbage collector, whose heap a whole test run fills, is not.
+        # An input that is slow is slow again; a pause of the garbage collector, whose heap a test run fills, is not.
         slow = min(slow, max(_outcome(case.run, core)[1] for core in cores))
     strange = [told for told, _ in outcomes if isinstance(told, Exception)]
     if strange:
