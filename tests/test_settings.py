@@ -146,7 +146,7 @@ def rule(**given: Any) -> ToolRule:
         (lambda: Secret("text"), "value must be bytes"),  # type: ignore[arg-type]
         (lambda: Secret(b""), "value must be bytes, and not empty"),
         (lambda: Audit(path=""), "path must be a string, and not empty"),
-        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be written"),
+        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be buffered or written or durable"),
         (lambda: Audit(on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
         (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
         (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),

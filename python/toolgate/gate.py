@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from toolgate import checks
 from toolgate._core import read_envelope
-from toolgate.audit import Trail
+from toolgate.audit import HashKey, Trail
 from toolgate.callers import Callers
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, refusal
@@ -125,14 +125,9 @@ class Gate:
         asked = self.policy.narrowest_scopes if challenge_scopes is None else challenge_scopes
         self._challenge = Challenge(self.metadata.url, checks.scopes("challenge_scopes", asked))
         audit = audit or Audit()
-        self._hash_key = audit.key.value if audit.key is not None else None
-        self._trail = Trail(audit)
-        self._sink = Sink(
-            write=self._trail.write,
-            leave=self._trail.leave,
-            clock=clock,
-            hash_key=audit.key.id if audit.key is not None else None,
-        )
+        self._hash_key = HashKey(audit.key, alarm=self._alarm)
+        self._trail = Trail(audit, alarm=self._alarm, clock=clock)
+        self._sink = Sink(write=self._trail.write, leave=self._trail.leave, kept=self._trail.kept, clock=clock)
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Gate:
@@ -182,10 +177,12 @@ class Gate:
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
         decision = Decision(self._sink, request_id())
+        decision.hash_key = self._hash_key.now(self._clock())
         try:
             self.transport.check(request)
             caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
         except Refused as refused:
+            decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
         else:
             decision.caller = caller
@@ -202,7 +199,8 @@ class Gate:
                 raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
-            decision.call = call_of(read_envelope(body, key=self._hash_key))
+            key = decision.hash_key
+            decision.call = call_of(read_envelope(body, key=key and key.value))
             if decision.call.method == "subscriptions/listen":
                 for rule in self.policy.rules_for_subscription(_watched(body)):
                     self._authorise(decision, rule, decision.caller.effective)
@@ -214,7 +212,7 @@ class Gate:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
         decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
-        decision.call = call
+        decision.call, decision.hash_key = call, parent.hash_key
         try:
             decision.good_until = parent.good_until
             if decision.good_until <= self._clock():
@@ -224,14 +222,17 @@ class Gate:
             decision.refuse(refused)
         return decision
 
-    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
-        readers could differ. Raises `Malformed`."""
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body, and
+        hashed with the key it used: two readers could differ. Raises `Malformed`."""
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if rpc_id is not None:
             message["id"] = rpc_id
         message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
-        return call_of(read_envelope(json.dumps(message).encode(), key=self._hash_key))
+        key = under.hash_key
+        return call_of(read_envelope(json.dumps(message).encode(), key=key and key.value))
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
@@ -299,6 +300,8 @@ class Gate:
         grant = decision.grant = self._spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self._spender.names(spending, grant.would_deny)
+        if self._trail.is_durable:
+            await self._trail.intend(decision.intent())
 
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
         try:

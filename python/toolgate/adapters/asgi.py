@@ -104,6 +104,7 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
+            await decision.kept()
             await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -221,6 +222,7 @@ class _Exchange:
             self._outcome.body(message.get("body", b""), last=self._complete)
             if self._complete:
                 self._on_complete(self._decision, self._outcome)
+                await self._decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

@@ -20,6 +20,7 @@ from toolgate.config.values import (
     secret,
     string,
     strings,
+    syslog,
     text_of,
 )
 from toolgate.hosts import parse_host, parse_origin
@@ -29,6 +30,7 @@ from toolgate.resource import parse_resource
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
     Introspection,
     Issuer,
@@ -118,6 +120,10 @@ def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
 
 
+def _sinks(place: Place, value: Any) -> list[AuditSink]:
+    return [inside.make(AuditSink, given, _SINK) for inside, given in _tables(place, value)]
+
+
 def _agents(place: Place, value: Any) -> Agents:
     return place.make(Agents, value, _FILE, required=("file",))
 
@@ -165,11 +171,20 @@ _LIMITS: Keys = {
     "failed_auth": ("failed_auth", _budget),
     "max_keys": ("max_keys", integer),
 }
+_SINK: Keys = {
+    "path": ("path", audit_path),
+    "syslog": ("syslog", syslog),
+    "otel": ("otel", boolean),
+    "on_failure": ("on_failure", string),
+    "max_bytes": ("max_bytes", integer),
+    "daily": ("daily", boolean),
+}
 _AUDIT: Keys = {
     "path": ("path", audit_path),
     "durability": ("durability", string),
     "on_failure": ("on_failure", string),
     "key": ("key", secret),
+    "sink": ("sinks", _sinks),
 }
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),

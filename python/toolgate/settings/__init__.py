@@ -8,7 +8,8 @@ from toolgate.settings.budgets import Budget, Limits, budgets_of
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
 from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
-from toolgate.settings.secrets import Secret
+from toolgate.settings.secrets import Secret, known_secrets
+from toolgate.settings.sinks import AuditSink, LineSink
 
 __all__ = [
     "MAX_NAME_BYTES",
@@ -16,10 +17,12 @@ __all__ = [
     "MIN_KEY_BYTES",
     "Agents",
     "Audit",
+    "AuditSink",
     "Budget",
     "Introspection",
     "Issuer",
     "Limits",
+    "LineSink",
     "MethodRule",
     "PromptRule",
     "ResourceRule",
@@ -28,4 +31,5 @@ __all__ = [
     "Secret",
     "ToolRule",
     "budgets_of",
+    "known_secrets",
 ]
