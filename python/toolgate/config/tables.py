@@ -30,6 +30,7 @@ from toolgate.settings import (
     Agents,
     Audit,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -118,6 +119,10 @@ def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
 
 
+def _checkpoint(place: Place, value: Any) -> Checkpoint:
+    return place.make(Checkpoint, value, _CHECKPOINT, required=("key",))
+
+
 def _agents(place: Place, value: Any) -> Agents:
     return place.make(Agents, value, _FILE, required=("file",))
 
@@ -170,7 +175,9 @@ _AUDIT: Keys = {
     "durability": ("durability", string),
     "on_failure": ("on_failure", string),
     "key": ("key", secret),
+    "checkpoint": ("checkpoint", _checkpoint),
 }
+_CHECKPOINT: Keys = {"key": ("key", secret), "every": ("every", integer), "seconds": ("seconds", seconds)}
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),

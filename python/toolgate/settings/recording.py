@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolgate import checks
+from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.secrets import Secret
 
 __all__ = ["MIN_KEY_BYTES", "Audit"]
@@ -26,6 +27,8 @@ class Audit:
     on_failure: str = "deny"
     key: Secret | None = None
     """For HMAC fingerprints of arguments instead of bare hashes."""
+    checkpoint: Checkpoint | None = None
+    """Signed checkpoints in the chain."""
 
     def __post_init__(self) -> None:
         checks.text("path", self.path)
@@ -35,3 +38,5 @@ class Audit:
             raise ValueError("key must be a Secret")
         if self.key is not None and len(self.key.value) < MIN_KEY_BYTES:
             raise ValueError(f"key must have at least {MIN_KEY_BYTES} bytes")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, Checkpoint):
+            raise ValueError("checkpoint must be a Checkpoint")
