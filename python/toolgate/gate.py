@@ -200,7 +200,7 @@ class Gate:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             key = decision.hash_key
-            decision.call = call_of(read_envelope(body, key=key and key.value))
+            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
             if decision.call.method == "subscriptions/listen":
                 for rule in self.policy.rules_for_subscription(_watched(body)):
                     self._authorise(decision, rule, decision.caller.effective)
@@ -232,7 +232,7 @@ class Gate:
             message["id"] = rpc_id
         message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
         key = under.hash_key
-        return call_of(read_envelope(json.dumps(message).encode(), key=key and key.value))
+        return call_of(read_envelope(json.dumps(message).encode(), key=None if key is None else key.value))
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 
 __all__ = ["Chain"]
 
@@ -22,9 +23,20 @@ class Chain:
 
     def seal(self, record: str) -> bytes:
         """The record's line, with ``instance``, ``sequence`` and ``previous``, and its newline."""
+        return self._end(f"{self._numbered(record)}}}".encode())
+
+    def seal_signed(self, record: str, sign: Callable[[bytes], bytes]) -> bytes:
+        """The same with a last member ``signature``: hexadecimal, over the bytes of the line before it."""
+        signed = self._numbered(record).encode()
+        signature = sign(signed).hex().encode()
+        return self._end(b'%b,"signature":"%b"}' % (signed, signature))
+
+    def _numbered(self, record: str) -> str:
         self._sequence += 1
         previous = "null" if self._previous is None else f'"{self._previous}"'
-        line = f'{record},"instance":{self._instance},"sequence":{self._sequence},"previous":{previous}}}'.encode()
+        return f'{record},"instance":{self._instance},"sequence":{self._sequence},"previous":{previous}'
+
+    def _end(self, line: bytes) -> bytes:
         self._previous = _hash(line)
         return line + b"\n"
 

@@ -45,6 +45,11 @@ class DirectLane(Lane):
         """Records that the sink has not taken yet."""
         return len(self._waiting) + len(self._left)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes nothing any more."""
+        return self._closed
+
     def is_failing(self) -> bool:
         """Whether a record would have to wait now; tries once more what failed, unless that might take long."""
         if self._hangs or self._append_hangs():
@@ -78,6 +83,17 @@ class DirectLane(Lane):
         """Hand over what waits, unless that hangs."""
         if not self._hangs:
             self._flush()
+
+    def tick(self) -> None:
+        """Sign the last records, when none comes behind them for too long."""
+        if self._hangs or self._closed or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._append(self._checkpoint_in_time())
+            self._drain()
+        finally:
+            self._lock.release()
+        self._collect()
 
     def end(self) -> None:
         """The interpreter ends; what is dropped on the way out still finds the sink open."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
+from toolgate.audit.checkpoints import Checkpoints
 from toolgate.audit.sinks import Sink
 
-__all__ = ["RETRY_SECONDS", "Checkpoints", "Lane", "Notes", "Record"]
+__all__ = ["RETRY_SECONDS", "Lane", "Notes", "Record"]
 
 RETRY_SECONDS: Final = 0.1
 """Between two tries of a sink that fails: calls are let in again within so much."""
@@ -21,19 +22,6 @@ Record = str | Callable[[], str]
 """A record, or what makes it: where another thread writes, another thread makes it."""
 
 _log = logging.getLogger("toolgate.audit")
-
-
-class Checkpoints(Protocol):
-    """Whoever signs the chain."""
-
-    def after(self, chain: object, *, at: float) -> bytes | None:
-        """The line to append behind the one that was sealed just now, if one is due."""
-
-    def due(self, at: float) -> bool:
-        """Whether records wait for a signature for too long."""
-
-    def now(self, chain: object, *, at: float) -> bytes | None:
-        """The line that signs all records so far, if there are any without."""
 
 
 class Notes:

@@ -126,9 +126,9 @@ def call_record(
 
 
 def start_record(reason: str, *, at: float, mode: str, version: str, follows: str | None, lost: int) -> str:
-    """A ``start`` record: a trail was opened (``opened``), or goes on after its sink had failed (``resumed``) or records
-    had found no room (``lost``). ``follows``: the file whose last line it goes on from; ``lost``: how many records never
-    reached the trail. Without its closing brace, too."""
+    """A ``start`` record: a trail was opened (``opened``), or goes on after its sink had hung (``resumed``) or records
+    had found no room (``lost``). ``follows``: the file whose last line it goes on from; ``lost``: how many records
+    never reached the trail. Without its closing brace, too."""
     return (
         f'{{"event":"start","timestamp":"{timestamp(at)}",{_NOBODY},"result":null,"reason":"{reason}",{_NOTHING},'
         f'"mode":"{mode}","version":{_text(version)},"follows":{_text(follows)},"lost":{lost}'

@@ -13,7 +13,7 @@ from toolgate.audit.lanes import RETRY_SECONDS, Lane, Notes, Record
 from toolgate.audit.sinks import Sink
 from toolgate.audit.tickets import Ticket, Tickets
 
-__all__ = ["INTERVAL_SECONDS", "MAX_QUEUED", "ThreadedLane"]
+__all__ = ["CHECKPOINT_SECONDS", "INTERVAL_SECONDS", "MAX_QUEUED", "ThreadedLane"]
 
 INTERVAL_SECONDS: Final = 0.1
 """Of ``buffered`` mode: what a kill takes along, at most."""
@@ -30,7 +30,7 @@ _MAX_BATCH: Final = 1024
 _CLOSE_SECONDS: Final = 5.0
 """For a sink to take what waits, when the process ends."""
 
-_CHECKPOINT_SECONDS: Final = 1.0
+CHECKPOINT_SECONDS: Final = 1.0
 """Between two looks whether the last records wait for a signature for too long."""
 
 _Queued = tuple[Record, Ticket | None]
@@ -119,7 +119,7 @@ class ThreadedLane(Lane):
     def _take(self) -> tuple[list[_Queued], bool]:
         """The next batch, and whether it is the last."""
         try:
-            seconds = None if self._notes.checkpoints is None else _CHECKPOINT_SECONDS
+            seconds = None if self._notes.checkpoints is None else CHECKPOINT_SECONDS
             first = self._queue.get(timeout=seconds)
         except Empty:
             return [], False

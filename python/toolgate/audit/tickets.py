@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -48,10 +49,8 @@ class Tickets:
                         waking.setdefault(loop, (wake, []))[1].append(event)
                     ticket._waiting = None
         for wake, events in waking.values():
-            try:
+            with suppress(RuntimeError):  # that loop is closed, and nobody waits there any more
                 wake(_set, events)
-            except RuntimeError:  # that loop is closed, and nobody waits there any more
-                continue
 
     async def wait(self, ticket: Ticket, *, seconds: float) -> bool:
         """Wait until it is on disk, at most so long; whether it is."""

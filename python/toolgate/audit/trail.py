@@ -26,13 +26,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
+from toolgate.audit.checkpoints import Checkpoints
 from toolgate.audit.direct import DirectLane
-from toolgate.audit.lanes import Checkpoints, Notes, Record
+from toolgate.audit.lanes import Notes, Record
+from toolgate.audit.names import instances_beside
 from toolgate.audit.record import start_record
 from toolgate.audit.sinks import FileSink, Sink, StdoutSink, open_sink
-from toolgate.audit.threaded import INTERVAL_SECONDS, ThreadedLane
+from toolgate.audit.threaded import CHECKPOINT_SECONDS, INTERVAL_SECONDS, ThreadedLane
 from toolgate.audit.tickets import Ticket, Tickets
 from toolgate.errors import Unavailable
 from toolgate.settings import Audit, AuditSink
@@ -46,8 +49,6 @@ _INSTANCE_BYTES: Final = 4
 
 _log = logging.getLogger("toolgate.audit")
 
-MakeCheckpoints = Callable[[str, "str | None"], "Checkpoints | None"]
-
 
 class Trail:
     """Takes the records of one gate."""
@@ -58,15 +59,12 @@ class Trail:
         *,
         alarm: Callable[[str], None] = lambda slug: None,
         clock: Callable[[], float] = time.time,
-        checkpoints: MakeCheckpoints = lambda instance, path: None,
     ) -> None:
-        """``alarm`` is told, by a slug, what an operator should know; ``checkpoints`` makes what signs the chain of an
-        instance in a file. Raises `OSError` when the trail cannot be opened: a gate that cannot record does not
-        start."""
+        """``alarm`` is told, by a slug, what an operator should know. Raises `OSError` when the trail cannot be opened:
+        a gate that cannot record does not start; and `ValueError` for what cannot sign or is not installed."""
         self._settings = settings
         self._alarm = _weakly(alarm)
         self._clock = clock
-        self._checkpoints = checkpoints
         self._forks = threading.Lock()
         self._open()
         _reopen_on_sighup()
@@ -162,6 +160,11 @@ class Trail:
         alone = len(self._lanes) == 1 and not self._syncing
         self._single: Callable[[Record], None] | None = self._lanes[0].put if alone else None
         _hang_ups.update(sink for sink in sinks if isinstance(sink, FileSink))
+        if self._settings.checkpoint is not None:
+            ticking = [lane for lane in self._lanes if isinstance(lane, DirectLane)]
+            threading.Thread(
+                target=_tick, args=(weakref.ref(self), ticking), name="toolgate-audit-checkpoints", daemon=True
+            ).start()
         self._finalizer = weakref.finalize(self, _close, self._lanes)
         self._finalizer.atexit = False
         _open_trails.add(self)
@@ -176,7 +179,7 @@ class Trail:
             start=start,
             clock=clock,
             alarm=self._alarm,
-            checkpoints=self._checkpoints(instance, place.path if place.is_file else None),
+            checkpoints=self._checkpoints(place, instance),
         )
         denies = (place.on_failure or self._settings.on_failure) == "deny"
         if mode == "written" and isinstance(sink, FileSink | StdoutSink):
@@ -190,13 +193,24 @@ class Trail:
             linger=INTERVAL_SECONDS if mode == "buffered" else 0.0,
         )
 
+    def _checkpoints(self, place: AuditSink, instance: str) -> Checkpoints | None:
+        if self._settings.checkpoint is None:
+            return None
+        if place.path is None or not place.is_file:
+            return Checkpoints(self._settings.checkpoint)
+        path = Path(place.path)
+        return Checkpoints(
+            self._settings.checkpoint,
+            beside=lambda since: instances_beside(path, instance=instance, since=since),
+        )
+
     def _write_to_all(self, record: Record) -> Ticket | None:
         if not isinstance(record, str):
             record = record()
         ticket = Ticket(len(self._awaited)) if self._awaited else None
         for lane in self._lanes:
             if lane in self._awaited:
-                lane.put(record, ticket)  # type: ignore[call-arg]
+                lane.put(record, ticket)
             else:
                 lane.put(record)
         return ticket
@@ -253,6 +267,13 @@ def _has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def _tick(trail: weakref.ref[Trail], lanes: Sequence[DirectLane]) -> None:
+    while trail() is not None and not all(lane.is_closed for lane in lanes):
+        time.sleep(CHECKPOINT_SECONDS)
+        for lane in lanes:
+            lane.tick()
 
 
 def _close(lanes: Sequence[DirectLane | ThreadedLane]) -> None:

@@ -32,6 +32,7 @@ from toolgate.settings import (
     Audit,
     AuditSink,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -124,6 +125,10 @@ def _sinks(place: Place, value: Any) -> list[AuditSink]:
     return [inside.make(AuditSink, given, _SINK) for inside, given in _tables(place, value)]
 
 
+def _checkpoint(place: Place, value: Any) -> Checkpoint:
+    return place.make(Checkpoint, value, _CHECKPOINT, required=("key",))
+
+
 def _agents(place: Place, value: Any) -> Agents:
     return place.make(Agents, value, _FILE, required=("file",))
 
@@ -185,7 +190,9 @@ _AUDIT: Keys = {
     "on_failure": ("on_failure", string),
     "key": ("key", secret),
     "sink": ("sinks", _sinks),
+    "checkpoint": ("checkpoint", _checkpoint),
 }
+_CHECKPOINT: Keys = {"key": ("key", secret), "every": ("every", integer), "seconds": ("seconds", seconds)}
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),

@@ -5,6 +5,7 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 """
 
 from toolgate.settings.budgets import Budget, Limits, budgets_of
+from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
 from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
@@ -19,6 +20,7 @@ __all__ = [
     "Audit",
     "AuditSink",
     "Budget",
+    "Checkpoint",
     "Introspection",
     "Issuer",
     "Limits",

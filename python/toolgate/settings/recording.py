@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolgate import checks
+from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.secrets import Secret
 from toolgate.settings.sinks import AuditSink
 
@@ -28,6 +29,8 @@ class Audit:
     on_failure: str = "deny"
     key: Secret | None = None
     """For HMAC fingerprints of arguments instead of bare hashes."""
+    checkpoint: Checkpoint | None = None
+    """Signed checkpoints in the chain."""
     sinks: Sequence[AuditSink] = ()
     """Instead of ``path``: several places at once."""
 
@@ -39,6 +42,8 @@ class Audit:
             raise ValueError("key must be a Secret")
         if self.key is not None and len(self.key.value) < MIN_KEY_BYTES:
             raise ValueError(f"key must have at least {MIN_KEY_BYTES} bytes")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, Checkpoint):
+            raise ValueError("checkpoint must be a Checkpoint")
         if not all(isinstance(sink, AuditSink) for sink in self.sinks):
             raise ValueError("sinks must be AuditSinks")
         if self.sinks and self.path != "stdout":

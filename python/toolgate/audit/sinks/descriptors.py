@@ -21,8 +21,6 @@ _CLOSED: Final = -1
 class Sink(Protocol):
     """Takes lines, one after the other."""
 
-    name: str
-    """What an operator knows it by."""
     chain: Chain
     follows: str | None
     """The file whose last line the chain goes on from, where there was one."""
@@ -40,7 +38,6 @@ class Sink(Protocol):
 class Descriptor:
     """A sink that is a descriptor of its own."""
 
-    name = ""
     follows: str | None = None
 
     def __init__(self, descriptor: int, chain: Chain) -> None:
@@ -63,8 +60,6 @@ class Descriptor:
 
 class StdoutSink(Descriptor):
     """The standard output. Its descriptor is written to: what its buffer keeps after a failure would go out twice."""
-
-    name = "stdout"
 
     def __init__(self, instance: str) -> None:
         """Raises `OSError` where there is none."""

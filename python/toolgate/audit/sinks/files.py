@@ -58,17 +58,13 @@ class FileSink(Descriptor):
         self._clock = clock
         self._monotonic = monotonic
         self._no_rotation_before = float("-inf")
+        self._whole = True
         self.path = self._base
         try:
             super().__init__(self._opened(), Chain(instance))
             self._continue()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """Its path."""
-        return str(self.path)
 
     def write(self, data: bytes) -> int:
         """One append, to another file first where that is due."""

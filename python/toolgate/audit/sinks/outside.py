@@ -27,7 +27,6 @@ class OutsideSink:
     follows: str | None = None
 
     def __init__(self, sink: LineSink, instance: str) -> None:
-        self.name = type(sink).__name__
         self.chain = Chain(instance)
         self._sink = sink
 
@@ -51,7 +50,6 @@ class SyslogSink:
     follows: str | None = None
 
     def __init__(self, address: str, instance: str) -> None:
-        self.name = f"syslog {address}"
         self.chain = Chain(instance)
         self._address = address
         self._socket: socket.socket | None = None
@@ -119,7 +117,6 @@ class SyslogSink:
 class OtelSink:
     """OpenTelemetry logs: the line as the body, and what one searches for as attributes."""
 
-    name = "otel"
     follows: str | None = None
 
     def __init__(self, instance: str) -> None:
