@@ -123,7 +123,7 @@ class ThreadedLane(Lane):
             first = self._queue.get(timeout=seconds)
         except Empty:
             return [], False
-        if self._linger and first is not None:
+        if self._linger and first is not None and self._queue.qsize() < _MAX_BATCH:
             self._ending.wait(self._linger)
         batch: list[_Queued] = []
         while first is not None:
