@@ -73,6 +73,8 @@ REACHING_UP = {
     # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
     ("gate", "Gate.protect"): "adapters",
     ("gate", "Gate.from_file"): "config",
+    # A log record names the call it was made in, and only a decision knows that.
+    ("audit", "_request_id"): "decision",
 }
 
 RUST = {

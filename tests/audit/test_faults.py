@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -213,7 +212,7 @@ async def test_a_file_that_is_taken_away_is_made_anew(
     await (await it.call("read_order", "read")).aclose()
     it.gate._trail.flush()
     with take(it.trail):
-        time.sleep(0.3)  # more than the quarter of a second between two looks at the file
+        await anyio.sleep(0.3)  # more than the quarter of a second between two looks at the file
         await (await it.call("read_order", "read")).aclose("tool_error")
     it.gate.close()
     assert "tool_error" in [record["result"] for record in records_in(it.trail, "call")]

@@ -30,6 +30,9 @@ _MAX_BATCH: Final = 1024
 _CLOSE_SECONDS: Final = 5.0
 """For a sink to take what waits, when the process ends."""
 
+_LAST_SECONDS: Final = 1.0
+"""For a sink that fails then: what it does not take by then is lost."""
+
 CHECKPOINT_SECONDS: Final = 1.0
 """Between two looks whether the last records wait for a signature for too long."""
 
@@ -180,7 +183,7 @@ class ThreadedLane(Lane):
                 self._began = None
                 self._fails(getattr(error, "strerror", None) or type(error).__name__)
                 if self._closed:
-                    deadline = deadline or time.monotonic() + RETRY_SECONDS
+                    deadline = deadline or time.monotonic() + _LAST_SECONDS
                     if time.monotonic() > deadline:
                         return False
                 time.sleep(RETRY_SECONDS)
