@@ -1,7 +1,7 @@
 """A process that answers calls until it is killed, and says on its standard output what ran and what was answered.
 
-``python victim.py <trail> <durability>``: lines are ``ran <id>`` and ``answered <id> <seconds>``, each one write, so that
-what was printed is what a client saw.
+``python victim.py <trail> <durability>``: lines are ``ran <id>`` and ``answered <id> <seconds>``, each one write, so
+that what was printed is what a client saw.
 """
 
 from __future__ import annotations

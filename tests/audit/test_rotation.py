@@ -131,24 +131,28 @@ def test_a_line_is_never_torn_in_two_by_a_rotation(path: Path, clocks: Clocks, m
 
 def test_what_cannot_be_rotated_is_written_on(clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
     with tempfile.TemporaryDirectory() as directory:  # below tmp_path nobody else may go
-        os.chmod(directory, 0o777)
+        change_mode(directory, 0o777)
         path = Path(directory) / "audit.jsonl"
         with as_nobody():
             sink = opened(path, clocks, max_bytes=4_096)
-        os.chmod(directory, 0o555)
+        change_mode(directory, 0o555)
         with as_nobody():
             write(sink, *(f"tool-{number}" for number in range(30)))
         assert names_in(path) == [f"tool-{number}" for number in range(30)]
         told = [entry.message for entry in caplog.records if "cannot be rotated" in entry.message]
         assert len(told) == 1
         assert "Permission denied; it is written on" in told[0]
-        os.chmod(directory, 0o777)
+        change_mode(directory, 0o777)
         for _ in range(60):
             clocks.monotonic()  # it does not try again at once
         with as_nobody():
             write(sink, "after")
             sink.close()
         assert names_in(path) == ["after"]
+
+
+def change_mode(directory: str, mode: int) -> None:
+    os.chmod(directory, mode)
 
 
 PROCESS = f"""

@@ -28,7 +28,7 @@ _QUOTED: Final = r"""(?:b(?=['"]))?\\?['"]?"""
 _CREDENTIALS: Final = r"[A-Za-z0-9\-._~+/]{16,}=*"
 """RFC 6750 section 2.1, and too long to be a word of a sentence about tokens."""
 
-_ANYTHING: Final = r"""(?!\[redacted\])[^'"\s&,;})\\]+"""
+_ANYTHING: Final = r"""(?!\[redacted\]|b['"])[^'"\s&,;})\\]+"""
 
 _PATTERNS: Final = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
