@@ -55,7 +55,7 @@ class ThreadedLane(Lane):
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._began: float | None = None
         self._closed = False
-        self._ending = threading.Event()
+        self._hurry = threading.Event()
         self._pending = 0
         self._losing = threading.RLock()  # a finalizer may lose a record in the middle of losing one
         self.put(self._start("opened"))
@@ -87,6 +87,7 @@ class ThreadedLane(Lane):
         if not self._closed:
             ticket = Ticket(1)
             self._queue.put(("", ticket))
+            self._hurry.set()
             deadline = time.monotonic() + seconds
             while not ticket.done and self._thread.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.001)
@@ -100,7 +101,7 @@ class ThreadedLane(Lane):
         if self._closed:
             return
         self._closed = True
-        self._ending.set()
+        self._hurry.set()
         self._queue.put(None)
         self._thread.join(_CLOSE_SECONDS)
         if self._thread.is_alive():
@@ -127,7 +128,8 @@ class ThreadedLane(Lane):
         except Empty:
             return [], False
         if self._linger and first is not None and self._queue.qsize() < _MAX_BATCH:
-            self._ending.wait(self._linger)
+            self._hurry.wait(self._linger)
+            self._hurry.clear()
         batch: list[_Queued] = []
         while first is not None:
             batch.append(first)
