@@ -158,7 +158,11 @@ WAYS: dict[str, tuple[Way, int, dict[str, Any]]] = {
         403,
         KNOWN | {"result": "denied_scope", "reason": "insufficient_scope", "rule": "delete_*"},
     ),
-    "no rule": (call("unheard_of", "read"), 403, KNOWN | {"result": "denied_policy", "reason": "no_rule", "rule": None}),
+    "no rule": (
+        call("unheard_of", "read"),
+        403,
+        KNOWN | {"result": "denied_policy", "reason": "no_rule", "rule": None},
+    ),
     "an unknown method": (
         body(b'{"jsonrpc":"2.0","id":1,"method":"made/up"}'),
         403,
