@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
 from toolgate._core import Grant
 from toolgate.audit import Outcome, call_record
 from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule
@@ -38,18 +39,20 @@ def current() -> Decision | None:
 class Sink:
     """What a decision needs of its gate to record itself."""
 
-    __slots__ = ("clock", "hash_key", "leave", "write")
+    __slots__ = ("clock", "hash_key", "leave", "settle", "write")
 
     def __init__(
         self,
         *,
         write: Callable[[str], None],
         leave: Callable[[str], None],
+        settle: Callable[[Grant, int], Awaitable[None]],
         clock: Callable[[], float],
         hash_key: str | None,
     ) -> None:
         self.write = write
         self.leave = leave
+        self.settle = settle
         self.clock = clock
         self.hash_key = hash_key
 
@@ -69,6 +72,7 @@ class Decision:
         "fragment",
         "good_until",
         "grant",
+        "held",
         "parent_id",
         "principal",
         "refusal",
@@ -96,6 +100,8 @@ class Decision:
         self.call: Call | None = None
         self.rule: Rule | None = None
         self.grant: Grant | None = None
+        self.held: Held | None = None
+        """The call's place among those in flight."""
         self.refusal: Refused | None = None
         self.would_deny: tuple[str, ...] = ()
         """What observed rules and budgets would have refused."""
@@ -132,13 +138,23 @@ class Decision:
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
-            self._state = _CLOSED
+            self._end()
             self._sink.write(self._record(Outcome(result, reason)))
 
     def leave(self, result: str, *, reason: str | None = None) -> None:
         """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
         how it ended."""
         self._if_dropped = Outcome(result, reason)
+
+    async def settle(self, cost: int) -> None:
+        """What the call turned out to cost, where that is known only afterwards: its budgets are charged ``cost``
+        instead of what the rule says, once, and may fall short by it. From a handler that runs in a thread:
+        ``anyio.from_thread.run(decision.settle, cost)``. Raises `ValueError` for a call that has ended, and for a cost
+        that is none."""
+        if self._state is _CLOSED or self.refusal is not None:
+            raise ValueError("the call has ended: settle what it costs before it does")
+        if self.grant is not None:
+            await self._sink.settle(self.grant, cost)
 
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability."""
@@ -151,8 +167,13 @@ class Decision:
     def __del__(self) -> None:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
-            self._state = _CLOSED
+            self._end()
             self._sink.leave(self._record(self._if_dropped))
+
+    def _end(self) -> None:
+        self._state = _CLOSED
+        if self.held is not None:
+            self.held.free()
 
     def _record(self, outcome: Outcome) -> str:
         call = self.call

@@ -55,6 +55,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         # may they now
         "rate_limited": (429, "over a limit"),
         "cost_exceeds_limit": (429, "the call costs more than its limit ever holds"),
+        "too_many_in_flight": (429, "too many calls of this client are in flight"),
         "too_many_failures": (429, "too many failed attempts from this address"),
         # cannot tell
         "audit_unavailable": (503, "the call cannot be recorded now"),

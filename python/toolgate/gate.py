@@ -119,7 +119,7 @@ class Gate:
             alarm=self._alarm,
         )
         limits = limits or Limits()
-        self._spender = Spender(limits)
+        self._spender = Spender(limits, clock=clock, tick=tick, alarm=self._alarm)
         self._callers = Callers(self._tokens, self.policy, FailedAttempts(limits), self.transport)
         self.metadata = Metadata.of(self.resource, [issuer.url for issuer in issuers], self.policy.scopes)
         asked = self.policy.narrowest_scopes if challenge_scopes is None else challenge_scopes
@@ -130,6 +130,7 @@ class Gate:
         self._sink = Sink(
             write=self._trail.write,
             leave=self._trail.leave,
+            settle=self._spender.settle,
             clock=clock,
             hash_key=audit.key.id if audit.key is not None else None,
         )
@@ -280,7 +281,18 @@ class Gate:
 
     def close(self) -> None:
         """Write what waits and close the audit trail."""
+        self._spender.close()
         self._trail.close()
+
+    async def flush(self) -> None:
+        """Write what waits, and give back to the store what was taken from it in advance: what a server does when it
+        ends, and may do at any time."""
+        await self._spender.flush()
+
+    async def aclose(self) -> None:
+        """`flush` and `close`."""
+        await self.flush()
+        self.close()
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1
@@ -296,7 +308,11 @@ class Gate:
         if spending is None:
             spending = self._spender.spending(caller.principal, rule, governed=call.target is not None)
             caller.spendings[id(rule)] = spending
-        grant = decision.grant = self._spender.admit(spending, tick=self._tick())
+        # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
+        held = decision.held = self._spender.hold(spending, nested=decision.parent_id is not None)
+        if held is not None:
+            decision.would_deny += held.would_deny
+        grant = decision.grant = await self._spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self._spender.names(spending, grant.would_deny)
 

@@ -63,7 +63,7 @@ class GateASGI:
         if scope["type"] == "http":
             await self._http(scope, receive, _with_cors(self.gate, scope, send))
         elif scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
 
@@ -80,6 +80,16 @@ class GateASGI:
         else:
             result, reason = outcome.result()
             decision.close(result, reason=reason)
+
+    def _flushing(self, send: Send) -> Send:
+        """Before the server program hears that the app has ended: afterwards it may end the process."""
+
+        async def flushing(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await self.gate.flush()
+            await send(message)
+
+        return flushing
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope)

@@ -4,8 +4,9 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 ``docs/configuration.md``.
 """
 
-from toolgate.settings.budgets import Budget, Limits, budgets_of
+from toolgate.settings.budgets import Budget, budgets_of
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
+from toolgate.settings.limits import MEMORY, Limits
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
 from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.settings.secrets import Secret
@@ -13,6 +14,7 @@ from toolgate.settings.secrets import Secret
 __all__ = [
     "MAX_NAME_BYTES",
     "MAX_URI_BYTES",
+    "MEMORY",
     "MIN_KEY_BYTES",
     "Agents",
     "Audit",
