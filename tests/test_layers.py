@@ -58,10 +58,11 @@ PYTHON = {
     "telemetry": Row(2, "0 1", later=True),
     "tokens": Row(2, "0 1"),
     "transport": Row(2, "0 1"),
-    # only the gate knows that there is more than one
+    # only the steps of the gate know that there is more than one
     "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),
-    "gate": Row(3, "0 1 2 callers decision"),
+    "steps": Row(3, "0 1 2 callers decision"),
+    "gate": Row(3, "0 1 2 callers decision steps"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
     "__init__": Row(5, "0 1 2 3 testing"),

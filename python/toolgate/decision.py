@@ -78,6 +78,7 @@ class Decision:
         "refusal",
         "request_id",
         "rule",
+        "steps",
         "transport",
         "would_deny",
     )
@@ -95,6 +96,8 @@ class Decision:
         """The principal as the record spells it."""
         self.caller: Any = None
         """The gate's own notes about the principal."""
+        self.steps: Any = None
+        """Under whose order it ends: a reload meanwhile changes nothing for it."""
         self.good_until = float("inf")
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None

@@ -11,9 +11,10 @@ from toolgate.adapters.outcome import OutcomeReader
 from toolgate.certificates import from_pem
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
-from toolgate.gate import Gate, request_id
+from toolgate.gate import Gate
 from toolgate.rendering import Response
 from toolgate.request import Request
+from toolgate.steps import request_id
 
 __all__ = ["DECISION", "GateASGI"]
 

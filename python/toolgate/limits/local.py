@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from ipaddress import IPv6Address, ip_network
 
 from toolgate._core import Charge, Grant, Limiter
@@ -23,6 +24,12 @@ class FailedAttempts:
         self._budget = budgets_of([limits.failed_auth])[0]
         self._max_keys = limits.max_keys
         self._limiter = Limiter(max_keys=limits.max_keys)
+
+    def succeeded(self, limits: Limits) -> FailedAttempts:
+        """The budget of another configuration: who failed stays known."""
+        successor = copy(self)
+        successor._budget = budgets_of([limits.failed_auth])[0]
+        return successor
 
     def ensure_left(self, address: str, *, tick: int) -> None:
         """Raises `Limited` when the address has no failure left: nobody is asked about its tokens then."""

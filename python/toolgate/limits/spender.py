@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import Grant, Limiter
@@ -48,6 +49,13 @@ class Spender:
             else Snapshot(limits.snapshot, self._limiter, max_keys=limits.max_keys, clock=clock, tick=tick, alarm=alarm)
         )
         self._known: dict[tuple[str, str, int], Spending] = {}
+
+    def succeeded(self, limits: Limits) -> Spender:
+        """The spender of another configuration: what was spent stays spent, what is in flight stays in flight."""
+        successor = copy(self)
+        successor._limits = limits
+        successor._known = {}
+        return successor
 
     def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
         """What one call spends; ``governed`` tells calls from lists and handshakes."""

@@ -5,6 +5,7 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 """
 
 from toolgate.settings.budgets import Budget, budgets_of
+from toolgate.settings.configuration import MAX_BODY_BYTES, Configuration
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.limits import MEMORY, Limits
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
@@ -12,6 +13,7 @@ from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, P
 from toolgate.settings.secrets import Secret
 
 __all__ = [
+    "MAX_BODY_BYTES",
     "MAX_NAME_BYTES",
     "MAX_URI_BYTES",
     "MEMORY",
@@ -19,6 +21,7 @@ __all__ = [
     "Agents",
     "Audit",
     "Budget",
+    "Configuration",
     "Introspection",
     "Issuer",
     "Limits",
