@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
@@ -33,6 +35,8 @@ _REQUEST_ID_BYTES: Final = 12
 
 _MAX_WATCHED: Final = 1000
 """Resources that one subscription may name."""
+
+_log = logging.getLogger("toolgate")
 
 _JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
 
@@ -75,6 +79,11 @@ class Steps:
         limits, audit = configuration.limits, configuration.audit
         # Last, because these take files for themselves.
         if before is None:
+            if limits.url is None and limits.instances == 1 and configuration.has_budgets and _is_worker():
+                _log.warning(
+                    "this process may be one of several workers, and each would have all of every budget: "
+                    "give [limits] instances, or a store"
+                )
             self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm)
             self._failures = FailedAttempts(limits)
             self.trail = Trail(audit)
@@ -218,6 +227,11 @@ def _tokens(configuration: Configuration, alarm: Callable[[str], None], before: 
         alarm=alarm,
         before=before,
     )
+
+
+def _is_worker() -> bool:
+    """Whether a server program seems to have started several of us."""
+    return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
 
 
 def _watched(body: bytes) -> list[str]:

@@ -170,7 +170,7 @@ WRONG = {
     "a store's mode": (f'{HEAD}[limits]\nmode = "fast"', "7: [limits] mode: is 'fast': it must be exact or leased"),
     "a policy": (f'{HEAD}[limits]\non_error = "open"', "7: [limits] on_error: is 'open': it must be local or deny or"),
     "no instance": (f"{HEAD}[limits]\ninstances = 0", "7: [limits] instances: must be a whole number, at least 1"),
-    "a prefix": (f'{HEAD}[limits]\nprefix = "{{a}}"', "7: [limits] prefix: must be at most 64 ASCII characters"),
+    "a prefix": (f'{HEAD}[limits]\nprefix = "{{a}}"', "7: [limits] prefix: must be 1 to 64 letters, digits"),
     "a snapshot and a store": (
         f'{HEAD}[limits]\nstore = "redis://a"\nsnapshot = "a"',
         "8: [limits] snapshot: must not stand beside a store",

@@ -52,6 +52,13 @@ class Configuration:
         """The rules of every kind."""
         return (*self.tools, *self.resources, *self.prompts, *self.methods)
 
+    @property
+    def has_budgets(self) -> bool:
+        """Whether any call spends anything."""
+        return bool(self.limits.client or self.limits.organization) or any(
+            rule.limit or rule.total_limit for rule in self.rules
+        )
+
     def check_successor(self, other: Configuration) -> None:
         """Raises `ValueError` for what a running gate cannot change."""
         fixed = {

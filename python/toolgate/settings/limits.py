@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,8 +26,8 @@ _MODES: Final = ("exact", "leased")
 _MAX_INSTANCES: Final = 10_000
 """As many as may share a limit: the core's own bound."""
 
-_MAX_PREFIX: Final = 64
-"""Every key in Redis carries it."""
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+"""Every key in Redis carries it; a brace in it would decide on the key's slot."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Limits:
         checks.whole("instances", self.instances, at_least=1)
         if self.instances > _MAX_INSTANCES:
             raise ValueError(f"instances must be at most {_MAX_INSTANCES}")
-        if len(checks.text("prefix", self.prefix)) > _MAX_PREFIX or not self.prefix.isascii() or "{" in self.prefix:
-            raise ValueError(f"prefix must be at most {_MAX_PREFIX} ASCII characters, without braces")
+        if not _PREFIX.fullmatch(checks.text("prefix", self.prefix)):
+            raise ValueError("prefix must be 1 to 64 letters, digits and any of _.:-")
         _check_url(self.store)
         if self.url is None and self.mode != "exact":
             raise ValueError('mode must stand beside a store: store = "redis://..."')
@@ -99,7 +100,7 @@ def _check_url(store: object) -> None:
             raise ValueError(f"store must be {_STORES}") from None
     else:
         url = checks.text("store", store)
-    if url != MEMORY and not url.startswith(_SCHEMES):
+    if store != MEMORY and not url.startswith(_SCHEMES):
         raise ValueError(f"store must be {_STORES}")
     if not isinstance(store, Secret) and _has_password(url):
         raise ValueError('store must not hold a password: write { env = "REDIS_URL" } or { file = "path" }')
