@@ -29,8 +29,13 @@ class Cluster:
         for node in self.nodes:
             node.clear()
 
+    def clear_counts(self) -> None:
+        """Count anew; scripts and keys stay."""
+        for node in self.nodes:
+            node.client.config_resetstat()
+
     def script_calls(self) -> list[int]:
-        """Of each node."""
+        """Of each node; those that were sent on to another are in it, and were done nowhere."""
         return [node.script_calls() for node in self.nodes]
 
 
