@@ -1,7 +1,7 @@
 """Mode `leased`: tokens are paid for in Redis before they are spent, so hoarding moves admissions, and makes none.
 
-The bound for a window of w seconds: `b + r*w + min(r*tau, N*q)`, with a lease of at most q tokens for at most tau seconds in
-each of N instances.
+The bound for a window of w seconds: `b + r*w + min(r*tau, N*q)`, with a lease of at most q tokens for at most tau
+seconds in each of N instances.
 """
 
 from __future__ import annotations

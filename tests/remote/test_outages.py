@@ -1,7 +1,7 @@
 """A Redis that is away, slow or cut off: nobody hangs, each policy admits what it says, and Redis is asked again soon.
 
-What may be admitted meanwhile by one instance of N, in an outage of D seconds: `local` its share of the rate, `r*D/N`, and
-the one token it begins with; `deny` nothing; `allow` everything.
+What may be admitted meanwhile by one instance of N, in an outage of D seconds: `local` its share of the rate, `r*D/N`,
+and the one token it begins with; `deny` nothing; `allow` everything.
 """
 
 from __future__ import annotations
