@@ -51,16 +51,21 @@ class Store:
         self, script: Script, *, keys: Sequence[str], args: Sequence[Any] = (), timeout: float = DEADLINE
     ) -> Any:
         """What the script returns. Raises `StoreError`, within ``timeout`` seconds."""
-        request = Request.of_script(script, keys, args)
-        self._owner().submit(request)
-        return await request.wait(timeout)
+        return await self.ask(Request.of_script(script, keys, args), timeout=timeout)
 
     async def command(self, *words: Any, timeout: float = DEADLINE) -> Any:
         """The reply to a command, as redis-py gives it: bytes, numbers, None. Raises `StoreError`, within ``timeout``
         seconds."""
-        request = Request(words)
+        return await self.ask(Request(words), timeout=timeout)
+
+    async def ask(self, request: Request, *, timeout: float = DEADLINE) -> Any:
+        """The reply to a request made beforehand."""
         self._owner().submit(request)
         return await request.wait(timeout)
+
+    def post(self, request: Request) -> None:
+        """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
+        self._owner().submit(request)
 
     def go_ahead(self, requests: Callable[[], Sequence[Request]]) -> None:
         """Ask ``requests`` before anything else is sent, for what has to be done first."""
