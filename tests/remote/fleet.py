@@ -113,7 +113,7 @@ class Fleet:
         calls: int | None = None,
         seconds: float | None = None,
         keys: int = 1,
-        tasks: int = 25,
+        tasks: int = 10,
         domain: str = "domain",
         timed: bool = False,
         dry: bool = False,

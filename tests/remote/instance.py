@@ -40,10 +40,13 @@ import toolgate
 from toolgate.errors import Limited, Refused
 from toolgate.limits import RedisLimiter
 
+A_MOMENT = 0.01
+"""Seconds before somebody who could not be told anything calls again."""
+
 
 class Spender:
     """Makes ``calls`` calls, or as many as fit into ``seconds``, in ``tasks`` tasks, over ``keys`` keys in turn; with
-    ``dry``, each of them as often as it is admitted."""
+    ``dry``, each of them until it is refused."""
 
     def __init__(self, limiter: RedisLimiter, job: dict[str, Any]) -> None:
         self._limiter = limiter
@@ -78,19 +81,23 @@ class Spender:
     async def _some(self) -> None:
         for number in self._numbers:
             key = number % self._keys
-            while await self._one(key) and self._dry:
+            while await self._one(key) is not Limited and self._dry:
                 pass
             if _monotonic() > self._until:
                 return
 
-    async def _one(self, key: int) -> bool:
+    async def _one(self, key: int) -> type[Limited] | None:
         start = _monotonic()
         try:
             await self._limiter.admit(domain=f"{self._domain} {key}", charges=self._charges[key])
         except Limited:
             self.refused += 1
+            # What is refused without asking anybody takes no time here, but a server's call goes through the loop.
+            await anyio.lowlevel.checkpoint()
+            return Limited
         except Refused as error:
             self.errors[error.code] += 1
+            await anyio.sleep(A_MOMENT)
         except Exception as error:
             self.errors[repr(error)[:200]] += 1
         else:
@@ -99,10 +106,7 @@ class Spender:
             self.first = min(self.first, end)
             if self._timed:
                 self.times.append((start, end))
-            return True
-        # What is refused without asking anybody takes no time here, but a server's call goes through the loop.
-        await anyio.lowlevel.checkpoint()
-        return False
+        return None
 
 
 async def main(settings: dict[str, Any]) -> None:

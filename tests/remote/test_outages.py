@@ -112,21 +112,21 @@ async def test_a_restart_gives_no_more_than_one_new_burst(world: World) -> None:
     await limiter_.aclose()
 
 
-@pytest.mark.parametrize("policy", ["local", "allow"])
-async def test_what_was_admitted_meanwhile_is_debited_afterwards(policy: str, world: World) -> None:
-    """A whole burst, in pieces, some of them while nobody could ask: afterwards nothing of it is there again."""
-    limiter_ = limiter(world, policy)
+async def test_what_was_admitted_meanwhile_is_debited_afterwards(world: World) -> None:
+    """Not so with `allow`, which is the operator's word that the limit does not matter then."""
+    limiter_ = limiter(world, "local", instances=1)
     began = time.monotonic()
-    outcomes = (await spent(limiter_, policy, BURST // 2)).outcomes
+    admitted = (await spent(limiter_, "key", BURST // 2)).outcomes["admitted"]
     world.network.swallow()
-    outcomes += (await spent(limiter_, policy, BURST // 2)).outcomes
+    share = 0
+    while share < 5:
+        share += (await spent(limiter_, "key", 1)).outcomes["admitted"]
+        await anyio.sleep(1 / RATE)
     world.network.pass_on()
     await recovered(world, limiter_, "other")
-    # With a network that held back what was given up, Redis may have counted it too: less is left then, never more.
-    outcomes += (await spent(limiter_, policy, 2 * BURST)).outcomes
-    seconds = time.monotonic() - began
-    share = 1 + RATE * seconds / INSTANCES if policy == "local" else 0
-    assert outcomes["admitted"] <= BURST + RATE * seconds + share
+    # Redis has also done what was given up while the network held it back: that is lost to the caller, not gained.
+    admitted += (await spent(limiter_, "key", 2 * BURST)).outcomes["admitted"]
+    assert admitted + share <= BURST + RATE * (time.monotonic() - began)
     await limiter_.aclose()
 
 
@@ -138,9 +138,9 @@ class Spending:
     hung: int
 
 
-def limiter(world: World, policy: str) -> RedisLimiter:
-    """One of four instances."""
-    return RedisLimiter(world.network.url, on_error=policy, instances=INSTANCES)
+def limiter(world: World, policy: str, *, instances: int = INSTANCES) -> RedisLimiter:
+    """One of the instances."""
+    return RedisLimiter(world.network.url, on_error=policy, instances=instances)
 
 
 async def spent(limiter: RedisLimiter, domain: str, calls: int) -> Spending:
@@ -166,10 +166,12 @@ async def spent(limiter: RedisLimiter, domain: str, calls: int) -> Spending:
 
 
 async def recovered(world: World, limiter: RedisLimiter, domain: str) -> None:
-    """Return when Redis has decided a call again, by its own count."""
-    before = world.server.script_calls()
+    """Return when Redis has decided a call again, by its own count and by the limiter's."""
     deadline = time.monotonic() + RECOVERY
-    while world.server.script_calls() == before:
-        assert time.monotonic() < deadline, f"Redis was not asked again within {RECOVERY} s"
+    while True:
+        asked, guessed = world.server.script_calls(), limiter.fallbacks.total()
         await spent(limiter, f"{domain} again", 1)
+        if limiter.fallbacks.total() == guessed and world.server.script_calls() > asked:
+            return
+        assert time.monotonic() < deadline, f"Redis was not asked again within {RECOVERY} s"
         await anyio.sleep(0.02)

@@ -78,4 +78,3 @@ def seconds(microseconds: int) -> float:
     found = microseconds / 1_000_000
     numerator, denominator = found.as_integer_ratio()
     return math.nextafter(found, math.inf) if numerator * 1_000_000 < microseconds * denominator else found
-
