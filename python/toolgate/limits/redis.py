@@ -19,7 +19,7 @@ from toolgate.errors import refusal
 from toolgate.limits.fallback import LocalShare
 from toolgate.limits.redis_buckets import RemoteBuckets
 from toolgate.limits.redis_keys import Plan, Plans
-from toolgate.limits.redis_script import limited, short_of
+from toolgate.limits.redis_script import Answer, limited, short_of
 
 __all__ = ["MODES", "POLICIES", "RedisLimiter", "RemoteGrant"]
 
@@ -29,6 +29,9 @@ POLICIES: Final = ("local", "deny", "allow")
 MAX_INSTANCES: Final = 100_000
 """Instances that anybody runs against one Redis, with room to spare."""
 
+MAX_COST: Final = 1_000_000_000
+"""No limit ever holds more tokens than this."""
+
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 """No braces: they would decide on the slot."""
 
@@ -36,7 +39,7 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 class RemoteGrant:
     """An admission, and what it takes to undo it."""
 
-    __slots__ = ("_at", "_local", "_plan", "_spent", "remaining", "would_deny")
+    __slots__ = ("_answer", "_local", "_plan", "remaining", "would_deny")
 
     def __init__(
         self,
@@ -44,13 +47,11 @@ class RemoteGrant:
         *,
         remaining: tuple[int, ...],
         would_deny: tuple[str, ...] = (),
-        at: int = 0,
-        spent: Sequence[int] = (),
+        answer: Answer | None = None,
         local: tuple[Limiter, Grant] | None = None,
     ) -> None:
         self._plan = plan
-        self._at = at
-        self._spent = spent
+        self._answer = answer
         self._local = local
         self.remaining = remaining
         """Whole tokens left, in the order of the charges; zeros where nobody could be asked."""
@@ -126,27 +127,39 @@ class RedisLimiter:
             plan,
             remaining=tuple(answer.left[position] for position in plan.order),
             would_deny=short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
-            at=answer.at,
-            spent=answer.granted,
+            answer=answer,
         )
 
     async def refund(self, grant: RemoteGrant) -> None:
-        """Give back what a call spent that never started; a second time does nothing. Tokens that came back by
-        themselves meanwhile, because their bucket was full in between, are not given twice. What cannot be told to
-        Redis is lost."""
-        if not isinstance(grant, RemoteGrant):
-            raise TypeError("a refund needs a grant of a RedisLimiter")
-        spent, grant._spent = grant._spent, ()
-        local, grant._local = grant._local, None
-        if local is not None:
-            local[0].refund(local[1])
-            self._buckets.debts.remove(grant._plan)
-        pairs = zip(grant._plan.buckets, spent, strict=False)
-        await self._buckets.give([(bucket, tokens, grant._at, 0) for bucket, tokens in pairs if tokens])
+        """Give back what a call spent that never started, as far as the time since has not given it back already. A
+        grant is refunded or settled once in all; again does nothing. What Redis cannot be told within 50 ms is lost."""
+        await self._settle(grant, 0)
+
+    async def settle(self, grant: RemoteGrant, actual: int) -> None:
+        """Each charge of the grant that cost something costs ``actual`` tokens instead. More may leave a bucket in debt,
+        at most one full burst below empty; less gives back by the rule of `refund`. Raises `ValueError` for an
+        ``actual`` that no charge could cost."""
+        if isinstance(actual, bool) or not isinstance(actual, int):
+            raise TypeError("actual is an int")
+        if not 0 <= actual <= MAX_COST:
+            raise ValueError(f"a cost is between 0 and {MAX_COST}")
+        await self._settle(grant, actual)
 
     async def aclose(self) -> None:
         """Close the connection of the running loop; a later call opens it again."""
         await self._store.aclose()
+
+    async def _settle(self, grant: RemoteGrant, actual: int) -> None:
+        if not isinstance(grant, RemoteGrant):
+            raise TypeError("a RedisLimiter settles its own grants")
+        plan = grant._plan
+        answer, grant._answer = grant._answer, None
+        local, grant._local = grant._local, None
+        if local is not None:
+            local[0].refund(local[1])
+            self._buckets.debts.remove(plan)
+        if answer is not None:
+            await self._buckets.settle(plan, answer, [bucket.paying * actual for bucket in plan.buckets])
 
     def _without(self, plan: Plan, policy: str) -> RemoteGrant:
         """What a call gets that Redis did not decide."""
@@ -155,6 +168,7 @@ class RedisLimiter:
             raise refusal("store_unavailable", "redis")
         if policy == "allow":
             self.fallbacks[policy] += 1
+            self._buckets.debts.add(plan)
             return RemoteGrant(plan, remaining=(0,) * len(plan.order))
         local = self._share.admit(plan, tick=time.monotonic_ns())
         self.fallbacks[policy] += 1

@@ -14,13 +14,11 @@ from toolgate.limits.redis_script import Answer, admit_script, read
 
 __all__ = ["RemoteBuckets"]
 
-_GIVEN_TOGETHER = 64
+_CHANGED_TOGETHER = 64
 """Buckets of one call: about a millisecond of a server's time."""
 
-Gift = tuple[Bucket, int, int, int]
-"""A bucket, the tokens it gets back (or loses, when negative), when they were spent, and how many bursts it may owe."""
-
-Answered = Callable[[list[Gift], Request], None]
+Change = tuple[Bucket, Sequence[int]]
+"""A bucket, and the script's words for it."""
 
 
 class RemoteBuckets:
@@ -53,15 +51,16 @@ class RemoteBuckets:
             self._undo(first, answer)
         return answer.followed_by(second)
 
-    async def give(self, gifts: Sequence[Gift]) -> None:
-        """Give back, or take without asking. What does not arrive is lost: tokens, never more than that."""
-        for request in self._gifts(gifts):
+    async def settle(self, plan: Plan, answer: Answer, actual: Sequence[int]) -> None:
+        """What was granted turned out to cost so much in each bucket. What does not arrive is lost: tokens, never more
+        than that."""
+        for request in self._requests("settle", _settled(plan.buckets, answer, actual)):
             with suppress(StoreError):
                 await self._store.ask(request)
 
-    def post(self, gifts: Sequence[Gift]) -> None:
-        """`give` without waiting for it."""
-        for request in self._gifts(gifts, on_answer=_ignore):
+    def post_settled(self, buckets: Sequence[Bucket], answer: Answer, actual: Sequence[int]) -> None:
+        """`settle` without waiting for it."""
+        for request in self._requests("settle", _settled(buckets, answer, actual), on_answer=_ignore):
             with suppress(StoreError):
                 self._store.post(request)
 
@@ -73,40 +72,45 @@ class RemoteBuckets:
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
         if answer.admitted:
-            pairs = zip(slot.buckets, answer.granted, strict=True)
-            self.post([(bucket, granted, answer.at, 0) for bucket, granted in pairs if granted])
+            self.post_settled(slot.buckets, answer, [0] * len(slot.buckets))
 
     def _payments(self) -> Sequence[Request]:
         """What is owed, before anything else is decided."""
         if not self.debts:
             return ()
         self._on_paid()
-        gifts = [(bucket, -tokens, 0, 1) for bucket, tokens in self.debts.take()]
-        return self._gifts(gifts, on_answer=self._put_back)
+        changes = [(bucket, (bucket.period, bucket.burst, tokens)) for bucket, tokens in self.debts.take()]
+        return self._requests("owe", changes, on_answer=self._put_back)
 
-    def _gifts(self, gifts: Sequence[Gift], on_answer: Answered | None = None) -> list[Request]:
+    def _requests(
+        self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
+    ) -> list[Request]:
         """A call for each slot."""
-        slots: dict[str, list[Gift]] = {}
-        for gift in gifts:
-            slots.setdefault(gift[0].name.rpartition(":")[0], []).append(gift)
-        parts = (
-            together[start : start + _GIVEN_TOGETHER]
-            for together in slots.values()
-            for start in range(0, len(together), _GIVEN_TOGETHER)
-        )
-        return [self._gift(part, on_answer) for part in parts]
+        slots: dict[str, list[Change]] = {}
+        for change in changes:
+            slots.setdefault(change[0].name.rpartition(":")[0], []).append(change)
+        requests = []
+        for together in slots.values():
+            for start in range(0, len(together), _CHANGED_TOGETHER):
+                part = together[start : start + _CHANGED_TOGETHER]
+                words = [self._now, verb, *(word for _, words in part for word in words)]
+                told = None if on_answer is None else partial(on_answer, part)
+                names = [bucket.name for bucket, _ in part]
+                requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
+        return requests
 
-    def _gift(self, gifts: list[Gift], on_answer: Answered | None) -> Request:
-        words: list[object] = [self._now, "give"]
-        for bucket, tokens, at, ceiling in gifts:
-            words += (bucket.period, bucket.burst, tokens, at, ceiling)
-        told = None if on_answer is None else partial(on_answer, gifts)
-        return Request.of_script(admit_script(), [gift[0].name for gift in gifts], words, on_answer=told)
-
-    def _put_back(self, gifts: list[Gift], request: Request) -> None:
+    def _put_back(self, changes: list[Change], request: Request) -> None:
         if request.error is not None:
-            self.debts.put_back([(bucket, -tokens) for bucket, tokens, _, _ in gifts])
+            self.debts.put_back([(bucket, words[2]) for bucket, words in changes])
 
 
-def _ignore(gifts: list[Gift], request: Request) -> None:
+def _settled(buckets: Sequence[Bucket], answer: Answer, actual: Sequence[int]) -> list[Change]:
+    return [
+        (bucket, (bucket.period, bucket.burst, granted, cost, answer.at, *after))
+        for bucket, granted, cost, after in zip(buckets, answer.granted, actual, answer.after, strict=True)
+        if granted and granted != cost
+    ]
+
+
+def _ignore(changes: list[Change], request: Request) -> None:
     """Nobody waits for this one."""

@@ -42,6 +42,8 @@ class Bucket:
     observe: bool
     shared: bool
     cost: int = 0
+    paying: int = 0
+    """Charges of it that cost something."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,6 +120,7 @@ class Plans:
             if (bucket.period, bucket.burst) != (period, burst):
                 raise ValueError(f"one bucket cannot have two limits in one call: {other} and {charge.limit}")
             bucket.cost += charge.cost
+            bucket.paying += charge.cost > 0
             names.append(name)
         slots = _slots(tuple(buckets.values()), apart=self._apart)
         position = {bucket.name: i for i, bucket in enumerate(b for slot in slots for b in slot.buckets)}

@@ -33,6 +33,8 @@ class Answer:
     left: list[int]
     wait: list[int]
     """Microseconds until there is enough; 0 when there is, -1 when there never is."""
+    after: list[tuple[int, int, int]]
+    """How each bucket was left, for `settle`."""
 
     def followed_by(self, other: Answer) -> Answer:
         """One answer of two slots."""
@@ -42,13 +44,14 @@ class Answer:
             granted=self.granted + other.granted,
             left=self.left + other.left,
             wait=self.wait + other.wait,
+            after=self.after + other.after,
         )
 
 
-def read(reply: Sequence[Any]) -> Answer:
+def read(reply: list[Any]) -> Answer:
     """The script's reply."""
-    numbers = [int(number) for number in reply]
-    return Answer(numbers[0], numbers[1] == 1, numbers[2::3], numbers[3::3], numbers[4::3])
+    after = zip(reply[5::6], reply[6::6], reply[7::6], strict=True)
+    return Answer(reply[0], reply[1] == 1, reply[2::6], reply[3::6], reply[4::6], list(after))
 
 
 def short_of(plan: Plan, wait: Sequence[int], *, observe: bool) -> tuple[str, ...]:
