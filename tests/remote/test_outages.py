@@ -62,7 +62,10 @@ def world(start_redis: Callable[..., RedisServer]) -> Iterator[World]:
         yield World(server, network)
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
+@pytest.mark.parametrize(
+    ("anyio_backend", "outage"),
+    [*(("asyncio", outage) for outage in OUTAGES), ("trio", "killed"), ("trio", "stopped")],
+)
 async def test_an_outage_is_survived_by_the_policy_and_then_over(outage: str, world: World) -> None:
     begin, end = OUTAGES[outage]
     limiters = {policy: limiter(world, policy) for policy in POLICIES}

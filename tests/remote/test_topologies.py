@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 
 import anyio
 import pytest
-from servers.cluster import Cluster, redis_cluster
+from servers.cluster import Cluster
 from servers.sentinel import watched_redis
 
 import toolgate
@@ -23,18 +22,6 @@ TOTAL = toolgate.Charge("everybody", "10/day", shared=True)
 
 BACK_SECONDS = 10
 """For a client to find the new master: a probe a second, and the Sentinel to be asked."""
-
-
-@pytest.fixture(scope="module")
-def _nodes() -> Iterator[Cluster]:
-    with redis_cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(_nodes: Cluster) -> Cluster:
-    _nodes.clear()
-    return _nodes
 
 
 @pytest.fixture(params=["asyncio", "trio"])
