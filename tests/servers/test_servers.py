@@ -85,7 +85,7 @@ def test_a_cluster_serves_every_slot(cluster: Cluster) -> None:
 def test_a_sentinel_puts_the_replica_in_the_place_of_the_dead_master() -> None:
     with watched_redis() as watched:
         watched.master.client.set("key", "value")
-        watched.master.client.wait(1, 1_000)
+        watched.copied()
         watched.fail_over()
         watched.replica.client.set("key", "changed")
 
