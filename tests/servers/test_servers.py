@@ -103,7 +103,7 @@ def test_a_proxy_passes_swallows_and_breaks(redis_server: RedisServer) -> None:
             with pytest.raises(ConnectionResetError):
                 answer(stream)
         proxy.reset()
-        with connected(proxy) as stream, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), connected(proxy) as stream:
             stream.recv(100)
         proxy.pass_on()
         with connected(proxy) as stream:
