@@ -78,9 +78,8 @@ class RemoteBuckets:
         """What is owed, before anything else is decided."""
         if not self.debts:
             return ()
-        self._on_paid()
         changes = [(bucket, (bucket.period, bucket.burst, tokens)) for bucket, tokens in self.debts.take()]
-        return self._requests("owe", changes, on_answer=self._put_back)
+        return self._requests("owe", changes, on_answer=self._paid)
 
     def _requests(
         self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
@@ -99,8 +98,10 @@ class RemoteBuckets:
                 requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
         return requests
 
-    def _put_back(self, changes: list[Change], request: Request) -> None:
-        if request.error is not None:
+    def _paid(self, changes: list[Change], request: Request) -> None:
+        if request.error is None:
+            self._on_paid()
+        else:
             self.debts.put_back([(bucket, words[2]) for bucket, words in changes])
 
 
