@@ -79,8 +79,8 @@ def parse_url(url: str) -> Address:
     options = _options(parts, kind)
     nodes = () if parts.scheme == "unix" else _nodes(hosts, kind)
     path, service, db = _path(parts, kind)
-    db = _number(options.pop("db", db))
-    if kind == "cluster" and db:
+    number = _number(options.pop("db", db))
+    if kind == "cluster" and number:
         raise ValueError("a Redis Cluster has no database but 0")
     username, _, password = userinfo.partition(":")
     return Address(
@@ -89,7 +89,7 @@ def parse_url(url: str) -> Address:
         nodes=nodes,
         path=path,
         service=service,
-        db=db,
+        db=number,
         tls=tls,
         username=unquote(username) or None,
         password=unquote(password) or None,

@@ -29,6 +29,11 @@ class Breaker:
         """Whether nobody is to be asked now."""
         return self._failures >= FAILURES
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last attempt was in vain."""
+        return self._failures > 0
+
     def wait(self, now: float) -> float:
         """Seconds until the next attempt is due."""
         return max(self._due - now, 0.0)

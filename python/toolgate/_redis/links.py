@@ -87,8 +87,12 @@ class _AsyncioLink:
         return replies
 
     async def drop(self) -> None:
+        pool = self._client.connection_pool
         with suppress(Exception):
-            await self._client.connection_pool.disconnect()
+            await pool.disconnect()
+        if hasattr(pool, "sentinel_manager"):
+            with suppress(Exception):
+                await pool.sentinel_manager.aclose()
 
 
 class _ClusterLink:
@@ -181,8 +185,10 @@ def _send_one_by_one(client: Any, batch: Sequence[Words]) -> list[Any]:
 
 
 def _close(client: Any) -> None:
-    with suppress(Exception):
-        client.close()
+    sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for each in (client, sentinels):
+        with suppress(Exception):
+            each.close()
 
 
 def _settings(address: Address, *, asynchronous: bool) -> dict[str, Any]:
@@ -250,5 +256,5 @@ def _asyncio_cluster(address: Address) -> Any:
 def _sync_cluster(address: Address) -> Any:
     from redis.cluster import ClusterNode, RedisCluster
 
-    nodes = [ClusterNode(host, port) for host, port in address.nodes]
+    nodes: list[Any] = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]  # redis-py's
     return RedisCluster(startup_nodes=nodes, **_settings(address, asynchronous=False))

@@ -76,6 +76,11 @@ class Owner:
         """Whether requests are refused at once."""
         return self._closing or self._breaker.is_open
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a request waits: the first ones for the connection too."""
+        return DEADLINE if self._known or self._breaker.has_failed else CONNECT + DEADLINE
+
     def nudge(self) -> None:
         """There is something to be done ahead of the next request: do it now."""
         self._wake.set()
@@ -135,8 +140,7 @@ class Owner:
         replies = await self._exchange([request.words for request in batch])
         forgotten = [i for i, reply in enumerate(replies) if _is_forgotten(reply, batch[i])]
         if forgotten:
-            again = await self._exchange([batch[i].spelled_out() for i in forgotten])
-            for i, reply in zip(forgotten, again, strict=True):
+            for i, reply in zip(forgotten, await self._remind([batch[i] for i in forgotten]), strict=True):
                 replies[i] = reply
         outcomes = [_outcome(reply) for reply in replies]
         late = all(request.abandoned for request in batch)
@@ -156,6 +160,15 @@ class Owner:
             else:
                 request.answer(reply=outcome)
         return answered
+
+    async def _remind(self, batch: list[Request]) -> list[Any]:
+        """Send the scripts themselves to a server that does not know them, which is then one that does."""
+        commands = [request.spelled_out() for request in batch]
+        if self._link.is_one:
+            return await self._exchange(commands)
+        # The other nodes will not know them either.
+        texts = {request.script.text for request in batch if request.script is not None}
+        return (await self._exchange([*commands, *(("SCRIPT LOAD", text) for text in texts)]))[: len(batch)]
 
     async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A reply or an exception for each command."""

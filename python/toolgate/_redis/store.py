@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.links import DEADLINE, link_to
+from toolgate._redis.links import link_to
 from toolgate._redis.owner import Owner
 from toolgate._redis.request import Request, Script
 
@@ -48,24 +48,34 @@ class Store:
         return self._address.kind == "cluster"
 
     async def script(
-        self, script: Script, *, keys: Sequence[str], args: Sequence[Any] = (), timeout: float = DEADLINE
+        self, script: Script, *, keys: Sequence[str], args: Sequence[Any] = (), timeout: float | None = None
     ) -> Any:
-        """What the script returns. Raises `StoreError`, within ``timeout`` seconds."""
+        """What the script returns. Raises `StoreError`, within 50 ms (150 while the first connection is being made) or
+        ``timeout`` seconds."""
         return await self.ask(Request.of_script(script, keys, args), timeout=timeout)
 
-    async def command(self, *words: Any, timeout: float = DEADLINE) -> Any:
-        """The reply to a command, as redis-py gives it: bytes, numbers, None. Raises `StoreError`, within ``timeout``
-        seconds."""
+    async def command(self, *words: Any, timeout: float | None = None) -> Any:
+        """The reply to a command, as redis-py gives it: bytes, numbers, None. A command of two words is one text, like
+        ``CONFIG GET``. Raises `StoreError`, within the time of `script`."""
+        if not all(isinstance(word, str | bytes | int | float) for word in words):
+            # It would be found out on the connection, beside the commands of others.
+            raise TypeError("the words of a command are text, bytes and numbers")
         return await self.ask(Request(words), timeout=timeout)
 
-    async def ask(self, request: Request, *, timeout: float = DEADLINE) -> Any:
+    async def ask(self, request: Request, *, timeout: float | None = None) -> Any:
         """The reply to a request made beforehand."""
-        self._owner().submit(request)
-        return await request.wait(timeout)
+        owner = self._owner()
+        owner.submit(request)
+        return await request.wait(owner.patience if timeout is None else timeout)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
         self._owner().submit(request)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request waits now."""
+        return self._owner().patience
 
     def go_ahead(self, requests: Callable[[], Sequence[Request]]) -> None:
         """Ask ``requests`` before anything else is sent, for what has to be done first."""
@@ -94,7 +104,7 @@ class Store:
 
     def connected(self) -> Sequence[Request]:
         """Ask once whether the server may forget what it was told."""
-        return [Request(("CONFIG", "GET", "maxmemory-policy"), on_answer=self._check_eviction)]
+        return [Request(("CONFIG GET", "maxmemory-policy"), on_answer=self._check_eviction)]
 
     def ahead(self) -> Sequence[Request]:
         """What has to be done first."""
@@ -105,7 +115,7 @@ class Store:
         policy = "" if request.error is not None else _policy(request.reply)
         if policy not in ("", "noeviction"):
             _log.warning(
-                "redis: %s has maxmemory-policy %s and may evict keys: each evicted key is a full bucket; set noeviction",
+                "redis: %s has maxmemory-policy %s and may evict keys, and so fill buckets: set noeviction",
                 self._address.shown,
                 policy,
             )

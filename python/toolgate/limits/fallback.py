@@ -19,24 +19,30 @@ class LocalShare:
 
     def __init__(self, instances: int) -> None:
         self._instances = instances
-        self._limiter = Limiter()
-        self._charges: dict[int, tuple[Plan, tuple[Charge, ...]]] = {}
+        self._limiter = Limiter(initial=1)
+        self._used = False
 
     def admit(self, plan: Plan, *, tick: int) -> tuple[Limiter, Grant]:
         """The share's own admission, and who can undo it. Raises `Limited`."""
-        known = self._charges.get(id(plan))
-        if known is None:
-            known = self._charges[id(plan)] = plan, tuple(self._part(charge) for charge in plan.charges)
-        return self._limiter, self._limiter.admit(domain=plan.domain, charges=known[1], tick=tick)
+        self._used = True
+        parts = [self._part(charge) for charge in plan.charges]
+        return self._limiter, self._limiter.admit(domain=plan.domain, charges=parts, tick=tick)
 
     def start_anew(self) -> None:
-        """Redis decides again: the next time starts with a single token again."""
-        if self._charges:
-            self._charges = {}
-            self._limiter = Limiter()
+        """Redis decides again: the next fault starts with a single token again."""
+        if self._used:
+            self._used = False
+            self._limiter = Limiter(initial=1)
 
     def _part(self, charge: Charge) -> Charge:
-        return charge
+        return Charge(
+            charge.key,
+            charge.limit,
+            cost=charge.cost,
+            observe=charge.observe,
+            shared=charge.shared,
+            instances=self._instances,
+        )
 
 
 class Debts:

@@ -26,8 +26,8 @@ __all__ = ["MODES", "POLICIES", "RedisLimiter", "RemoteGrant"]
 MODES: Final = ("exact", "leased")
 POLICIES: Final = ("local", "deny", "allow")
 
-MAX_INSTANCES: Final = 100_000
-"""Instances that anybody runs against one Redis, with room to spare."""
+MAX_INSTANCES: Final = 10_000
+"""More processes than anybody runs side by side; the same in process."""
 
 MAX_COST: Final = 1_000_000_000
 """No limit ever holds more tokens than this."""

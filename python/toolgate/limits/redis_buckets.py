@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from toolgate._redis import DEADLINE, Request, Store, StoreError, StoreSlow
+from toolgate._redis import Request, Store, StoreError, StoreSlow
 from toolgate.limits.fallback import Debts
 from toolgate.limits.redis_keys import Bucket, Plan, Slot
 from toolgate.limits.redis_script import Answer, admit_script, read
@@ -36,11 +36,11 @@ class RemoteBuckets:
         """Spend all or nothing; ``needs`` are the script's words for each slot. Raises `StoreError`."""
         first, *others = plan.slots
         if not others:
-            return await self._ask("spend", first, needs[0], DEADLINE)
+            return await self._ask("spend", first, needs[0])
         # Two slots can lie on two servers, where no script sees both: each is asked, and the first is undone when the
         # second refuses.
-        late = time.monotonic() + DEADLINE
-        answer = await self._ask("spend", first, needs[0], DEADLINE)
+        late = time.monotonic() + self._store.patience
+        answer = await self._ask("spend", first, needs[0])
         try:
             verb = "spend" if answer.admitted else "look"
             second = await self._ask(verb, others[0], needs[1], late - time.monotonic())
@@ -64,8 +64,8 @@ class RemoteBuckets:
             with suppress(StoreError):
                 self._store.post(request)
 
-    async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float) -> Answer:
-        if timeout <= 0:
+    async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
+        if timeout is not None and timeout <= 0:
             raise StoreSlow("no answer within the deadline")
         words = (self._now, verb, *needs)
         return read(await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout))
@@ -78,9 +78,8 @@ class RemoteBuckets:
         """What is owed, before anything else is decided."""
         if not self.debts:
             return ()
-        self._on_paid()
         changes = [(bucket, (bucket.period, bucket.burst, tokens)) for bucket, tokens in self.debts.take()]
-        return self._requests("owe", changes, on_answer=self._put_back)
+        return self._requests("owe", changes, on_answer=self._paid)
 
     def _requests(
         self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
@@ -99,8 +98,10 @@ class RemoteBuckets:
                 requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
         return requests
 
-    def _put_back(self, changes: list[Change], request: Request) -> None:
-        if request.error is not None:
+    def _paid(self, changes: list[Change], request: Request) -> None:
+        if request.error is None:
+            self._on_paid()
+        else:
             self.debts.put_back([(bucket, words[2]) for bucket, words in changes])
 
 
