@@ -145,7 +145,7 @@ impl Limiter {
             self.sweep(tick);
         }
         if verdict.refused {
-            return Ok(Err(Denied::new(charges, &verdict.items)));
+            return Ok(Err(Denied::new(charges, &verdict.items, tick)));
         }
         let items = verdict.items;
         Ok(Ok(Grant::new(self.number, domain, charges, items, tick)))

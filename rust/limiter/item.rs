@@ -42,6 +42,14 @@ impl Item {
         }
     }
 
+    /// Whole tokens left; none where there was no room for a bucket.
+    pub(super) fn remaining(&self, now: u64) -> u64 {
+        if self.shelf == Shelf::Nowhere {
+            return 0;
+        }
+        self.bucket.remaining(now)
+    }
+
     /// The bucket after the call, which finds nothing where there was no room for a bucket.
     pub(super) fn spend(&self, now: u64) -> Result<Bucket, Shortage> {
         match self.bucket.spend(self.cost, now) {

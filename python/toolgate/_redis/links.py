@@ -186,7 +186,7 @@ def _send_one_by_one(client: Any, batch: Sequence[Words]) -> list[Any]:
 
 def _close(client: Any) -> None:
     sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    for each in (client, sentinels):
+    for each in filter(None, (client, sentinels)):
         with suppress(Exception):
             each.close()
 

@@ -122,7 +122,7 @@ class RedisLimiter:
         except StoreError:
             return self._without(plan, policy)
         if not answer.admitted:
-            raise limited(plan, answer.wait)
+            raise limited(plan, answer)
         return RemoteGrant(
             plan,
             remaining=tuple(answer.left[position] for position in plan.order),
