@@ -47,7 +47,7 @@ class Guarded:
 
     def records(self) -> list[dict[str, Any]]:
         """The records of calls in the audit trail, once all of them are written."""
-        self.gate._trail.flush()
+        self.gate._steps.trail.flush()
         lines = [json.loads(line) for line in self.trail.read_text().splitlines()]
         return [line for line in lines if line["event"] == "call"]
 

@@ -45,8 +45,8 @@ PYTHON = {
     "_rust": Row(1, "0"),
     "_pure": Row(1, "0"),
     "_core": Row(1, "_rust _pure"),
-    "_redis": Row(1, "0", later=True),
-    "settings": Row(1, "0 _core"),  # a limit that cannot be read is a mistake at start, and the core does the reading
+    "_redis": Row(1, "0"),
+    "settings": Row(1, "0 _core _redis"),  # what cannot be read is a mistake at start, and these do the reading
     # features: none imports another
     "arguments": Row(2, "0 1"),
     "audit": Row(2, "0 1"),
@@ -58,10 +58,11 @@ PYTHON = {
     "telemetry": Row(2, "0 1", later=True),
     "tokens": Row(2, "0 1"),
     "transport": Row(2, "0 1"),
-    # only the gate knows that there is more than one
+    # only the steps of the gate know that there is more than one
     "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),
-    "gate": Row(3, "0 1 2 callers decision"),
+    "steps": Row(3, "0 1 2 callers decision"),
+    "gate": Row(3, "0 1 2 callers decision steps"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
     "__init__": Row(5, "0 1 2 3 testing"),

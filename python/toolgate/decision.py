@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
 
-from toolgate._core import Grant
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
 from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
@@ -39,7 +39,7 @@ def current() -> Decision | None:
 class Sink:
     """What a decision needs of its gate to record itself."""
 
-    __slots__ = ("clock", "kept", "leave", "write")
+    __slots__ = ("clock", "kept", "leave", "settle", "write")
 
     def __init__(
         self,
@@ -47,11 +47,13 @@ class Sink:
         write: Callable[[Callable[[], str]], Ticket | None],
         leave: Callable[[str], None],
         kept: Callable[[Ticket], Awaitable[bool]],
+        settle: Callable[[Any, int], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
         self.write = write
         self.leave = leave
         self.kept = kept
+        self.settle = settle
         self.clock = clock
 
 
@@ -72,11 +74,13 @@ class Decision:
         "good_until",
         "grant",
         "hash_key",
+        "held",
         "parent_id",
         "principal",
         "refusal",
         "request_id",
         "rule",
+        "steps",
         "transport",
         "would_deny",
     )
@@ -95,13 +99,18 @@ class Decision:
         """The principal as the record spells it."""
         self.caller: Any = None
         """The gate's own notes about the principal."""
+        self.steps: Any = None
+        """Under whose order it ends: a reload meanwhile changes nothing for it."""
         self.good_until = float("inf")
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None
         self.hash_key: Secret | None = None
         """What the arguments of its call are hashed with."""
         self.rule: Rule | None = None
-        self.grant: Grant | None = None
+        self.grant: Any = None
+        """What was spent, and what it takes to settle it."""
+        self.held: Held | None = None
+        """The call's place among those in flight."""
         self.refusal: Refused | None = None
         self.would_deny: tuple[str, ...] = ()
         """What observed rules and budgets would have refused."""
@@ -138,7 +147,7 @@ class Decision:
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
-            self._state = _CLOSED
+            self._end()
             plain = result == "success" and reason is None
             self._ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
 
@@ -146,6 +155,16 @@ class Decision:
         """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
         how it ended."""
         self._if_dropped = Outcome(result, reason)
+
+    async def settle(self, cost: int) -> None:
+        """What the call turned out to cost, where that is known only afterwards: its budgets are charged ``cost``
+        instead of what the rule says, once, and may fall short by it. From a handler that runs in a thread:
+        ``anyio.from_thread.run(decision.settle, cost)``. Raises `ValueError` for a call that has ended, and for a cost
+        that is none."""
+        if self._state is _CLOSED or self.refusal is not None:
+            raise ValueError("the call has ended: settle what it costs before it does")
+        if self.grant is not None:
+            await self._sink.settle(self.grant, cost)
 
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
@@ -168,8 +187,13 @@ class Decision:
     def __del__(self) -> None:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
-            self._state = _CLOSED
+            self._end()
             self._sink.leave(self._ended(self._if_dropped)())
+
+    def _end(self) -> None:
+        self._state = _CLOSED
+        if self.held is not None:
+            self.held.free()
 
     def _ended(self, outcome: Outcome) -> Callable[[], str]:
         """What makes its record; when it ended is known now."""

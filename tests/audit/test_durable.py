@@ -118,7 +118,7 @@ async def test_what_a_sync_failed_for_is_written_once_more(
     guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
-    it.gate._trail.flush()
+    it.gate._steps.trail.flush()
     sync, left = os.fdatasync, [1]
 
     def failing(descriptor: int) -> None:
@@ -141,7 +141,7 @@ async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
 ) -> None:
     rules = [toolgate.ToolRule("read_*", scopes=["read"], limit=["1/hour"])]
     it = guarded(tools=rules, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
-    it.gate._trail.flush()
+    it.gate._steps.trail.flush()
     may_go_on = threading.Event()
     sync = os.fdatasync
 
@@ -155,7 +155,7 @@ async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
     assert refused.refusal.code == "audit_unavailable"
     may_go_on.set()
     with anyio.fail_after(5):
-        while it.gate._trail._lanes[0].is_failing():
+        while it.gate._steps.trail._lanes[0].is_failing():  # noqa: ASYNC110 - a thread ends it
             await anyio.sleep(0.01)
     assert (await it.call("read_order", "read")).allowed
     it.gate.close()

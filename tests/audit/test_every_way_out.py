@@ -1,5 +1,5 @@
-"""One record a request, on every way out: through the gate, the ASGI tier and the official SDK, over real HTTP, in every
-mode. In ``durable`` mode what ran has an intent as well, and what was refused has none."""
+"""One record a request, on every way out: through the gate, the ASGI tier and the official SDK, over real HTTP, in
+every mode. In ``durable`` mode what ran has an intent as well, and what was refused has none."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ WAYS: dict[str, tuple[Way, int, dict[str, Any]]] = {
 
 
 def written(desk: Desk) -> list[dict[str, Any]]:
-    desk.gate._trail.flush()
+    desk.gate._steps.trail.flush()
     return records_in(desk.it.trail, "call", "intent")
 
 
@@ -198,7 +198,7 @@ def test_exactly_one_record(desk: Desk, way: Way, status: int, expected: dict[st
     assert {name: record[name] for name in expected} == expected
     assert {record["request_id"] for record in written(desk)} - before == {answer.headers["x-request-id"]}
     ran = record["result"] in ("success", "tool_error", "error", "cancelled")
-    durable = desk.gate._trail.is_durable
+    durable = desk.gate._steps.trail.is_durable
     assert [intent["event"] for intent in intents] == (["intent"] if ran and durable else [])
     for intent in intents:
         assert (intent["result"], intent["latency_ms"]) == (None, None)
@@ -269,7 +269,7 @@ def test_a_message_that_a_call_leads_to_names_its_parent(desk: Desk) -> None:
 
 
 def test_no_line_of_all_that_lacks_a_member(desk: Desk) -> None:
-    desk.gate._trail.flush()
+    desk.gate._steps.trail.flush()
     lines = records_in(desk.it.trail)
     calls = [line for line in lines if line["event"] == "call"]
     assert len(calls) >= len(WAYS)

@@ -99,7 +99,7 @@ async def test_a_full_disk_lets_nobody_in_until_there_is_room(guarded: Make, tmp
     results = [record["result"] for record in records_in(it.trail, "call")]
     assert results.count("tool_error") == 1
     assert "unavailable" in results
-    assert (check_chain(it.trail), it.gate._trail.dropped) == ([], 0)
+    assert (check_chain(it.trail), it.gate._steps.trail.dropped) == ([], 0)
 
 
 @pytest.mark.parametrize("durability", MODES)
@@ -110,7 +110,7 @@ async def test_with_allow_calls_go_on_and_what_was_dropped_is_said(
     monkeypatch.setattr("toolgate.audit.threaded.MAX_QUEUED", 10)
     it = made(guarded, tmp_path, durability, on_failure="allow")
     with full_disk(it.trail), anyio.fail_after(20):
-        while it.gate._trail.dropped < 20:
+        while it.gate._steps.trail.dropped < 20:
             decision = await it.call("read_order", "read")
             assert decision.allowed
             await decision.aclose()
@@ -121,7 +121,7 @@ async def test_with_allow_calls_go_on_and_what_was_dropped_is_said(
             await anyio.sleep(0.02)
     it.gate.close()
     told = sum(record["lost"] for record in records_in(it.trail, "start"))
-    assert told == it.gate._trail.dropped == len(check_chain(it.trail))
+    assert told == it.gate._steps.trail.dropped == len(check_chain(it.trail))
 
 
 @pytest.mark.parametrize("durability", MODES)
@@ -210,7 +210,7 @@ async def test_a_file_that_is_taken_away_is_made_anew(
 ) -> None:
     it = made(guarded, tmp_path, durability)
     await (await it.call("read_order", "read")).aclose()
-    it.gate._trail.flush()
+    it.gate._steps.trail.flush()
     with take(it.trail):
         await anyio.sleep(0.3)  # more than the quarter of a second between two looks at the file
         await (await it.call("read_order", "read")).aclose("tool_error")
@@ -229,7 +229,7 @@ async def test_a_directory_that_is_gone_lets_nobody_in_until_it_is_back(
     directory.mkdir()
     it = made(guarded, tmp_path, durability, path=str(directory / "audit.jsonl"))
     await (await it.call("read_order", "read")).aclose()
-    it.gate._trail.flush()
+    it.gate._steps.trail.flush()
     directory.rename(tmp_path / "elsewhere")
     await anyio.sleep(0.3)
     await refused_within_a_second(it)

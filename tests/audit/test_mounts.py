@@ -57,7 +57,7 @@ async def test_a_file_system_that_is_full(guarded: Make, small: Path, durability
     await let_in_again(it)
     it.gate.close()
     assert check_chain(it.trail) == []
-    assert it.gate._trail.dropped == 0
+    assert it.gate._steps.trail.dropped == 0
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -291,6 +290,8 @@ def _end() -> None:
 
 @lru_cache(maxsize=1)
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a fifth of what importing toolgate takes
+
     try:
         return version("toolgate")
     except PackageNotFoundError:  # run from its sources

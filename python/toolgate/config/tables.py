@@ -41,6 +41,7 @@ from toolgate.settings import (
     ResourceRule,
     Revocation,
     Rule,
+    Secret,
     ToolRule,
 )
 
@@ -117,6 +118,10 @@ def _limits(place: Place, value: Any) -> Limits:
     return place.make(Limits, value, _LIMITS)
 
 
+def _store(place: Place, value: Any) -> str | Secret:
+    return value if isinstance(value, str) else secret(place, value)
+
+
 def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
 
@@ -144,6 +149,8 @@ _RULE: Keys = {
     "limit": ("limit", _budgets),
     "total_limit": ("total_limit", _budgets),
     "cost": ("cost", integer),
+    "concurrency": ("concurrency", integer),
+    "on_error": ("on_error", string),
     "confirm": ("confirm", boolean),
     "mode": ("mode", string),
 }
@@ -174,7 +181,14 @@ _LIMITS: Keys = {
     "client": ("client", _budgets),
     "organization": ("organization", _budgets),
     "failed_auth": ("failed_auth", _budget),
+    "concurrency": ("concurrency", integer),
     "max_keys": ("max_keys", integer),
+    "store": ("store", _store),
+    "mode": ("mode", string),
+    "on_error": ("on_error", string),
+    "instances": ("instances", integer),
+    "prefix": ("prefix", string),
+    "snapshot": ("snapshot", path),
 }
 _SINK: Keys = {
     "path": ("path", audit_path),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from toolgate import checks
@@ -54,6 +54,13 @@ class Audit:
             raise ValueError("sinks name one place twice")
         if self.durability == "durable" and not any(sink.is_file for sink in self.places):
             raise ValueError("durability is 'durable': that needs a file, since nothing else says what is on a disk")
+
+    @property
+    def lasting(self) -> object:
+        """All of it but the bytes of a key from a file: that one is read again while the gate runs."""
+        if self.key is None or not self.key.file:
+            return self
+        return replace(self, key=None), self.key.id, self.key.file
 
     @property
     def places(self) -> tuple[AuditSink, ...]:
