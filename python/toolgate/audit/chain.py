@@ -47,17 +47,18 @@ class Chain:
     @classmethod
     def after(cls, instance: str, lines: bytes) -> Chain:
         """The chain that goes on behind these last lines of a file. What a crash cut short counts as a line, and so
-        does what somebody spoilt: its hash is carried on, and its number goes by the last line that still tells one."""
+        does what somebody spoilt: it keeps its number, and its hash is carried on together with that of the last line
+        that still tells one, since a line that was cut carries none itself."""
         ended = lines.rstrip(b"\n").split(b"\n")
         unreadable = 0
+        sequence = None
         for line in reversed(ended):
             sequence = _sequence(line)
             if sequence is not None:
                 break
             unreadable += 1
-        else:
-            sequence = 0
-        return cls(instance, sequence=sequence + unreadable, previous=_hash(ended[-1]))
+        told = max(0, len(ended) - unreadable - 1)
+        return cls(instance, sequence=(sequence or 0) + unreadable, previous=_hash(b"\n".join(ended[told:])))
 
 
 def _hash(line: bytes) -> str:
