@@ -155,7 +155,11 @@ select
     cast(floor(epoch(moment)) as bigint) // $step * $step as start,
     count(*) as calls,
     count(*) filter (denied) as denials,
-    count(*) filter (result in ('tool_error', 'error')) as failures,
+    count(*) filter (result = 'denied_auth') as denied_auth,
+    count(*) filter (result = 'denied_scope') as denied_scope,
+    count(*) filter (result = 'denied_policy') as denied_policy,
+    count(*) filter (result = 'denied_rate') as denied_rate,
+    count(*) filter (result in ('tool_error', 'error', 'unavailable', 'malformed')) as failures,
     round(quantile_cont(latency, 0.5), 3) as p50_ms,
     round(quantile_cont(latency, 0.99), 3) as p99_ms,
 from calls

@@ -85,8 +85,12 @@ class Slice:
     """Seconds since the epoch."""
     calls: int
     denials: int
+    denied_auth: int
+    denied_scope: int
+    denied_policy: int
+    denied_rate: int
     failures: int
-    """Calls that ran and ended with an error."""
+    """Calls that nobody refused and that ended with an error."""
     p50_ms: float | None
     p99_ms: float | None
 
@@ -193,4 +197,4 @@ def _filled(slices: list[Slice], step: int) -> list[Slice]:
         return slices
     by_start = {each.start: each for each in slices}
     starts = range(slices[0].start, slices[-1].start + 1, step)
-    return [by_start.get(start) or Slice(start, 0, 0, 0, None, None) for start in starts]
+    return [by_start.get(start) or Slice(start, 0, 0, 0, 0, 0, 0, 0, None, None) for start in starts]
