@@ -103,7 +103,7 @@ ELSEWHERE = {"refusal": PACKAGE / "errors.py"}
 WITHOUT_TWIN = {"python"}
 
 FRAMEWORKS = {"fastmcp", "httpx2", "mcp", "opentelemetry", "redis", "rich", "starlette", "typer", "uvicorn"}
-ONLY_WHEN_NEEDED = FRAMEWORKS | {"cryptography", "jwt", "pytest"}
+ONLY_WHEN_NEEDED = FRAMEWORKS | {"cryptography", "duckdb", "jwt", "pytest"}
 
 
 class Import(NamedTuple):

@@ -60,14 +60,16 @@ class DirectLane(Lane):
 
     def put(self, record: Record) -> None:
         """Append the record, or keep it until the sink takes it."""
-        if self._hangs or not self._lock.acquire(timeout=SLOW_SECONDS):
+        if self._hangs or not self._lock.acquire(True, SLOW_SECONDS):
             self._keep(record if isinstance(record, str) else record())
             return
         try:
-            if self._left:
+            if self._left or self._waiting or self._failing or self._closed or self.lost != self._told_lost:
                 self._seal_left()
-            self._seal(record)
-            self._drain()
+                self._seal(record)
+                self._drain()
+            else:
+                self._write(record)
         finally:
             self._lock.release()
         if self._left:
@@ -124,6 +126,31 @@ class DirectLane(Lane):
         self._closed = True
         self.sink.close()
 
+    def _write(self, record: Record) -> None:
+        """The way of nearly every record: nothing waits, and the sink takes it whole and at once."""
+        if self._notes.checkpoints is None:
+            line = self._chain.seal(record if isinstance(record, str) else record())
+        else:
+            line = self._sealed(record)
+        self._began = began = time.perf_counter_ns()
+        taken = 0
+        try:
+            taken = self.sink.write(line)
+        except Exception as error:  # of a sink of the operator's own, anything
+            self._append(line)
+            self._stops(getattr(error, "strerror", None) or type(error).__name__)
+        except BaseException:  # an interruption: the line is sealed, and none may follow without it
+            self._append(line)
+            raise
+        else:
+            if taken != len(line):
+                self._append(line[taken:])
+                self._drain()
+            elif time.perf_counter_ns() - began > _SLOW_NS:
+                self._is_slow()
+        finally:
+            self._began = None
+
     def _append_hangs(self) -> bool:
         began = self._began
         return began is not None and time.perf_counter_ns() - began > _SLOW_NS
@@ -161,7 +188,7 @@ class DirectLane(Lane):
             self._drain()
         if self._closed or self._waiting_bytes > MAX_WAITING_BYTES:
             self._lose()
-            self.sink.chain.skip()
+            self._chain.skip()
             return
         self._append(self._sealed(record))
 
@@ -190,8 +217,7 @@ class DirectLane(Lane):
                 if taken == 0:
                     return self._stops("nothing is taken")
             if time.perf_counter_ns() - began > _SLOW_NS:
-                self._hangs = True
-                return self._stops(f"one append took over {SLOW_SECONDS} s")
+                return self._is_slow()
         return self._resume() if self._failing or self.lost != self._told_lost else True
 
     def _resume(self) -> bool:
@@ -200,6 +226,10 @@ class DirectLane(Lane):
             return self._drain()
         self._works()
         return True
+
+    def _is_slow(self) -> bool:
+        self._hangs = True
+        return self._stops(f"one append took over {SLOW_SECONDS} s")
 
     def _stops(self, why: str) -> bool:
         if self._mending is None and not self._closed:

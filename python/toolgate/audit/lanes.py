@@ -52,15 +52,16 @@ class Lane:
         self.lost = 0
         """Records that never reached the sink."""
         self._notes = notes
+        self._chain = sink.chain
         self._failing = False
         self._told_lost = 0
 
     def _sealed(self, record: Record) -> bytes:
         """The record's line, and a checkpoint behind it where one is due."""
-        line = self.sink.chain.seal(record if isinstance(record, str) else record())
+        line = self._chain.seal(record if isinstance(record, str) else record())
         checkpoints = self._notes.checkpoints
         if checkpoints is not None:
-            checkpoint = checkpoints.after(self.sink.chain, at=self._notes.clock())
+            checkpoint = checkpoints.after(self._chain, at=self._notes.clock())
             if checkpoint is not None:
                 return line + checkpoint
         return line
@@ -74,7 +75,7 @@ class Lane:
 
     def _last_checkpoint(self) -> bytes:
         checkpoints = self._notes.checkpoints
-        return (checkpoints and checkpoints.now(self.sink.chain, at=self._notes.clock())) or b""
+        return (checkpoints and checkpoints.now(self._chain, at=self._notes.clock())) or b""
 
     def _start(self, reason: str) -> str:
         """A ``start`` record, which tells what was lost since the last."""

@@ -29,8 +29,10 @@ __all__ = [
 _DIGEST_DIGITS = 32
 """Of the hash behind a name that was cut: 128 bits."""
 
-_MAX_NAME = 256
+_MAX_NAME: Final = 256
 """Characters of a name that reach a record: the caller invents names."""
+
+_SHORT: Final = 64
 
 UNKNOWN_PRINCIPAL = (
     '"client_id":null,"subject":null,"issuer":null,"organization":null,"token_id":null,"verified":false',
@@ -110,18 +112,23 @@ def call_record(
             f'"result":"{outcome.result}","reason":{_text(outcome.reason)},"budget":{_text(outcome.budget)},'
             f'"retry_after_ms":{wait}'
         )
-    # What is null most often is not asked for by a call.
+    event = "intent" if outcome is None else "call"
+    milliseconds = int(at * 1000)
+    seconds = milliseconds // 1000
+    is_short = (method is None or len(method) <= _SHORT) and (name is None or len(name) <= _SHORT)
+    what = (_again if is_short else _message)(transport, method, name)
+    arguments = "null" if arguments_hash is None else f'"{arguments_hash}"'
+    latency = "null" if latency_ms is None else f"{latency_ms:.3f}"
+    number = "null" if rpc_id is None else rpc_id if type(rpc_id) is int else _text(str(rpc_id))
+    # Written out, not called: what is null most often costs nothing then. Hashes are ours, and need no escapes.
     return (
-        f'{{"event":"{"intent" if outcome is None else "call"}","timestamp":"{timestamp(at)}",'
+        f'{{"event":"{event}","timestamp":"{_second(seconds)}{_MILLISECONDS[milliseconds - seconds * 1000]}",'
         f'"request_id":"{request_id}","parent_id":{"null" if parent_id is None else _text(parent_id)},'
-        f'"rpc_id":{_text(rpc_id) if isinstance(rpc_id, str) else "null" if rpc_id is None else rpc_id},'
-        f'"trace_id":null,{who},"transport":"{transport}",'
-        f'"method":{_text(method)},"tool_name":{"null" if name is None else _text(name)},'
-        f'"arguments_hash":{"null" if arguments_hash is None else _text(arguments_hash)},'
+        f'"rpc_id":{number},"trace_id":null,{who},{what},"arguments_hash":{arguments},'
         f'"hash_key":{"null" if hash_key is None else _text(hash_key)},"scopes":{scopes},{ended},'
-        f'"rule":{"null" if rule is None else _text(rule)},"would_deny":{denied},'
+        f'"rule":{_text(rule)},"would_deny":{denied},'
         f'"disconnected":{"true" if disconnected else "false"},'
-        f'"latency_ms":{"null" if latency_ms is None else format(latency_ms, ".3f")}'
+        f'"latency_ms":{latency}'
     )
 
 
@@ -135,10 +142,13 @@ def start_record(reason: str, *, at: float, mode: str, version: str, follows: st
     )
 
 
+_MILLISECONDS: Final = tuple(f".{milliseconds:03d}Z" for milliseconds in range(1000))
+
+
 def timestamp(at: float) -> str:
     """ISO 8601, UTC, milliseconds."""
     seconds, milliseconds = divmod(int(at * 1000), 1000)
-    return f"{_second(seconds)}.{milliseconds:03d}Z"
+    return f"{_second(seconds)}{_MILLISECONDS[milliseconds]}"
 
 
 @lru_cache(maxsize=4)
@@ -154,6 +164,14 @@ def _text(value: str | None) -> str:
         digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         value = f"{value[:_MAX_NAME]}…sha256:{digest[:_DIGEST_DIGITS]}"
     return encode_basestring_ascii(value)
+
+
+def _message(transport: str, method: str | None, name: str | None) -> str:
+    return f'"transport":"{transport}","method":{_text(method)},"tool_name":{_text(name)}'
+
+
+_again = lru_cache(maxsize=1024)(_message)
+"""Of what is written again and again, and short, so that what is kept is bounded."""
 
 
 def _nulls(*members: str) -> str:

@@ -163,7 +163,7 @@ class ThreadedLane(Lane):
         lines = [self._sealed(record) for record in records]
         if records and self.lost != self._told_lost:
             for _ in range(self.lost - self._told_lost):
-                self.sink.chain.skip()
+                self._chain.skip()
             lines.append(self._sealed(self._start("lost")))
         if ends:
             lines.append(self._last_checkpoint())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -53,12 +54,12 @@ class FileSink(Descriptor):
         """Raises `OSError` with the path where it cannot be written."""
         self._base = Path(path)
         self._instance = instance
-        self._max_bytes = max_bytes
+        self._max_bytes = sys.maxsize if max_bytes is None else max_bytes
         self._daily = daily
         self._clock = clock
         self._monotonic = monotonic
         self._no_rotation_before = float("-inf")
-        self._whole = True
+        self._may_move = False
         self.path = self._base
         try:
             super().__init__(self._opened(), Chain(instance))
@@ -68,16 +69,18 @@ class FileSink(Descriptor):
 
     def write(self, data: bytes) -> int:
         """One append, to another file first where that is due."""
-        if self._whole and self._is_file:
+        length = len(data)
+        if self._may_move:
             now = self._monotonic()
-            if not 0 <= now - self._looked_at < LOOK_SECONDS:
+            if now >= self._look_at:
                 self._look(now)
-            if self._max_bytes is not None and self._size + len(data) > self._max_bytes and self._size:
+            if self._size + length > self._max_bytes and self._size:
                 self._rotate(now)
-        taken = super().write(data)
+        taken = os.write(self._descriptor, data)
         self._size += taken
-        # Whatever was begun is ended in the same file.
-        self._whole = taken == len(data)
+        if taken != length or not self._may_move:
+            # Whatever was begun is ended in the same file.
+            self._may_move = self._is_file and taken == length
         return taken
 
     def sync(self) -> None:
@@ -87,7 +90,7 @@ class FileSink(Descriptor):
 
     def look_again(self) -> None:
         """Before the next line, whatever was looked at last: for a signal's handler."""
-        self._looked_at = float("-inf")
+        self._look_at = float("-inf")
 
     def _opened(self) -> int:
         """A descriptor of the file that is ours to write, which `path` then names."""
@@ -125,11 +128,11 @@ class FileSink(Descriptor):
         self._identity = (status.st_dev, status.st_ino)
         self._size = status.st_size
         self._day = int((status.st_mtime if status.st_size else self._clock()) // _DAY)
-        self._looked_at = self._monotonic()
-        self._whole = True
+        self._look_at = self._monotonic() + LOOK_SECONDS
+        self._may_move = self._is_file
 
     def _look(self, now: float) -> None:
-        self._looked_at = now
+        self._look_at = now + LOOK_SECONDS
         try:
             there = os.stat(self.path)
         except FileNotFoundError:
