@@ -58,7 +58,7 @@ def test_what_servers_leave_is_intact(trail: Path, check: Callable[..., Findings
     assert found.lines == main.lines + two.lines == sum(len(lines_of(path)) for path in trail.iterdir())
 
 
-@pytest.mark.parametrize("which", ["audit.jsonl", "audit.two.jsonl", "audit.one.20270115T080000000001Z.jsonl", "."])
+@pytest.mark.parametrize("which", ["audit.jsonl", "audit.two.jsonl", "audit.one.20270115T080002250001Z.jsonl", "."])
 def test_any_file_stands_for_its_trail(trail: Path, check: Callable[..., Findings], which: str) -> None:
     found = check(trail / which)
     assert found.intact
@@ -140,7 +140,7 @@ def test_it_tells_how_far_it_is(trail: Path) -> None:
 
 # --- what is missing --------------------------------------------------------------------------------------------------
 
-FIRST, SECOND = "audit.one.20270115T080000000001Z.jsonl", "audit.one.20270115T080000000002Z.jsonl"
+FIRST, SECOND = "audit.one.20270115T080002250001Z.jsonl", "audit.one.20270115T080004250002Z.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def load_public_keys(files: Sequence[Path]) -> Verify:
 
 def _check_end(chain: list[Ends], of_chain: ChainFindings, findings: Findings) -> None:
     last: TrailFile = chain[-1].file
-    if last.rotated:
+    if last.rotated is not None:
         words = "the file after this one is missing: its name says that it was rotated, and nothing goes on behind it"
         findings.add(Problem("missing_after", Place(last.path, 0), words))
     if findings.with_key and not of_chain.checkpoints and of_chain.first_sequence is not None:
