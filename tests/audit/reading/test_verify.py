@@ -204,6 +204,20 @@ def test_a_whole_chain_made_up_is_not_signed(trail: Path, check: Callable[..., F
     assert "audit.evil.jsonl" in str(found.problems[0])
 
 
+@pytest.mark.parametrize("kept", [5, 18], ids=["its beginning", "all of it"])
+def test_a_chain_that_stands_there_twice_is_a_copy(trail: Path, check: Callable[..., Findings], kept: int) -> None:
+    lines = lines_of(trail / "audit.two.jsonl")
+    (trail / "audit.zwei.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:kept]))
+    found = check(trail)
+    assert kinds(found) == ["inserted"]
+    assert "audit.zwei.jsonl: its first line is that of audit.two.jsonl" in str(found.problems[0])
+
+
+def test_two_trails_of_one_server_may_have_the_same_records(trail: Path, check: Callable[..., Findings]) -> None:
+    (trail / "other.jsonl").write_bytes((trail / "audit.two.jsonl").read_bytes())
+    assert check(trail).intact
+
+
 def test_another_key_is_not_the_key(
     tmp_path: Path, check: Callable[..., Findings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from toolgate.audit.names import names_of
 
-__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "find_files"]
+__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "find_files", "own_file"]
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """Of one line: a hundred times the longest record. What is longer is no trail, and is not held in memory."""
@@ -63,7 +63,7 @@ def _names(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found |= {each for each in path.iterdir() if each.suffix == ".jsonl" and each.is_file()}
             continue
-        own = _own_file(path)
+        own = own_file(path)
         relatives = {each for each in path.parent.iterdir() if names_of(own, each.name) is not None and each.is_file()}
         if path not in relatives:
             path.stat()  # not there: the error names it
@@ -81,7 +81,7 @@ def _rotated(path: Path) -> str | None:
     return f"{day}T{time}.{stamp[15:18]}Z"
 
 
-def _own_file(path: Path) -> Path:
+def own_file(path: Path) -> Path:
     """The file that gave the trail its name: ``audit.jsonl`` for every file beside it."""
     rotated = _ROTATED.fullmatch(path.name)
     if rotated is not None:

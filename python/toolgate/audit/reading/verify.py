@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from toolgate.audit.reading.files import TrailFile, find_files
+from toolgate.audit.reading.files import TrailFile, find_files, own_file
 from toolgate.audit.reading.findings import ChainFindings, Findings, Place, Problem
 from toolgate.audit.reading.order import Ends, chains_of
 from toolgate.audit.reading.walk import Verify, Walk
@@ -68,6 +68,7 @@ def verify(
         walks.append(walk)
     for chain, of_chain in zip(chains, findings.chains, strict=True):
         _check_end(chain, of_chain, findings)
+    _check_copies(chains, findings)
     _check_instances(walks, since, findings)
     _check_heads(heads, chains, since, findings)
     return findings
@@ -120,6 +121,17 @@ def _check_end(chain: list[Ends], of_chain: ChainFindings, findings: Findings) -
     if findings.with_key and not of_chain.checkpoints and of_chain.first_sequence is not None:
         words = "no line is signed with a key given: made up, or of a server without checkpoints"
         findings.add(Problem("unsigned", Place(chain[0].file.path, 0), words))
+
+
+def _check_copies(chains: list[list[Ends]], findings: Findings) -> None:
+    """A chain that stands there twice is signed twice. A server may write two trails of the same records."""
+    seen: dict[tuple[Path, bytes], Path] = {}
+    for first, *_ in chains:
+        path = first.file.path
+        before = seen.setdefault((own_file(path), first.first_hash), path)
+        if before != path:
+            words = f"its first line is that of {before.name}: this file was copied and put in"
+            findings.add(Problem("inserted", Place(path, 0), words))
 
 
 def _check_instances(walks: Sequence[Walk], since: str | None, findings: Findings) -> None:
