@@ -170,6 +170,17 @@ def test_what_is_older_than_what_is_kept_is_not_missed(trail: Path, check: Calla
     assert kinds(check(trail, since="2027-01-15T08:00:02.000Z")) == ["missing_before"]
 
 
+def test_a_chain_that_was_followed_by_a_new_one_long_ago_is_not_missed(
+    trail: Path, check: Callable[..., Findings]
+) -> None:
+    """Its writer was killed while it rotated, or the file was deleted and somebody knows."""
+    (trail / "audit.jsonl").unlink()
+    assert kinds(check(trail, since="2027-02-01T00:00:00.000Z")) == ["missing_after"]
+    Writer(trail, "four", at=NOW + 3600).calls(3)
+    assert kinds(check(trail, since="2027-01-15T08:30:00.000Z")) == ["missing_after"]
+    assert check(trail, since="2027-01-15T09:30:00.000Z").intact
+
+
 def test_an_instance_that_ended_before_is_not_missed(trail: Path, check: Callable[..., Findings]) -> None:
     (trail / "audit.two.jsonl").unlink()
     assert check(trail, since="2028-01-01T00:00:00.000Z").intact
