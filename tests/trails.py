@@ -42,7 +42,13 @@ def lines_of(path: Path) -> list[bytes]:
 
 def names_in(path: Path) -> list[str]:
     """The names of the calls in a trail, torn lines left out."""
-    return [line["tool_name"] for line in map(_read, lines_of(path)) if line is not None]
+    return [line["tool_name"] for line in records_in(path) if line["event"] == "call"]
+
+
+def records_in(path: Path, *events: str) -> list[dict[str, Any]]:
+    """What the whole lines say; with ``events``, those of these kinds."""
+    read = [line for line in map(_read, lines_of(path)) if line is not None]
+    return [line for line in read if not events or line["event"] in events]
 
 
 def check_chain(path: Path) -> list[int]:

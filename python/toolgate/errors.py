@@ -55,6 +55,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         # may they now
         "rate_limited": (429, "over a limit"),
         "cost_exceeds_limit": (429, "the call costs more than its limit ever holds"),
+        "too_many_in_flight": (429, "too many calls of this client are in flight"),
         "too_many_failures": (429, "too many failed attempts from this address"),
         # cannot tell
         "audit_unavailable": (503, "the call cannot be recorded now"),
@@ -109,9 +110,9 @@ class Forbidden(Refused):
 class Limited(Refused):
     """429: over a limit. ``retry_after`` is exact, in seconds; None means that it never fits.
 
-    Out of a `Limiter`, ``budget`` is the key of the worst violated charge and ``violated`` are the keys of all. Out of
-    a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization`` or ``failed_auth``; ``limit`` is its rate,
-    and ``shared_by`` says who shares it.
+    Out of a `Limiter`, ``budget`` is the key of the worst violated charge, whose bucket has ``remaining`` tokens, and
+    ``violated`` are the keys of all. Out of a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization``
+    or ``failed_auth``; ``limit`` is its rate, and ``shared_by`` says who shares it.
     """
 
     def __init__(

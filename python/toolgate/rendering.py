@@ -117,6 +117,10 @@ def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
         return []
     wait = _whole_seconds(refusal.retry_after)
     headers = [("retry-after", str(wait))]
+    if refusal.code == "too_many_in_flight":
+        name = _structured(f"{refusal.budget}-concurrency")
+        headers.append(("ratelimit-policy", f'{name};q={refusal.limit.partition(" ")[0]};qu="concurrent-requests"'))
+        headers.append(("ratelimit", f"{name};r=0;t={wait}"))
     quota, _, period = refusal.limit.partition("/")
     seconds = _UNIT_SECONDS.get(period.partition(" ")[0])
     if seconds is not None:

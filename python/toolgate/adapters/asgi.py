@@ -11,9 +11,10 @@ from toolgate.adapters.outcome import OutcomeReader
 from toolgate.certificates import from_pem
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
-from toolgate.gate import Gate, request_id
+from toolgate.gate import Gate
 from toolgate.rendering import Response
 from toolgate.request import Request
+from toolgate.steps import request_id
 
 __all__ = ["DECISION", "GateASGI"]
 
@@ -63,7 +64,7 @@ class GateASGI:
         if scope["type"] == "http":
             await self._http(scope, receive, _with_cors(self.gate, scope, send))
         elif scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
 
@@ -80,6 +81,16 @@ class GateASGI:
         else:
             result, reason = outcome.result()
             decision.close(result, reason=reason)
+
+    def _flushing(self, send: Send) -> Send:
+        """Before the server program hears that the app has ended: afterwards it may end the process."""
+
+        async def flushing(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await self.gate.flush()
+            await send(message)
+
+        return flushing
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope)
@@ -104,6 +115,7 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
+            await decision.kept()
             await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -221,6 +233,7 @@ class _Exchange:
             self._outcome.body(message.get("body", b""), last=self._complete)
             if self._complete:
                 self._on_complete(self._decision, self._outcome)
+                await self._decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

@@ -5,9 +5,9 @@ Sequence numbers have no gap but for lines that were lost: a jump of n + 1 means
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
+from hashlib import sha256
 
 __all__ = ["Chain"]
 
@@ -17,27 +17,23 @@ class Chain:
 
     def __init__(self, instance: str, *, sequence: int = 0, previous: str | None = None) -> None:
         """Continue after the line that had ``sequence`` and the hash ``previous``."""
-        self._instance = json.dumps(instance)
+        self._instance = f',"instance":{json.dumps(instance)},"sequence":'
         self._sequence = sequence
-        self._previous = previous
+        self._previous = "null" if previous is None else f'"{previous}"'
 
     def seal(self, record: str) -> bytes:
         """The record's line, with ``instance``, ``sequence`` and ``previous``, and its newline."""
-        return self._end(f"{self._numbered(record)}}}".encode())
+        self._sequence = sequence = self._sequence + 1
+        line = f'{record}{self._instance}{sequence},"previous":{self._previous}}}'.encode()
+        self._previous = f'"sha256:{sha256(line).hexdigest()}"'
+        return line + b"\n"
 
     def seal_signed(self, record: str, sign: Callable[[bytes], bytes]) -> bytes:
         """The same with a last member ``signature``: hexadecimal, over the bytes of the line before it."""
-        signed = self._numbered(record).encode()
-        signature = sign(signed).hex().encode()
-        return self._end(b'%b,"signature":"%b"}' % (signed, signature))
-
-    def _numbered(self, record: str) -> str:
         self._sequence += 1
-        previous = "null" if self._previous is None else f'"{self._previous}"'
-        return f'{record},"instance":{self._instance},"sequence":{self._sequence},"previous":{previous}'
-
-    def _end(self, line: bytes) -> bytes:
-        self._previous = _hash(line)
+        signed = f'{record}{self._instance}{self._sequence},"previous":{self._previous}'.encode()
+        line = b'%b,"signature":"%b"}' % (signed, sign(signed).hex().encode())
+        self._previous = f'"{_hash(line)}"'
         return line + b"\n"
 
     def skip(self) -> None:
@@ -62,7 +58,7 @@ class Chain:
 
 
 def _hash(line: bytes) -> str:
-    return f"sha256:{hashlib.sha256(line).hexdigest()}"
+    return f"sha256:{sha256(line).hexdigest()}"
 
 
 def _sequence(line: bytes) -> int | None:

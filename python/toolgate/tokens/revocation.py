@@ -31,16 +31,22 @@ Key = tuple[str, str | None, str]
 class Revocations:
     """Everything revoked that this process knows of: from the file, and from whoever calls `add`."""
 
-    def __init__(self, settings: Revocation | None, *, alarm: Callable[[str], None] | None = None) -> None:
-        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad. Raises `ValueError` that names the
-        file and, where it is known, the line."""
+    def __init__(
+        self,
+        settings: Revocation | None,
+        *,
+        alarm: Callable[[str], None] | None = None,
+        before: Revocations | None = None,
+    ) -> None:
+        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad; ``before``: whose additions stay.
+        Raises `ValueError` that names the file and, where it is known, the line."""
         self._file: Watched[dict[Key, float]] | None = None
         self._listed: dict[Key, float] = {}
         if settings is not None:
             self._file = Watched(settings.file, _parse, alarm=alarm, slug="revocation_file_unreadable")
             self._listed = self._file.value
-        self._added: dict[Key, float] = {}
-        self._any = bool(self._listed)
+        self._added: dict[Key, float] = {} if before is None else before._added
+        self._any = bool(self._listed or self._added)
         self._looked_at = float("-inf")
         self._purged_at = float("-inf")
         self._lock = threading.Lock()
