@@ -17,6 +17,7 @@ class Ends:
 
     file: TrailFile
     first: Line | None
+    first_hash: bytes
     last: Line | None
     """The last line that is one: what a crash tore or somebody spoilt may stand behind it."""
     behind: int
@@ -24,10 +25,14 @@ class Ends:
     last_hash: bytes
     """Of the last line, and with what stands behind it: what the next file carries."""
 
+    def carries_on(self, earlier: Ends) -> bool:
+        """Whether this file was begun behind that one."""
+        return self.first is not None and self.first.previous == earlier.last_hash
+
 
 def ends_of(file: TrailFile) -> Ends:
     """Read both ends. Raises `OSError`."""
-    with file.path.open("rb") as opened:
+    with file.open() as opened:
         beginning = opened.read(min(file.size, MAX_LINE_BYTES))
         opened.seek(max(0, file.size - MAX_LINE_BYTES))
         ending = opened.read(min(file.size, MAX_LINE_BYTES))
@@ -35,7 +40,8 @@ def ends_of(file: TrailFile) -> Ends:
     told = ((parse_line(line), behind) for behind, line in enumerate(reversed(lines)))
     last, behind = next((each for each in told if each[0] is not None), (None, len(lines) - 1))
     carried = b"\n".join(lines[len(lines) - 1 - behind :])
-    return Ends(file, parse_line(beginning.split(b"\n", 1)[0]), last, behind, hash_of(carried))
+    first = beginning.split(b"\n", 1)[0]
+    return Ends(file, parse_line(first), hash_of(first), last, behind, hash_of(carried))
 
 
 def chains_of(files: Sequence[TrailFile]) -> list[list[Ends]]:
