@@ -52,13 +52,13 @@ class Spender:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._limiter = Limiter(max_keys=limits.max_keys)
-        self._known: dict[tuple[str, str, int], Spending] = {}
+        self._known: dict[tuple[str, int], Spending] = {}
 
     def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
         """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation.
         Lists and handshakes spend what a method rule says, nothing else."""
         # A client comes back with a new token every few minutes: what it spends stays the same.
-        known_by = (principal.identity, principal.organization_identity, id(rule))
+        known_by = (_digest(joined(principal.identity, principal.organization_identity)), id(rule))
         spending = self._known.get(known_by)
         if spending is None:
             if len(self._known) >= _MAX_KNOWN:
