@@ -21,20 +21,17 @@ def loop(request: pytest.FixtureRequest) -> str:
 
 
 def test_it_runs_beside_whoever_started_it(loop: str) -> None:
-    done: list[str] = []
-
-    async def work() -> None:
-        await anyio.sleep(0)
-        done.append("work")
-
     async def main() -> None:
+        done = anyio.Event()
+
+        async def work() -> None:
+            done.set()
+
         background.start(work)
-        assert not done
-        while not done:
-            await anyio.sleep(0.001)
+        assert not done.is_set()
+        await done.wait()
 
     anyio.run(main, backend=loop)
-    assert done == ["work"]
 
 
 def test_it_knows_nothing_of_its_caller(loop: str) -> None:
@@ -46,8 +43,7 @@ def test_it_knows_nothing_of_its_caller(loop: str) -> None:
     async def main() -> None:
         _CALLER.set("somebody")
         background.start(work)
-        while not seen:
-            await anyio.sleep(0.001)
+        await anyio.sleep(0.05)
 
     anyio.run(main, backend=loop)
     assert seen == ["nobody"]

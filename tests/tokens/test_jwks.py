@@ -55,7 +55,7 @@ class Subject:
         self.alarms: list[str] = []
         self.server = server
         self.keys = FetchedKeys(issuer, [AUDIENCE], alarm=self.alarms.append, spawn=self._spawn)
-        self._tasks = 0
+        self._looking: list[anyio.Event] = []
         self.tokens = AccessTokens({server.url: self.keys}, organization_claim=None)
 
     @property
@@ -74,18 +74,20 @@ class Subject:
 
     async def looked(self) -> None:
         """Wait for what is done in the background."""
-        while self._tasks:
-            await anyio.sleep(0.005)
+        while self._looking:
+            await self._looking.pop().wait()
 
     def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        async def counted() -> None:
+        done = anyio.Event()
+
+        async def told() -> None:
             try:
                 await work()
             finally:
-                self._tasks -= 1
+                done.set()
 
-        self._tasks += 1
-        background.start(counted)
+        self._looking.append(done)
+        background.start(told)
 
     async def verifier(self, now: float) -> Verifier:
         """The verifier at a time."""

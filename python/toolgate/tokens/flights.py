@@ -47,7 +47,7 @@ class Landing:
         if anyio.lowlevel.current_token() == self._loop:
             await self._event.wait()
         with anyio.move_on_after(LOST_SECONDS):
-            while not self.reached:
+            while not self.reached:  # noqa: ASYNC110 - the other loop's event is not to be touched from here
                 await anyio.sleep(_LOOK_SECONDS)
         return self.reached
 
