@@ -93,7 +93,7 @@ clean: ## remove the environment and everything built
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
 	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis
 	@touch $@
 
 $(VENV)/.made:
@@ -108,5 +108,5 @@ $(VENV)/.made:
 
 $(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,bench
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis,bench
 	@touch $@

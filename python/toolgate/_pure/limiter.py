@@ -1,7 +1,8 @@
-"""Domains of buckets: admit all or nothing, refund.
+"""Domains of buckets: admit all or nothing, refund, settle.
 
 The twin of ``rust/limiter.rs``, where the essay stands; here one lock is all there is. A bucket that is not full is
-never dropped: newcomers that find no room spend, together with others, from an overflow bucket of the same limit.
+never dropped: newcomers that find no room spend, together with others, from an overflow bucket of the same limit, or
+are not counted.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from operator import index
 from threading import Lock
 from typing import Final, final
 
-from toolgate._pure.bucket import Bucket
-from toolgate._pure.charge import Charge, check_length, name
+from toolgate._pure.bucket import Bucket, Rate
+from toolgate._pure.charge import MAX_COST, SECRET, Charge, check_length, name, whole
+from toolgate._pure.restored import MAX_GENERATIONS, NO_DOMAIN, Generation, Key, Restored, Shelf, stripe_of
+from toolgate._pure.snapshot import read_snapshot, record, write_snapshot
 from toolgate._pure.table import Table
 from toolgate.errors import Limited
 
@@ -29,21 +32,21 @@ MAX_KEYS: Final = 100_000_000
 MAX_TICK: Final = 2**63 - 1
 """The last tick that is one: 292 years."""
 
-_STRIPES: Final = 64
-"""Enough that the flood of one domain rarely meets another's newcomers."""
-
 _MAX_OVERFLOW: Final = 4_096
 """All stripes of 64 different limits; whoever configures more and overflows is refused."""
 
 _SWEEP: Final = 8
 """Slots looked at after a decision that added some: more than a usual decision adds."""
 
+_COPIED: Final = 512
+"""Buckets a snapshot copies while it holds the lock: a fraction of a millisecond."""
+
 
 @final
 class Grant:
     """An admission, and what it takes to undo it."""
 
-    __slots__ = ("_domain", "_items", "_limiter", "_order", "_refunded", "_tick", "_would_deny")
+    __slots__ = ("_closed", "_domain", "_items", "_limiter", "_order", "_tick", "_would_deny")
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Grant:
         self._items = items
         self._order = order
         self._tick = tick
-        self._refunded = False
+        self._closed = False
         self._would_deny = _violated(charges, order)
 
     @property
@@ -78,19 +81,40 @@ class Grant:
 class Limiter:
     """Token buckets by domain and key."""
 
-    __slots__ = ("_cursor", "_domains", "_held", "_lock", "_max_keys", "_overflow", "_rounds", "_shared")
+    __slots__ = (
+        "_counts_overflow",
+        "_cursor",
+        "_domains",
+        "_held",
+        "_initial",
+        "_lock",
+        "_max_keys",
+        "_overflow",
+        "_overflowed",
+        "_restored",
+        "_rounds",
+        "_shared",
+    )
 
-    def __init__(self, *, max_keys: int = 100_000) -> None:
+    def __init__(self, *, max_keys: int = 100_000, overflow: bool = True, initial: int | None = None) -> None:
         if not 1 <= index(max_keys) <= MAX_KEYS:
             raise ValueError(f"max_keys is between 1 and {MAX_KEYS}")
+        if not isinstance(overflow, bool):
+            raise TypeError("overflow is a bool")
+        if initial is not None and not 0 <= index(initial) <= MAX_COST:
+            raise ValueError(f"initial is between 0 and {MAX_COST}")
         self._lock = Lock()
         self._domains: dict[bytes, Table] = {}
         self._shared = Table()
         self._overflow = Table()
+        self._restored = Restored()
         self._rounds: list[bytes] = []
         self._cursor = 0
         self._held = 0
+        self._overflowed = 0
         self._max_keys = index(max_keys)
+        self._counts_overflow = overflow
+        self._initial = None if initial is None else index(initial)
 
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none."""
@@ -106,41 +130,92 @@ class Limiter:
                 table = Table()
             elif self._held >= self._max_keys:
                 self._held -= table.sweep(_SWEEP, tick)
-            items, order = self._gather(hashed, table, charges, tick=tick)
+            place = _Place(domain, hashed, table, tick)
+            items, order = self._gather(place, charges)
             refused = _spend(items, tick)
-            grew = self._store(items, refused=refused, tick=tick)
+            self._store(place, items, refused=refused)
             if founded and len(table) > 0:
                 self._domains[hashed] = table
                 self._rounds.append(hashed)
-            if grew:
+            if place.grew:
                 self._sweep(tick)
         if refused:
             raise _limited(charges, items, order)
         return Grant(self, hashed, items=items, order=order, charges=charges, tick=tick)
 
     def refund(self, grant: Grant) -> None:
-        """Give back what a call spent that never started; a second time does nothing."""
-        if not isinstance(grant, Grant):
-            raise TypeError("a refund needs a Grant")
-        if grant._limiter is not self:
-            raise ValueError("the grant is another limiter's")
+        """Give back what a call spent that never started, as far as the time since has not given it back. A grant is
+        refunded or settled once in all; again does nothing."""
         with self._lock:
-            if grant._refunded:
-                return
-            grant._refunded = True
-            for item in grant._items:
-                # A domain's table that was swept away has only full buckets; its successor is the one to credit.
-                table = self._domains.get(grant._domain) if item.home else item.table
-                if table is not None and item.cost:
-                    table.refund(item.spot, item.cost)
+            for item in self._closing(grant):
+                self._give(grant, item, item.cost)
+
+    def settle(self, grant: Grant, actual: int, *, tick: int) -> None:
+        """Each charge of the grant that cost something costs ``actual`` instead. What that is less is given back like
+        a refund; what it is more is taken now, from a bucket that may be in debt then."""
+        _check_tick(index(tick))
+        actual = whole(actual)
+        if actual > MAX_COST:
+            raise ValueError(f"an actual cost is between 0 and {MAX_COST}")
+        with self._lock:
+            for item in self._closing(grant):
+                more = item.paying * actual - item.cost
+                if more > 0:
+                    self._force(grant, item, more, tick=tick)
+                else:
+                    self._give(grant, item, -more)
+
+    def snapshot(self, *, tick: int) -> bytes:
+        """All buckets that are not full, each as it was at some instant of the walk."""
+        _check_tick(index(tick))
+        # What was restored first: a bucket that is asked for meanwhile moves to the tables, not from them.
+        restored = self._restored_records(tick)
+        return write_snapshot([(SECRET, self._own_records(tick)), *restored])
+
+    def restore(self, data: bytes, *, tick: int, elapsed: int) -> None:
+        """Take up what an earlier process wrote, ``elapsed`` nanoseconds later. If there is not room for all, those
+        that would be full first are left out."""
+        _check_tick(index(tick))
+        elapsed = max(index(elapsed), 0)
+        read = read_snapshot(data)
+        with self._lock:
+            restored = self._restored
+            known = len(restored.generations)
+            if known + len(read) > MAX_GENERATIONS:
+                raise ValueError("too many snapshots were restored here already")
+            order = [
+                (tick + backlog - elapsed, at, key, rate)
+                for at, (_, buckets) in enumerate(read, known)
+                for key, backlog, rate in buckets
+                if backlog > elapsed and (key.shelf is not Shelf.OVERFLOW or self._counts_overflow)
+            ]
+            order.sort(key=lambda bucket: -bucket[0])
+            restored.generations += [Generation(secret, {}) for secret, _ in read]
+            overflow = 0
+            for full_at, at, key, rate in order:
+                buckets = restored.generations[at].buckets
+                if key in buckets:
+                    continue
+                if key.shelf is Shelf.OVERFLOW:
+                    overflow += 1
+                    if overflow > _MAX_OVERFLOW:
+                        continue
+                elif not self._reserve():
+                    continue
+                buckets[key] = Bucket.lacking(rate, full_at - tick, tick)
+                restored.order.append((full_at, at, key))
+            restored.order.sort(key=lambda bucket: -bucket[0])
+
+    @property
+    def overflowed(self) -> int:
+        """Charges of newcomers for which there was no room."""
+        return self._overflowed
 
     def __len__(self) -> int:
         """Buckets held; the overflow is not counted."""
         return self._held
 
-    def _gather(
-        self, domain: bytes, table: Table, charges: tuple[Charge, ...], *, tick: int
-    ) -> tuple[list[_Item], list[_Item]]:
+    def _gather(self, place: _Place, charges: tuple[Charge, ...]) -> tuple[list[_Item], list[_Item]]:
         """The buckets of these charges, each once, and the one of each charge."""
         known: dict[bytes, _Item] = {}
         items: list[_Item] = []
@@ -148,56 +223,172 @@ class Limiter:
         for charge in charges:
             item = known.get(charge._name)
             if item is None:
-                item = self._place(domain, table, charge, tick)
+                item = self._place(place, charge)
                 # Newcomers of one limit meet in one overflow bucket, within a call too.
                 item = known.setdefault(item.spot, item)
                 if not item.order:
                     items.append(item)
                 known[charge._name] = item
             item.cost += charge._cost
+            item.paying += charge._cost > 0
             item.order += 1
             order.append(item)
         return items, order
 
-    def _place(self, domain: bytes, table: Table, charge: Charge, tick: int) -> _Item:
+    def _place(self, place: _Place, charge: Charge) -> _Item:
+        """The bucket of a charge, a new one if there is room for it, or what a newcomer gets."""
         rate = charge._rate
-        home = self._shared if charge._shared else table
-        found = home.find(charge._name, rate, tick)
-        if found is not None:
-            return _Item(home, charge._name, found[1], slot=found[0], home=home is table, observe=charge._observe)
-        if self._held < self._max_keys:
-            self._held += 1
-            return _Item(
-                home, charge._name, Bucket.full(rate), reserved=True, home=home is table, observe=charge._observe
-            )
-        stripe = _STRIPES if charge._shared else domain[0] % _STRIPES
-        spot = charge._overflow + bytes([stripe])
-        found = self._overflow.find(spot, rate, tick)
-        if found is not None:
-            return _Item(self._overflow, spot, found[1], slot=found[0], observe=charge._observe)
-        room = len(self._overflow) < _MAX_OVERFLOW
-        return _Item(self._overflow if room else None, spot, Bucket.full(rate), observe=charge._observe)
+        shelf = Shelf.SHARED if charge._shared else Shelf.DOMAIN
+        home = self._shared if charge._shared else place.table
+        found = self._find(place, shelf, home, charge, spot=charge._name)
+        if found is not None or self._reserve():
+            return self._item(charge, shelf, home, found, spot=charge._name, tick=place.tick)
+        self._overflowed += 1
+        if not self._counts_overflow:
+            return _Item(None, None, charge._name, Bucket.full(rate), uncounted=True, observe=charge._observe)
+        spot = charge._overflow + stripe_of(place.domain, shared=charge._shared)
+        found = self._find(place, Shelf.OVERFLOW, self._overflow, charge, spot=spot)
+        if found is not None or len(self._overflow) < _MAX_OVERFLOW:
+            return self._item(charge, Shelf.OVERFLOW, self._overflow, found, spot=spot, tick=place.tick)
+        return _Item(None, None, spot, Bucket.full(rate), observe=charge._observe)
 
-    def _store(self, items: list[_Item], *, refused: bool, tick: int) -> bool:
-        """Store what was spent, and give back the room nobody needs. Says whether anything was added."""
-        grew = False
+    def _item(
+        self, charge: Charge, shelf: Shelf, table: Table, found: tuple[int, Bucket] | None, *, spot: bytes, tick: int
+    ) -> _Item:
+        if found is not None:
+            return _Item(shelf, table, spot, found[1], slot=found[0], observe=charge._observe)
+        reserved = shelf is not Shelf.OVERFLOW
+        return _Item(shelf, table, spot, self._fresh(charge._rate, tick), reserved=reserved, observe=charge._observe)
+
+    def _find(
+        self, place: _Place, shelf: Shelf, table: Table, charge: Charge, *, spot: bytes
+    ) -> tuple[int, Bucket] | None:
+        """The bucket of this name, which may still lie where a restart put it."""
+        found = table.find(spot, charge._rate, place.tick)
+        if found is None and self._restored.order:
+            restored = self._restored.take(shelf, charge, place.text)
+            if restored is not None:
+                place.grew = True
+                table.insert(spot, restored)
+                found = table.find(spot, charge._rate, place.tick)
+        return found
+
+    def _reserve(self) -> bool:
+        """Make room for one bucket, if there is any."""
+        room = self._held < self._max_keys
+        self._held += room
+        return room
+
+    def _fresh(self, rate: Rate, tick: int) -> Bucket:
+        """A bucket nobody has used."""
+        return Bucket.full(rate) if self._initial is None else Bucket.holding(rate, self._initial, tick)
+
+    def _store(self, place: _Place, items: list[_Item], *, refused: bool) -> None:
+        """Store what was spent, and give back the room nobody needs."""
         for item in items:
-            if refused or not item.cost:
+            after = self._untouched(item, place.tick) if refused or not item.cost else item.bucket
+            if after is None:
                 self._held -= item.reserved
             elif item.table is None:
                 continue
             elif item.slot is not None:
-                item.table.set(item.slot, item.bucket)
+                item.table.set(item.slot, after)
             else:
-                item.table.insert(item.spot, item.bucket)
-                grew = True
-        if grew and not all(item.home for item in items):
-            self._held -= self._shared.sweep(_SWEEP, tick)
-            self._overflow.sweep(_SWEEP, tick)
-        return grew
+                item.table.insert(item.spot, after)
+                place.grew = True
+        if place.grew and any(item.shelf is not Shelf.DOMAIN and not item.uncounted for item in items):
+            self._held -= self._shared.sweep(_SWEEP, place.tick)
+            self._overflow.sweep(_SWEEP, place.tick)
+
+    def _untouched(self, item: _Item, tick: int) -> Bucket | None:
+        """What is stored of a bucket that gives nothing: one that began with less than it holds, or it would begin
+        again with each call, and never hold what is asked of it."""
+        if item.slot is not None or not (item.cost or item.short):
+            return None
+        fresh = self._fresh(item.bucket.rate, tick)
+        return fresh if fresh.full_at > tick else None
+
+    def _closing(self, grant: Grant) -> list[_Item]:
+        """What the grant spent, the first time it is asked."""
+        if not isinstance(grant, Grant):
+            raise TypeError("what is refunded or settled is a Grant")
+        if grant._limiter is not self:
+            raise ValueError("the grant is another limiter's")
+        if grant._closed:
+            return []
+        grant._closed = True
+        return [item for item in grant._items if item.cost and item.table is not None]
+
+    def _give(self, grant: Grant, item: _Item, back: int) -> None:
+        table = self._table_of(grant, item)
+        found = None if table is None else table.get(item.spot)
+        # What was swept meanwhile is full as it is.
+        if table is not None and found is not None:
+            table.set(found[0], found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket))
+
+    def _force(self, grant: Grant, item: _Item, more: int, *, tick: int) -> None:
+        table = self._table_of(grant, item)
+        found = None if table is None else table.get(item.spot)
+        if table is not None and found is not None:
+            table.set(found[0], found[1].force(more, tick))
+        elif len(self._overflow) < _MAX_OVERFLOW if item.shelf is Shelf.OVERFLOW else self._reserve():
+            if table is None:
+                table = self._domains[grant._domain] = Table()
+                self._rounds.append(grant._domain)
+            table.insert(item.spot, self._fresh(item.bucket.rate, tick).force(more, tick))
+
+    def _table_of(self, grant: Grant, item: _Item) -> Table | None:
+        """A domain's table that was swept away had only full buckets; its successor counts."""
+        return self._domains.get(grant._domain) if item.shelf is Shelf.DOMAIN else item.table
+
+    def _own_records(self, tick: int) -> bytes:
+        records: list[bytes] = []
+        end: int | None = None
+        while end != 0:
+            with self._lock:
+                end = len(self._rounds) if end is None else min(end, len(self._rounds))
+                start = max(end - _COPIED, 0)
+                domains = self._rounds[start:end]
+            end = start
+            for domain in domains:
+                self._walk(records, Key(Shelf.DOMAIN, domain, b""), tick)
+        for shelf in (Shelf.SHARED, Shelf.OVERFLOW):
+            self._walk(records, Key(shelf, NO_DOMAIN, b""), tick)
+        return b"".join(records)
+
+    def _walk(self, records: list[bytes], key: Key, tick: int) -> None:
+        """Write the buckets of a table that is copied piece by piece."""
+        end: int | None = None
+        while end != 0:
+            with self._lock:
+                own = {Shelf.SHARED: self._shared, Shelf.OVERFLOW: self._overflow}
+                table = self._domains.get(key.domain) if key.shelf is Shelf.DOMAIN else own[key.shelf]
+                if table is None:
+                    return
+                end, buckets = table.before(end, _COPIED)
+            records += [record(key._replace(name=spot), bucket, tick) for spot, bucket in buckets]
+
+    def _restored_records(self, tick: int) -> list[tuple[bytes, bytes]]:
+        restored = self._restored
+        with self._lock:
+            generations: list[tuple[bytes, list[bytes]]] = [(secret, []) for secret, _ in restored.generations]
+            end = len(restored.order)
+        # From the last to the first, as only the last are dropped.
+        while end > 0:
+            with self._lock:
+                end = min(end, len(restored.order))
+                start = max(end - _COPIED, 0)
+                for _, at, key in restored.order[start:end]:
+                    bucket = restored.generations[at].buckets.get(key)
+                    if bucket is not None:
+                        generations[at][1].append(record(key, bucket, tick))
+            end = start
+        return [(secret, b"".join(records)) for secret, records in generations if any(records)]
 
     def _sweep(self, tick: int) -> None:
         """Clean a few slots of the next domains."""
+        if self._restored.order:
+            self._held -= self._restored.expire(_SWEEP, tick)
         slots = _SWEEP
         for _ in range(_SWEEP):
             if not self._rounds or slots == 0:
@@ -215,18 +406,34 @@ class Limiter:
                     self._rounds[self._cursor] = last
 
 
+@dataclass(slots=True)
+class _Place:
+    """Where and when one decision is made."""
+
+    text: str
+    """The domain as the caller calls it, for its names under earlier secrets,"""
+    domain: bytes
+    """and its name under this one."""
+    table: Table
+    tick: int
+    grew: bool = False
+    """Whether any bucket was added."""
+
+
 @dataclass(slots=True, eq=False)
 class _Item:
-    """One bucket of a call, and what came of it. Without a table the overflow is full too."""
+    """One bucket of a call, and what came of it. Without a table the overflow is full too, unless nobody counts."""
 
+    shelf: Shelf | None
     table: Table | None
     spot: bytes
     bucket: Bucket
     slot: int | None = None
     reserved: bool = False
-    home: bool = False
+    uncounted: bool = False
     observe: bool = False
     cost: int = 0
+    paying: int = 0
     order: int = 0
     short: bool = False
     wait: int | None = field(default=None)
@@ -239,13 +446,17 @@ def _check(domain: str, charges: tuple[Charge, ...], tick: int) -> None:
         raise TypeError("charges is a sequence of Charge")
     if len(charges) > MAX_CHARGES:
         raise ValueError(f"one call has at most {MAX_CHARGES} charges")
-    if not 0 <= tick <= MAX_TICK:
-        raise ValueError(f"a tick is between 0 and {MAX_TICK}")
+    _check_tick(tick)
     limits: dict[bytes, Charge] = {}
     for charge in charges:
         other = limits.setdefault(charge._name, charge)
         if other._rate != charge._rate:
             raise ValueError(f"one bucket cannot have two limits in one call: {other._limit} and {charge._limit}")
+
+
+def _check_tick(tick: int) -> None:
+    if not 0 <= tick <= MAX_TICK:
+        raise ValueError(f"a tick is between 0 and {MAX_TICK}")
 
 
 def _spend(items: Iterable[_Item], tick: int) -> bool:
@@ -254,7 +465,7 @@ def _spend(items: Iterable[_Item], tick: int) -> bool:
     for item in items:
         after = item.bucket.spend(item.cost, tick)
         if isinstance(after, Bucket):
-            if item.table is not None or item.cost == 0:
+            if item.table is not None or item.uncounted or item.cost == 0:
                 item.bucket = after
                 continue
             after = item.bucket.rate.period
