@@ -13,9 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any, Final
 
-import anyio.lowlevel
-
-__all__ = ["start"]
+__all__ = ["running_loop", "start"]
 
 _log = logging.getLogger("toolgate.tokens")
 
@@ -27,14 +25,24 @@ def start(work: Callable[[], Awaitable[object]]) -> None:
     """Run ``work`` as a task of the running event loop, asyncio's or trio's. The loop does not wait for it: when its
     main task ends, this one is cancelled. What it raises is logged and goes no further."""
     # Not in the context of the request that happened to come first: what belongs to its caller stays with it.
-    if _is_trio():
-        import trio
-
-        trio.lowlevel.spawn_system_task(_guarded, work)
+    loop = running_loop()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        sys.modules["trio"].lowlevel.spawn_system_task(_guarded, work)
         return
-    task = Context().run(asyncio.get_running_loop().create_task, _guarded(work))
+    task = Context().run(loop.create_task, _guarded(work))
     _running.add(task)
     task.add_done_callback(_running.discard)
+
+
+def running_loop() -> object:
+    """The event loop this runs on, or what stands for it. Raises `RuntimeError` where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()
 
 
 async def _guarded(work: Callable[[], Awaitable[Any]]) -> None:
@@ -42,9 +50,3 @@ async def _guarded(work: Callable[[], Awaitable[Any]]) -> None:
         await work()
     except Exception:
         _log.exception("a task in the background failed")
-
-
-def _is_trio() -> bool:
-    return "trio" in sys.modules and isinstance(
-        anyio.lowlevel.current_token().native_token, sys.modules["trio"].lowlevel.TrioToken
-    )

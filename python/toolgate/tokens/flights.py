@@ -11,7 +11,8 @@ from threading import Lock
 from typing import Final, Generic, TypeVar
 
 import anyio
-import anyio.lowlevel
+
+from toolgate.tokens.background import running_loop
 
 __all__ = ["Flights", "Full", "Landing"]
 
@@ -35,7 +36,7 @@ class Landing:
     def __init__(self) -> None:
         self.reached = False
         self._event = anyio.Event()
-        self._loop = anyio.lowlevel.current_token()
+        self._loop = running_loop()
 
     def reach(self) -> None:
         """The flight is over. Called on its own loop."""
@@ -44,7 +45,7 @@ class Landing:
 
     async def wait(self) -> bool:
         """Until it is over; False where it is lost."""
-        if anyio.lowlevel.current_token() == self._loop:
+        if running_loop() is self._loop:
             await self._event.wait()
         with anyio.move_on_after(LOST_SECONDS):
             while not self.reached:  # noqa: ASYNC110 - the other loop's event is not to be touched from here
