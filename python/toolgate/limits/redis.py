@@ -78,6 +78,11 @@ class RedisLimiter:
         """How many calls Redis did not decide, by what they got instead: admitted by ``local`` or ``allow``, refused by
         ``deny``."""
 
+    @property
+    def store(self) -> Store:
+        """The connection, for what else the instances tell each other."""
+        return self._store
+
     def __repr__(self) -> str:
         return f"RedisLimiter({self._store!r}, mode={self._mode!r}, on_error={self._on_error!r})"
 
