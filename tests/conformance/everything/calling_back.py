@@ -65,9 +65,7 @@ def add_to(server: MCPServer[Any]) -> None:
     @server.tool(description="Asks the client's model.")
     async def test_sampling(prompt: str, ctx: Context[Any, Any]) -> str:
         message = types.SamplingMessage(role="user", content=types.TextContent(type="text", text=prompt))
-        answer = await ctx.session.create_message(
-            messages=[message], max_tokens=100, related_request_id=ctx.request_id
-        )
+        answer = await ctx.session.create_message(messages=[message], max_tokens=100, related_request_id=ctx.request_id)
         return f"LLM response: {getattr(answer.content, 'text', '?')}"
 
     @server.tool(description="Asks the user.")
