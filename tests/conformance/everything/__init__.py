@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcp.server.mcpserver import MCPServer
-
 from conformance.everything import answering, asking, calling_back, changing, resources_and_prompts
+from mcp.server.mcpserver import MCPServer
 
 __all__ = ["everything"]
 

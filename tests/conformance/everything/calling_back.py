@@ -1,4 +1,4 @@
-"""Tools that reach the client while they run: progress, log messages, sampling, elicitation, a stream that is dropped."""
+"""Tools that reach the client while they run: progress, log messages, sampling, elicitation, a dropped stream."""
 
 from __future__ import annotations
 

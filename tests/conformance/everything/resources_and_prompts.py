@@ -7,10 +7,9 @@ from base64 import b64encode
 from typing import Any
 
 import mcp_types as types
+from conformance.everything.answering import IMAGE
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.prompts.base import UserMessage
-
-from conformance.everything.answering import IMAGE
 
 __all__ = ["add_to"]
 
