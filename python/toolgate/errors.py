@@ -112,9 +112,9 @@ class Forbidden(Refused):
 class Limited(Refused):
     """429: over a limit. ``retry_after`` is exact, in seconds; None means that it never fits.
 
-    Out of a `Limiter`, ``budget`` is the key of the worst violated charge and ``violated`` are the keys of all. Out of
-    a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization`` or ``failed_auth``; ``limit`` is its rate,
-    and ``shared_by`` says who shares it.
+    Out of a `Limiter`, ``budget`` is the key of the worst violated charge, whose bucket has ``remaining`` tokens, and
+    ``violated`` are the keys of all. Out of a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization``
+    or ``failed_auth``; ``limit`` is its rate, and ``shared_by`` says who shares it.
     """
 
     def __init__(

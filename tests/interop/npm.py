@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
-import pytest
+from programs import impossible, program
 
 __all__ = ["HERE", "MODULES", "NODE", "install"]
 
@@ -28,9 +27,7 @@ def install() -> None:
     """Install the packages unless they are there. Skips the test where that cannot be; fails it in CI."""
     if _is_installed():
         return
-    npm = shutil.which("npm")
-    if npm is None:
-        _impossible("npm is missing: install Node.js (https://nodejs.org, or apt-get install npm)")
+    npm = program("npm")
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
             # No lock file: it would name the registry of whoever ran this. The versions are exact without.
@@ -48,7 +45,7 @@ def install() -> None:
             code = f"no code within {INSTALL_SECONDS} s, {process.wait()}"
         if not _is_installed():
             output.seek(0)
-            _impossible(f"npm install in tests/interop ended with {code}:\n{output.read()[-2000:]}")
+            impossible(f"npm install in tests/interop ended with {code}:\n{output.read()[-2000:]}")
 
 
 def _is_installed() -> bool:
@@ -59,9 +56,3 @@ def _is_installed() -> bool:
 def _version(package: str) -> str | None:
     description = MODULES / package / "package.json"
     return json.loads(description.read_text())["version"] if description.is_file() else None
-
-
-def _impossible(reason: str) -> NoReturn:
-    if "CI" in os.environ:
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)

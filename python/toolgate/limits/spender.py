@@ -19,7 +19,7 @@ from toolgate.principal import Principal
 from toolgate.settings import Limits, Rule
 
 if TYPE_CHECKING:
-    from toolgate.limits.redis import RedisLimiter
+    from toolgate.limits.redis import RedisLimiter, RemoteGrant
 
 __all__ = ["Spender"]
 
@@ -40,6 +40,7 @@ class Spender:
     ) -> None:
         """Raises `ValueError` and `OSError` for a snapshot that cannot be kept."""
         self._limits = limits
+        self._tick = tick
         self._slots = Slots()
         self._limiter = Limiter(max_keys=limits.max_keys)
         self._remote = None if limits.url is None else _remote(limits, limits.url, alarm)
@@ -74,7 +75,7 @@ class Spender:
         slots = spending.nested_slots if nested else spending.slots
         return self._slots.take(slots) if slots else None
 
-    async def admit(self, spending: Spending, *, tick: int) -> Grant | None:
+    async def admit(self, spending: Spending, *, tick: int) -> Grant | RemoteGrant | None:
         """Spend all or nothing. Raises `Limited` in the words of the configuration, and `Unavailable` where the store
         is away and the rule says ``deny``."""
         if not spending.charges:
@@ -88,11 +89,11 @@ class Spender:
         except Limited as limited:
             raise _explained(limited, spending) from None
 
-    async def settle(self, grant: Grant, cost: int) -> None:
+    async def settle(self, grant: Grant | RemoteGrant, cost: int) -> None:
         """A call turned out to cost ``cost``."""
-        if self._remote is None:
-            self._limiter.settle(grant, cost)
-        else:
+        if isinstance(grant, Grant):
+            self._limiter.settle(grant, cost, tick=self._tick())
+        elif self._remote is not None:
             await self._remote.settle(grant, cost)
 
     def names(self, spending: Spending, keys: Iterable[str]) -> tuple[str, ...]:
