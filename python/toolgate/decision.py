@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from toolgate.audit import Outcome, call_record
-from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
@@ -210,4 +210,4 @@ def _outcome_of(refusal: Refused) -> Outcome:
         return Outcome("denied_auth", refusal.code)
     if refusal.code == "insufficient_scope":
         return Outcome("denied_scope", refusal.code)
-    return Outcome("denied_policy" if refusal.status == 403 else "malformed", refusal.code)
+    return Outcome("denied_policy" if isinstance(refusal, Forbidden) else "malformed", refusal.code)
