@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,20 @@ class Spent:
     errors: Counter[str]
     times: tuple[tuple[float, float], ...]
     """When each admitted call was made and answered, by the monotonic clock that processes of a machine share."""
+    first: float
+    """When the first call had been admitted, by that clock."""
+    last: float
+    """When all was done."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            tuple(one + more for one, more in zip(self.admitted, other.admitted, strict=True)),
+            self.refused + other.refused,
+            self.errors + other.errors,
+            self.times + other.times,
+            min(self.first, other.first),
+            max(self.last, other.last),
+        )
 
 
 class Instance:
@@ -61,7 +77,8 @@ class Instance:
         """Of the job begun last."""
         told = json.loads(self._line())
         times = tuple((start, end) for start, end in told["times"])
-        return Spent(tuple(told["admitted"]), told["refused"], Counter(told["errors"]), times)
+        errors = Counter(told["errors"])
+        return Spent(tuple(told["admitted"]), told["refused"], errors, times, told["first"], told["last"])
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -96,7 +113,7 @@ class Fleet:
         calls: int | None = None,
         seconds: float | None = None,
         keys: int = 1,
-        tasks: int = 25,
+        tasks: int = 10,
         domain: str = "domain",
         timed: bool = False,
         dry: bool = False,
@@ -107,13 +124,7 @@ class Fleet:
         job |= {"domain": domain, "timed": timed, "dry": dry}
         for instance in self.instances:
             instance.begin(job)
-        results = [instance.result() for instance in self.instances]
-        return Spent(
-            tuple(map(sum, zip(*(result.admitted for result in results), strict=True))),
-            sum(result.refused for result in results),
-            sum((result.errors for result in results), Counter()),
-            tuple(sorted(time for result in results for time in result.times)),
-        )
+        return reduce(add, [instance.result() for instance in self.instances])
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Promise(NamedTuple):
 
     def least(self, microseconds: int) -> int:
         """How many of them must have been had where somebody always wanted one: all but one in a thousand."""
-        return int(0.999 * self.burst + 0.999 * self.per_second * microseconds / 1e6)
+        return int(0.999 * (self.burst + self.per_second * microseconds / 1e6))
 
 
 def excess(promise: Promise, times: Sequence[tuple[float, float]]) -> float:

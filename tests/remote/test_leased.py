@@ -1,10 +1,12 @@
 """Mode `leased`: tokens are paid for in Redis before they are spent, so hoarding moves admissions, and makes none.
 
-The bound for a window of w seconds: `b + r*w + min(r*tau, N*q)`, with a lease of at most q tokens for at most tau seconds in
-each of N instances.
+The bound for a window of w seconds: `b + r*w + min(r*tau, N*q)`, with a lease of at most q tokens for at most tau
+seconds in each of N instances.
 """
 
 from __future__ import annotations
+
+import time
 
 import pytest
 from conftest import Proof, Tell
@@ -16,28 +18,42 @@ from toolgate.limits.leases import LEASE_SECONDS, MOST_LEASED
 INSTANCES = 4
 
 
-@pytest.mark.parametrize("limit", ["60000/minute burst 500", "6000/minute burst 300"])
+@pytest.mark.parametrize("limit", ["60000/minute burst 500", "6000/minute burst 50"])
 def test_hoarders_who_fire_at_once_stay_within_the_bound(
     limit: str, redis_server: RedisServer, proof: Proof, tell: Tell
 ) -> None:
     rounds = proof("times that all instances hoard and then fire", small=2, large=100)
     promise = Promise.of(limit)
     moved = min(promise.per_second * LEASE_SECONDS, INSTANCES * MOST_LEASED)
+    times: list[tuple[float, float]] = []
     with fleet(INSTANCES, redis_server.url, mode="leased", on_error="deny") as instances:
+        instances.spend(limits=[limit], calls=1, domain="connects")
         before = redis_server.microseconds()
-        times = []
         for _ in range(rounds):
-            # As fast as they can, so that each is given the largest lease; then silence, while leases lie and the
-            # bucket refills; then all at once.
-            for calls in (2_000, 2_000):
-                spent = instances.spend(limits=[limit], calls=calls, timed=True)
-                assert not spent.errors
-                times += spent.times
+            # A few calls as fast as can be, which earn large leases; the bucket is full again before these run out;
+            # then everything at once.
+            few = max(1, promise.burst // INSTANCES // 2)
+            times += instances.spend(limits=[limit], calls=few, timed=True).times
+            time.sleep(LEASE_SECONDS / 2)
+            times += instances.spend(limits=[limit], calls=4 * promise.burst, timed=True).times
+            time.sleep(LEASE_SECONDS / 2)
         elapsed = redis_server.microseconds() - before
     worst = excess(promise, times)
-    tell(f"{len(times):,} admitted, at most {worst:+.1f} of {moved:.0f} beyond the bucket in any window")
+    tell(f"{limit}: {len(times):,} admitted, at most {worst:+.1f} of {moved:.0f} beyond the bucket in any window")
     assert worst <= moved
     assert len(times) <= promise.most(elapsed), "all in all nothing is made"
+
+
+@pytest.mark.parametrize("off", [3_600.0, -3_600.0], ids=["fast", "slow"])
+def test_a_clock_that_is_an_hour_off_makes_nothing(off: float, redis_server: RedisServer) -> None:
+    limit = "6000/minute burst 100"
+    with (
+        fleet(1, redis_server.url, mode="leased", on_error="deny", clock_off_by=off) as wrong,
+        fleet(1, redis_server.url, mode="leased", on_error="deny") as right,
+    ):
+        before = redis_server.microseconds()
+        spent = Fleet([*wrong.instances, *right.instances]).spend(limits=[limit], calls=500)
+        assert 100 <= sum(spent.admitted) <= Promise.of(limit).most(redis_server.microseconds() - before)
 
 
 def test_a_hot_key_asks_redis_less_often_than_it_decides(redis_server: RedisServer, tell: Tell) -> None:
