@@ -17,6 +17,7 @@ from toolgate._core import Charge
 from toolgate._redis import Store, StoreError
 from toolgate.errors import refusal
 from toolgate.limits.fallback import LocalShare
+from toolgate.limits.lease_held import Lease
 from toolgate.limits.leases import Leases
 from toolgate.limits.redis_buckets import RemoteBuckets
 from toolgate.limits.redis_grant import RemoteGrant
@@ -132,11 +133,11 @@ class RedisLimiter:
         source, grant._source = grant._source, None
         if isinstance(source, Answer):
             await self._buckets.settle(plan, source, [bucket.paying * actual for bucket in plan.buckets])
-        elif isinstance(source, list) and self._leases is not None:
+        elif isinstance(source, Lease | list) and self._leases is not None:
             self._buckets.send(self._leases.settle(plan, source, actual))
         elif isinstance(source, tuple):
             limiter, local = source
-            limiter.settle(local, actual)
+            limiter.settle(local, actual, tick=time.monotonic_ns())
             self._buckets.debts.settle(plan, actual)
 
     async def _decide(self, plan: Plan) -> RemoteGrant:
