@@ -185,10 +185,10 @@ def _send_one_by_one(client: Any, batch: Sequence[Words]) -> list[Any]:
 
 
 def _close(client: Any) -> None:
-    sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
-    for each in (client, sentinels):
-        with suppress(Exception):
-            each.close()
+    with suppress(Exception):
+        client.close()
+    with suppress(Exception):
+        client.connection_pool.sentinel_manager.close()
 
 
 def _settings(address: Address, *, asynchronous: bool) -> dict[str, Any]:

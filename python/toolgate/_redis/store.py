@@ -85,6 +85,10 @@ class Store:
         """There is something to be done first: do not wait for the next request."""
         self._owner().nudge()
 
+    def wake_at(self, instant: float) -> None:
+        """There will be something to be done first at this instant of `time.monotonic`."""
+        self._owner().wake_at(instant)
+
     async def aclose(self) -> None:
         """Close the connection of this loop; a later request opens it again."""
         owner = self._current().pop(_loop(), None)
