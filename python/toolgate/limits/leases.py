@@ -19,6 +19,7 @@ from time import monotonic
 from weakref import WeakSet, WeakValueDictionary
 
 from anyio import Event
+from anyio.lowlevel import checkpoint
 
 from toolgate._redis import Request, Store, StoreError, StoreSlow, wait
 from toolgate.limits.lease_held import LEASE_SECONDS, MOST_LEASED, Held, Lease, most_leased
@@ -113,6 +114,8 @@ class Leases:
             now = monotonic()
             waits = [one.blocked(bucket.cost, now) for (one, _), bucket in zip(plan.held, plan.buckets, strict=True)]
             if any(wait and not bucket.observe for wait, bucket in zip(waits, plan.buckets, strict=True)):
+                # A flood is told here, and lets others have their turn.
+                await checkpoint()
                 raise limited(plan, waits)
             # One question at a time for each bucket: many at once would lease many times what is wanted.
             asking = next((one.asking for one, _ in plan.held if one.asking is not None), None)

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
 from toolgate import checks
 from toolgate._core import Charge
 from toolgate._redis import Store, StoreError
@@ -103,7 +105,9 @@ class RedisLimiter:
                 return await leases.admit(plan)
             return await self._decide(plan)
         except StoreError:
-            return self._without(plan, on_error or self._on_error)
+            # Who asks again and again without a pause must not keep the loop from finding Redis back.
+            await checkpoint()
+        return self._without(plan, on_error or self._on_error)
 
     async def refund(self, grant: RemoteGrant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
