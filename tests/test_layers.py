@@ -40,6 +40,7 @@ PYTHON = {
     "hosts": Row(0, ""),
     "methods": Row(0, ""),
     "patterns": Row(0, ""),
+    "private_files": Row(0, ""),
     "uris": Row(0, ""),
     "_rust": Row(1, "0"),
     "_pure": Row(1, "0"),

@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from toolgate.tokens import private_files
-from toolgate.tokens.private_files import Stamp
+from toolgate import private_files
+from toolgate.private_files import Stamp
 from toolgate.tokens.toml_tables import Wrong
 
 __all__ = ["INTERVAL", "Watched"]
