@@ -208,10 +208,13 @@ class Gate:
         made: Decision = await parent.steps.judge_message(parent, call)
         return made
 
-    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
-        readers could differ. Raises `Malformed`."""
-        return self._steps.call_of_message(method, rpc_id, params)
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body, and
+        hashed with the key it used: two readers could differ. Raises `Malformed`."""
+        call: Call = under.steps.call_of_message(method, rpc_id, params, under=under)
+        return call
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
 from toolgate._core import read_envelope
-from toolgate.audit import Trail
+from toolgate.audit import HashKey, Trail
 from toolgate.callers import Callers
 from toolgate.decision import Decision, Sink
-from toolgate.errors import Forbidden, Refused, refusal
+from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
@@ -96,29 +96,31 @@ class Steps:
                 )
             self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
-            self.trail = Trail(audit)
+            self.trail = Trail(audit, alarm=alarm, clock=clock)
+            self._hash_key = HashKey(audit.key, alarm=alarm)
         else:
             self.spender = before.spender.succeeded(limits)
             self._failures = before._failures.succeeded(limits)
             self.trail = before.trail
+            self._hash_key = before._hash_key
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
-        self._hash_key = audit.key.value if audit.key is not None else None
         self._sink = Sink(
             write=self.trail.write,
             leave=self.trail.leave,
+            kept=self.trail.kept,
             settle=self.spender.settle,
             clock=clock,
-            hash_key=audit.key.id if audit.key is not None else None,
         )
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
         decision = Decision(self._sink, request_id())
-        decision.steps = self
+        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
         try:
             self.transport.check(request)
             caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
         except Refused as refused:
+            decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
         else:
             decision.caller = caller
@@ -135,7 +137,8 @@ class Steps:
                 raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
-            decision.call = call_of(read_envelope(body, key=self._hash_key))
+            key = decision.hash_key
+            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
             if decision.call.method == "subscriptions/listen":
                 for rule in self.policy.rules_for_subscription(_watched(body)):
                     self._authorise(decision, rule, decision.caller.effective)
@@ -148,7 +151,7 @@ class Steps:
         decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
         decision.steps = self
         decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
-        decision.call = call
+        decision.call, decision.hash_key = call, parent.hash_key
         try:
             decision.good_until = parent.good_until
             if decision.good_until <= self._clock():
@@ -158,14 +161,16 @@ class Steps:
             decision.refuse(refused)
         return decision
 
-    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
-        readers could differ. Raises `Malformed`."""
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """See `Gate.call_of_message`."""
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if rpc_id is not None:
             message["id"] = rpc_id
         message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
-        return call_of(read_envelope(json.dumps(message).encode(), key=self._hash_key))
+        key = under.hash_key
+        return call_of(read_envelope(json.dumps(message).encode(), key=None if key is None else key.value))
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
@@ -212,6 +217,17 @@ class Steps:
         grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
+        if self.trail.is_durable:
+            await self._intend(decision)
+
+    async def _intend(self, decision: Decision) -> None:
+        """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
+        try:
+            await self.trail.intend(decision.intent())
+        except Unavailable:
+            if decision.grant is not None:
+                await self.spender.settle(decision.grant, 0)
+            raise
 
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
         try:

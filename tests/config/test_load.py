@@ -219,3 +219,9 @@ def test_secrets_come_from_the_environment(configured: Configured, monkeypatch: 
     monkeypatch.setenv("AUDIT_KEY", KEY)
     audit = configured.load(f'{HEAD}[audit]\nkey = {{ env = "AUDIT_KEY", id = "1" }}')["audit"]
     assert audit.key == Secret(KEY.encode(), "1")
+
+
+def test_checkpoints_take_a_key_how_often_and_how_long(configured: Configured) -> None:
+    text = f'{HEAD}[audit]\ncheckpoint = {{ key = {{ file = "key", id = "1" }}, every = 500, seconds = "2m" }}'
+    checkpoint = configured.load(text)["audit"].checkpoint
+    assert (checkpoint.key.id, checkpoint.every, checkpoint.seconds) == ("1", 500, 120.0)

@@ -124,6 +124,7 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
+            await decision.kept()
             await _send(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -253,6 +254,7 @@ class _Exchange:
             self._outcome.body(message.get("body", b""), last=self._complete)
             if self._complete:
                 self._on_complete(self._decision, self._outcome)
+                await self._decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

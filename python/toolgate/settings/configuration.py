@@ -63,7 +63,7 @@ class Configuration:
         """Raises `ValueError` for what a running gate cannot change."""
         fixed = {
             "resource": (self.resource, other.resource),
-            "audit": (self.audit, other.audit),
+            "audit": (self.audit.lasting, other.audit.lasting),
             **{f"limits.{name}": (getattr(self.limits, name), getattr(other.limits, name)) for name in _KEPT},
         }
         for name, (before, after) in fixed.items():
