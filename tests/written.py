@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +76,9 @@ class Writer:
         """Rename the file; the next line begins another one."""
         self._rotations += 1
         stem = self.path.stem.partition(".")[0]
-        rotated = self.path.with_name(f"{stem}.{self.instance}.20270115T08000000000{self._rotations}Z.jsonl")
+        second = time.strftime("%Y%m%dT%H%M%S", time.gmtime(self.at))
+        stamp = f"{second}{int(self.at % 1 * 1e6) + self._rotations:06d}Z"
+        rotated = self.path.with_name(f"{stem}.{self.instance}.{stamp}.jsonl")
         self.path.rename(rotated)
         return rotated
 

@@ -114,10 +114,11 @@ def test_who_writes_beside(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(Chain("main").seal(record()))
     for name in ("audit.one.jsonl", "audit.old.jsonl", "audit.self.jsonl", "audit.two.20261120T213000123456Z.jsonl"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"{}")
         os.utime(tmp_path / name, (NOW, NOW))
     os.utime(path, (NOW, NOW))
     os.utime(tmp_path / "audit.old.jsonl", (NOW - 1, NOW - 1))
+    (tmp_path / "audit.killed.jsonl").touch()
     assert instances_beside(path, instance="self", since=NOW) == ("main", "one")
     assert instances_beside(tmp_path / "none" / "audit.jsonl", instance="self", since=0) == ()
 

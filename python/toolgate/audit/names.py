@@ -61,7 +61,9 @@ def instances_beside(path: Path, *, instance: str, since: float) -> tuple[str, .
                 name = names_of(path, entry.name)
                 if name is None or name.rotated is not None or name.instance == instance:
                     continue
-                if entry.stat().st_mtime >= since:
+                status = entry.stat()
+                # Who was killed before its first line leaves an empty file, and nothing that could be missed.
+                if status.st_size and status.st_mtime >= since:
                     found.add(name.instance or _last_instance(path))
     except OSError:
         pass

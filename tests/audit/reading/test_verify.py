@@ -58,7 +58,7 @@ def test_what_servers_leave_is_intact(trail: Path, check: Callable[..., Findings
     assert found.lines == main.lines + two.lines == sum(len(lines_of(path)) for path in trail.iterdir())
 
 
-@pytest.mark.parametrize("which", ["audit.jsonl", "audit.two.jsonl", "audit.one.20270115T080000000001Z.jsonl", "."])
+@pytest.mark.parametrize("which", ["audit.jsonl", "audit.two.jsonl", "audit.one.20270115T080002250001Z.jsonl", "."])
 def test_any_file_stands_for_its_trail(trail: Path, check: Callable[..., Findings], which: str) -> None:
     found = check(trail / which)
     assert found.intact
@@ -140,7 +140,7 @@ def test_it_tells_how_far_it_is(trail: Path) -> None:
 
 # --- what is missing --------------------------------------------------------------------------------------------------
 
-FIRST, SECOND = "audit.one.20270115T080000000001Z.jsonl", "audit.one.20270115T080000000002Z.jsonl"
+FIRST, SECOND = "audit.one.20270115T080002250001Z.jsonl", "audit.one.20270115T080004250002Z.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,17 @@ def test_what_is_older_than_what_is_kept_is_not_missed(trail: Path, check: Calla
     (trail / FIRST).unlink()
     assert check(trail, since="2027-01-15T08:00:02.500Z").intact
     assert kinds(check(trail, since="2027-01-15T08:00:02.000Z")) == ["missing_before"]
+
+
+def test_a_chain_that_was_followed_by_a_new_one_long_ago_is_not_missed(
+    trail: Path, check: Callable[..., Findings]
+) -> None:
+    """Its writer was killed while it rotated, or the file was deleted and somebody knows."""
+    (trail / "audit.jsonl").unlink()
+    assert kinds(check(trail, since="2027-02-01T00:00:00.000Z")) == ["missing_after"]
+    Writer(trail, "four", at=NOW + 3600).calls(3)
+    assert kinds(check(trail, since="2027-01-15T08:30:00.000Z")) == ["missing_after"]
+    assert check(trail, since="2027-01-15T09:30:00.000Z").intact
 
 
 def test_an_instance_that_ended_before_is_not_missed(trail: Path, check: Callable[..., Findings]) -> None:
@@ -202,6 +213,20 @@ def test_a_whole_chain_made_up_is_not_signed(trail: Path, check: Callable[..., F
     found = check(trail)
     assert kinds(found) == ["unsigned"]
     assert "audit.evil.jsonl" in str(found.problems[0])
+
+
+@pytest.mark.parametrize("kept", [5, 18], ids=["its beginning", "all of it"])
+def test_a_chain_that_stands_there_twice_is_a_copy(trail: Path, check: Callable[..., Findings], kept: int) -> None:
+    lines = lines_of(trail / "audit.two.jsonl")
+    (trail / "audit.zwei.jsonl").write_bytes(b"".join(line + b"\n" for line in lines[:kept]))
+    found = check(trail)
+    assert kinds(found) == ["inserted"]
+    assert "audit.zwei.jsonl: its first line is that of audit.two.jsonl" in str(found.problems[0])
+
+
+def test_two_trails_of_one_server_may_have_the_same_records(trail: Path, check: Callable[..., Findings]) -> None:
+    (trail / "other.jsonl").write_bytes((trail / "audit.two.jsonl").read_bytes())
+    assert check(trail).intact
 
 
 def test_another_key_is_not_the_key(

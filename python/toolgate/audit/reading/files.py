@@ -11,7 +11,7 @@ from typing import Final
 
 from toolgate.audit.names import names_of
 
-__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "find_files"]
+__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "find_files", "own_file"]
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """Of one line: a hundred times the longest record. What is longer is no trail, and is not held in memory."""
@@ -22,7 +22,7 @@ _BLOCK_BYTES: Final = 4 * 1024 * 1024
 _TRIES: Final = 5
 """How often the directory is looked at anew because a file was rotated meanwhile."""
 
-_ROTATED = re.compile(r"(.+)\.[0-9a-zA-Z_-]{1,64}\.[0-9]{8}T[0-9]{12}Z(\.[^.]*)?")
+_ROTATED = re.compile(r"(.+)\.[0-9a-zA-Z_-]{1,64}\.([0-9]{8}T[0-9]{12}Z)(\.[^.]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class TrailFile:
     path: Path
     size: int
     """Bytes."""
-    rotated: bool
-    """Whether its name says that its writer went on in another file."""
+    rotated: str | None
+    """When its writer went on in another file, as its name says, in the form of a record's timestamp."""
 
 
 def find_files(paths: Sequence[Path]) -> list[TrailFile]:
@@ -45,7 +45,7 @@ def find_files(paths: Sequence[Path]) -> list[TrailFile]:
     for _ in range(_TRIES):
         names = _names(paths)
         try:
-            found = [TrailFile(path, path.stat().st_size, _ROTATED.fullmatch(path.name) is not None) for path in names]
+            found = [TrailFile(path, path.stat().st_size, _rotated(path)) for path in names]
         except FileNotFoundError:
             continue  # rotated between the two looks
         if _names(paths) == names:
@@ -63,7 +63,7 @@ def _names(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found |= {each for each in path.iterdir() if each.suffix == ".jsonl" and each.is_file()}
             continue
-        own = _own_file(path)
+        own = own_file(path)
         relatives = {each for each in path.parent.iterdir() if names_of(own, each.name) is not None and each.is_file()}
         if path not in relatives:
             path.stat()  # not there: the error names it
@@ -72,11 +72,20 @@ def _names(paths: Sequence[Path]) -> list[Path]:
     return sorted(found)
 
 
-def _own_file(path: Path) -> Path:
+def _rotated(path: Path) -> str | None:
+    name = _ROTATED.fullmatch(path.name)
+    if name is None:
+        return None
+    stamp = name[2]
+    day, time = f"{stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}", f"{stamp[9:11]}:{stamp[11:13]}:{stamp[13:15]}"
+    return f"{day}T{time}.{stamp[15:18]}Z"
+
+
+def own_file(path: Path) -> Path:
     """The file that gave the trail its name: ``audit.jsonl`` for every file beside it."""
     rotated = _ROTATED.fullmatch(path.name)
     if rotated is not None:
-        return path.with_name(rotated[1] + (rotated[2] or ""))
+        return path.with_name(rotated[1] + (rotated[3] or ""))
     shorter = path.with_name(f"{Path(path.stem).stem}{path.suffix}")
     return shorter if shorter != path and shorter.exists() else path
 

@@ -27,6 +27,7 @@ class Entry:
 
     timestamp: str
     sequence: int
+    instance: str
     raw: bytes = field(compare=False)
     members: dict[str, Any] = field(compare=False)
 
@@ -39,10 +40,9 @@ def last_entries(paths: Sequence[Path], count: int, fits: Fits) -> tuple[list[En
     `ValueError`."""
     files = find_files(paths)
     # Newest first, so that of years of rotated files only the last ones are opened.
-    newest = sorted(files, key=lambda file: (file.rotated, -file.path.stat().st_mtime))
     found: list[Entry] = []
-    for file in newest:
-        if file.rotated and len(found) >= count:
+    for file in sorted(files, key=lambda file: file.rotated or "~", reverse=True):
+        if file.rotated is not None and len(found) >= count and (not found or file.rotated < found[-1].timestamp):
             break
         found = heapq.nlargest(count, found + _last_of(file, count, fits))
     return sorted(found), files
@@ -56,7 +56,7 @@ class Follower:
         self._fits = fits
         self._opened: dict[tuple[int, int], _Opened] = {}
         for file in files:
-            if not file.rotated:
+            if file.rotated is None:
                 self._open(file.path, position=file.size)
         self._known = {file.path for file in files}
 
@@ -69,9 +69,9 @@ class Follower:
             return entries  # within a rotation there may be nothing for a moment
         written_to = set()
         for file in names:
-            if not file.rotated or file.path not in self._known:
+            if file.rotated is None or file.path not in self._known:
                 identity = self._open(file.path, position=0)
-                written_to |= set() if file.rotated else {identity}
+                written_to |= {identity} if file.rotated is None else set()
         self._known = {file.path for file in names}
         entries += self._read()
         self._let_go(written_to)
@@ -152,6 +152,7 @@ def _entry(raw: bytes, fits: Fits) -> Entry | None:
     """None for what does not fit, and for what is no record: verification is for that."""
     try:
         members = json.loads(raw)
-        return Entry(str(members["timestamp"]), int(members["sequence"]), raw, members) if fits(members) else None
+        told = str(members["timestamp"]), int(members["sequence"]), str(members["instance"])
+        return Entry(*told, raw, members) if fits(members) else None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None

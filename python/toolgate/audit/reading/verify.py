@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from toolgate.audit.reading.files import TrailFile, find_files
+from toolgate.audit.reading.files import TrailFile, find_files, own_file
 from toolgate.audit.reading.findings import ChainFindings, Findings, Place, Problem
 from toolgate.audit.reading.order import Ends, chains_of
 from toolgate.audit.reading.walk import Verify, Walk
@@ -67,7 +67,8 @@ def verify(
         findings.lines += walk.findings.lines
         walks.append(walk)
     for chain, of_chain in zip(chains, findings.chains, strict=True):
-        _check_end(chain, of_chain, findings)
+        _check_end(chain, of_chain, findings, since)
+    _check_copies(chains, findings)
     _check_instances(walks, since, findings)
     _check_heads(heads, chains, since, findings)
     return findings
@@ -112,14 +113,32 @@ def load_public_keys(files: Sequence[Path]) -> Verify:
     return verified
 
 
-def _check_end(chain: list[Ends], of_chain: ChainFindings, findings: Findings) -> None:
+def _check_end(chain: list[Ends], of_chain: ChainFindings, findings: Findings, since: str | None) -> None:
     last: TrailFile = chain[-1].file
-    if last.rotated:
-        words = "the file after this one is missing: its name says that it was rotated, and nothing goes on behind it"
+    if last.rotated is not None and not _began_anew(of_chain, findings, since):
+        words = "the file after this one is missing: deleted, unless its writer was killed while it rotated"
         findings.add(Problem("missing_after", Place(last.path, 0), words))
     if findings.with_key and not of_chain.checkpoints and of_chain.first_sequence is not None:
         words = "no line is signed with a key given: made up, or of a server without checkpoints"
         findings.add(Problem("unsigned", Place(chain[0].file.path, 0), words))
+
+
+def _began_anew(of_chain: ChainFindings, findings: Findings, since: str | None) -> bool:
+    """Whether another chain began behind this one, and so long ago that what lies between need not be there."""
+    if since is None or of_chain.ended is None:
+        return False
+    return any(each.began is not None and of_chain.ended <= each.began <= since for each in findings.chains)
+
+
+def _check_copies(chains: list[list[Ends]], findings: Findings) -> None:
+    """A chain that stands there twice is signed twice. A server may write two trails of the same records."""
+    seen: dict[tuple[Path, bytes], Path] = {}
+    for first, *_ in chains:
+        path = first.file.path
+        before = seen.setdefault((own_file(path), first.first_hash), path)
+        if before != path:
+            words = f"its first line is that of {before.name}: this file was copied and put in"
+            findings.add(Problem("inserted", Place(path, 0), words))
 
 
 def _check_instances(walks: Sequence[Walk], since: str | None, findings: Findings) -> None:
