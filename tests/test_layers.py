@@ -73,6 +73,7 @@ PYTHON = {
 REACHING_UP = {
     # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
     ("gate", "Gate.protect"): "adapters",
+    ("gate", "Gate.protect_stdio"): "adapters",
     ("gate", "Gate.from_file"): "config",
 }
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from toolgate import checks
 from toolgate._core import read_envelope
 from toolgate.audit import Trail
-from toolgate.callers import Callers
+from toolgate.callers import Caller, Callers
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, refusal
 from toolgate.limits import FailedAttempts, Spender
@@ -37,6 +37,9 @@ _MAX_WATCHED: Final = 1000
 """Resources that one subscription may name."""
 
 _log = logging.getLogger("toolgate")
+
+_NOWHERE: Final = "no connection"
+"""The peer of a credential that came over none."""
 
 _JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
 
@@ -103,19 +106,27 @@ class Steps:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, request_id())
-        decision.steps = self
+        decision = self._made("http")
         try:
             self.transport.check(request)
-            caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
+            decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
         except Refused as refused:
             decision.refuse(refused)
-        else:
-            decision.caller = caller
-            decision.principal = caller.principal
-            decision.fragment = caller.fragment
-            decision.good_until = caller.good_until
         return decision
+
+    async def begin_local(self, token: Callable[[], str]) -> Decision:
+        """Step 3 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
+        decision = self._made("stdio")
+        try:
+            decision.belongs_to(await self.caller_of(token()))
+        except Refused as refused:
+            decision.refuse(refused)
+        return decision
+
+    async def caller_of(self, token: str) -> Caller:
+        """Whose token it is, and nothing else. Raises `Unauthenticated`, `Limited` or `Unavailable`."""
+        shown = Request(headers=(("authorization", f"Bearer {token}"),), peer=_NOWHERE)
+        return await self._callers.of(shown, now=self._clock(), tick=self._tick())
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
@@ -133,20 +144,42 @@ class Steps:
         except Refused as refused:
             decision.refuse(refused)
 
-    async def judge_message(self, parent: Decision, call: Call) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
-        decision.steps = self
-        decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
+    async def judge_call(self, decision: Decision, call: Call) -> None:
+        """Steps 5 to 7, for a message that `begin_local` let through."""
         decision.call = call
         try:
-            decision.good_until = parent.good_until
-            if decision.good_until <= self._clock():
-                raise refusal("token_expired")
             await self._judge(decision, call)
         except Refused as refused:
             decision.refuse(refused)
+
+    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
+        ``refused``: what its adapter holds against it already."""
+        decision = self._made(parent.transport, parent_id=parent.request_id)
+        decision.belongs_to(parent.caller)
+        decision.call = call
+        try:
+            # The first call was allowed a while ago: its credential may have been withdrawn since.
+            self.ensure_held(parent)
+            if refused is not None:
+                raise refused
+            await self._judge(decision, call)
+        except Refused as found:
+            decision.refuse(found)
         return decision
+
+    def ensure_held(self, decision: Decision) -> None:
+        """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
+        now = self._clock()
+        if decision.good_until <= now:
+            raise refusal("token_expired")
+        if self.tokens.has_withdrawn(decision.caller.verified, now=now):
+            raise refusal("token_revoked")
+
+    def shows(self, decision: Decision, target: str, name: str) -> bool:
+        """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
+        out. No check, only a courtesy: each call is judged."""
+        return self.policy.may_reach(target, name, decision.caller.effective)
 
     def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
         """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
@@ -184,6 +217,11 @@ class Steps:
         if rule.confirm:
             lines.append("  a human confirms each call")
         return "\n".join(lines)
+
+    def _made(self, transport: str, *, parent_id: str | None = None) -> Decision:
+        decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
+        decision.steps = self
+        return decision
 
     async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
