@@ -74,6 +74,9 @@ REACHING_UP = {
     # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
     ("gate", "Gate.protect"): "adapters",
     ("gate", "Gate.protect_stdio"): "adapters",
+    ("gate", "Gate.auth"): "adapters",
+    ("gate", "Gate.middleware"): "adapters",
+    ("gate", "Gate.token_verifier"): "adapters",
     ("gate", "Gate.from_file"): "config",
 }
 

@@ -182,6 +182,26 @@ class Gate:
 
         return protect_stdio(self, server, LocalCredential(token_file=token_file, token_env=token_env))
 
+    def auth(self) -> Any:
+        """For ``FastMCP(auth=gate.auth())``, which then serves itself: the ASGI tier in the place of its own
+        authentication. `protect` does the same from outside."""
+        from toolgate.adapters import auth
+
+        return auth(self)
+
+    def middleware(self) -> Any:
+        """For ``server.add_middleware(gate.middleware())`` beside `auth`. Without a decision it refuses."""
+        from toolgate.adapters import middleware
+
+        return middleware(self)
+
+    def token_verifier(self) -> Any:
+        """Just the verifier, for the official SDK's or fastmcp's own authentication: who holds a token, and nothing of
+        what they may do. No rule, limit or record; ``docs/adapters.md`` says what else is missing then."""
+        from toolgate.adapters import token_verifier
+
+        return token_verifier(self)
+
     async def decide(
         self,
         request: Request | None = None,

@@ -38,9 +38,6 @@ _MAX_WATCHED: Final = 1000
 
 _log = logging.getLogger("toolgate")
 
-_NOWHERE: Final = "no connection"
-"""The peer of a credential that came over none."""
-
 _JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
 
 
@@ -124,9 +121,8 @@ class Steps:
         return decision
 
     async def caller_of(self, token: str) -> Caller:
-        """Whose token it is, and nothing else. Raises `Unauthenticated`, `Limited` or `Unavailable`."""
-        shown = Request(headers=(("authorization", f"Bearer {token}"),), peer=_NOWHERE)
-        return await self._callers.of(shown, now=self._clock(), tick=self._tick())
+        """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
+        return await self._callers.holder_of(token, now=self._clock())
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""

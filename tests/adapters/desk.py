@@ -1,4 +1,4 @@
-"""A server of the official SDK behind a gate, its clients, and what happened."""
+"""A server behind a gate, its clients, and what happened."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ class Desk:
         self.ran = ran
         self.may_end = may_end or threading.Event()
         self.server_sends_json = False
+        self.is_fastmcp = False
 
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:

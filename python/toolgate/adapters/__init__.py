@@ -10,7 +10,7 @@ from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.gate import Gate
 
-__all__ = ["protect", "protect_stdio"]
+__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier"]
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
@@ -52,3 +52,28 @@ def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
             mcp.protect_local(gate, server, credential)
             return server
     raise TypeError(f"{type(server).__name__} is no server of the official SDK or of fastmcp")
+
+
+def token_verifier(gate: Gate) -> Any:
+    """Just the verifier: of fastmcp where that is there, which is one of the official SDK as well."""
+    if "fastmcp.server.server" in sys.modules:
+        from toolgate.adapters.fastmcp import FastMCPVerifier
+
+        return FastMCPVerifier(gate)
+    from toolgate.adapters.verifier import SDKVerifier
+
+    return SDKVerifier(gate)
+
+
+def auth(gate: Gate) -> Any:
+    """The ASGI tier as a provider of fastmcp's."""
+    from toolgate.adapters.fastmcp import GateAuth
+
+    return GateAuth(gate)
+
+
+def middleware(gate: Gate) -> Any:
+    """The gate in fastmcp's own chain."""
+    from toolgate.adapters.fastmcp import ComponentMiddleware
+
+    return ComponentMiddleware(gate)

@@ -16,7 +16,7 @@ from toolgate.rendering import Response
 from toolgate.request import Request
 from toolgate.steps import request_id
 
-__all__ = ["DECISION", "GateASGI"]
+__all__ = ["DECISION", "ASGIApp", "GateASGI", "Message", "Receive", "Scope", "Send", "without_credentials"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -154,7 +154,7 @@ class GateASGI:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         scope = dict(scope)
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in _WITHHELD]
+        scope["headers"] = without_credentials(scope["headers"])
         scope[DECISION] = decision
         self.prepare(scope, decision)
         outcome = OutcomeReader()
@@ -284,6 +284,11 @@ async def _send(send: Send, response: Response, *, close: bool = False) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What the server behind the gate sees of the headers."""
+    return _without(headers, _WITHHELD)
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:

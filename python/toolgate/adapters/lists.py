@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
+from mcp.server.context import HandlerResult
+
 from toolgate.decision import Decision
 from toolgate.gate import Gate
 
@@ -21,7 +23,7 @@ LISTS: Final = {
 """Each list: the member that holds its items, what they are, and what they are called by."""
 
 
-def filtered(gate: Gate, decision: Decision, method: str, answer: Any) -> Any:
+def filtered(gate: Gate, decision: Decision, method: str, answer: HandlerResult) -> HandlerResult:
     """The answer to a list, without what the caller could not call; any other answer untouched."""
     if method not in LISTS or not gate.configuration.filter_lists or not isinstance(answer, dict):
         return answer
@@ -30,7 +32,7 @@ def filtered(gate: Gate, decision: Decision, method: str, answer: Any) -> Any:
     if not isinstance(items, list):
         return answer
     rest = shown(gate, decision, target, items, lambda item: str(item.get(named_by)))
-    changed = answer | {member: rest}
+    changed: dict[str, Any] = answer | {member: rest}
     if "cacheScope" in answer:
         # Two callers see two lists: no cache may hand one's to the other (MCP 2026-07-28, caching).
         changed["cacheScope"] = "private"
