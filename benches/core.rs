@@ -11,10 +11,10 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 
 use _rust::canonical::hash_arguments;
-use _rust::charge::Charge;
+use _rust::charge::{Charge, Terms};
 use _rust::jwk::KeySet;
 use _rust::jwt::{Settings, Verifier};
-use _rust::limiter::Limiter;
+use _rust::limiter::{Limiter, Settings as Holding};
 
 const NOW: f64 = 1_800_000_000.0;
 const PAYLOAD: &str = r#"{"iss":"https://as.example.com","aud":"https://mcp.example.com/mcp","sub":"user-1","client_id":"agent-1","scope":"mcp:tools:read","exp":1800000600,"iat":1800000000,"jti":"0f6d2c1e"}"#;
@@ -71,11 +71,11 @@ fn verify_one(
 }
 
 fn admit(criterion: &mut Criterion) {
-    let limiter = Limiter::new(100_000).unwrap();
+    let limiter = Limiter::new(Holding::default()).unwrap();
     let charges: Vec<_> = ["client:a", "tool:delete_*:a", "organization:acme"]
         .into_iter()
         .flat_map(|key| [(key, "900000000/minute"), (key, "1000000000/day")])
-        .map(|(key, limit)| Charge::new(key, limit, 1, false, false).unwrap())
+        .map(|(key, limit)| Charge::new(key, limit, Terms::default()).unwrap())
         .collect();
     let charges: Vec<_> = charges.iter().collect();
     let mut tick = 0;
@@ -88,7 +88,7 @@ fn admit(criterion: &mut Criterion) {
                 .unwrap()
         });
     });
-    let spent = Charge::new("spent", "0/day", 1, false, false).unwrap();
+    let spent = Charge::new("spent", "0/day", Terms::default()).unwrap();
     criterion.bench_function("refuse", |bencher| {
         bencher.iter(|| {
             limiter

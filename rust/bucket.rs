@@ -9,6 +9,14 @@
 //! What a bucket promises: any window of length w admits at most `burst + w / period`. With a burst
 //! equal to the limit that is nearly twice the limit in an unlucky window, as for any fixed window
 //! across its edge; `strict` halves burst and refill so that no window ever holds more than the limit.
+//!
+//! Giving back. Without the spend, the bucket would have been full earlier, and then have wasted refill:
+//! what a refund may return is what time has not returned yet, at the last spend that saw the bucket. To
+//! know that exactly takes all spends since; two lower bounds take three numbers, and the larger counts:
+//! no more than the time elapsed since the spend has come back of it; and first spent is first back, so
+//! that whatever lay before `last` in the queue is back (refunds since may have moved the queue up). So a
+//! bucket with refunds never is above one that was never asked for what was refunded, and what it promises
+//! holds for all that was not given back. Tokens of an earlier busy period are back already.
 
 use std::fmt;
 
@@ -17,6 +25,11 @@ pub const MAX_LIMIT: u64 = 1_000_000_000;
 /// The longest text that can be a limit, with room to spare; longer ones are not echoed.
 const MAX_LIMIT_TEXT: usize = 64;
 const SECOND: u64 = 1_000_000_000;
+/// More processes than anybody runs side by side; 10,000 times two days are still a number of ticks.
+pub const MAX_INSTANCES: u64 = 10_000;
+/// Full bursts a bucket may be below empty when a call turns out to cost more than it was charged: one, so
+/// that nobody is locked out for longer than two refills.
+pub const MAX_DEBT: u64 = 1;
 
 /// A configuration that cannot be right, in words for whoever wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +155,23 @@ impl Rate {
         }
     }
 
-    fn capacity(self) -> u64 {
+    /// The share of one of so many processes that count apart. Where there are more of them than tokens
+    /// each has one: together they may burst that much, but they never refill faster than the limit.
+    #[must_use]
+    pub const fn share(self, instances: u64) -> Self {
+        let burst = self.burst / instances;
+        Self {
+            period: self.period.saturating_mul(instances),
+            burst: if burst == 0 && self.burst > 0 {
+                1
+            } else {
+                burst
+            },
+        }
+    }
+
+    /// Nanoseconds in which an empty bucket fills.
+    pub(crate) const fn capacity(self) -> u64 {
         self.period.saturating_mul(self.burst)
     }
 }
@@ -152,6 +181,12 @@ impl Rate {
 pub struct Bucket {
     /// When it would be full again, in ticks.
     full_at: u64,
+    /// The last tick at which it was spent from.
+    last: u64,
+    /// Since when it has not been full: tells the spends of this busy period from earlier ones.
+    since: u64,
+    /// Nanoseconds given back in this busy period; as many as there are means that nobody knows.
+    given: u64,
     rate: Rate,
 }
 
@@ -168,7 +203,26 @@ impl Bucket {
     /// A full bucket.
     #[must_use]
     pub const fn full(rate: Rate) -> Self {
-        Self { full_at: 0, rate }
+        Self::lacking(rate, 0, 0)
+    }
+
+    /// A bucket that is full in so many nanoseconds.
+    #[must_use]
+    pub const fn lacking(rate: Rate, backlog: u64, now: u64) -> Self {
+        Self {
+            full_at: now.saturating_add(backlog),
+            last: now,
+            since: now,
+            given: 0,
+            rate,
+        }
+    }
+
+    /// A bucket that begins with at most so many tokens.
+    #[must_use]
+    pub const fn holding(rate: Rate, tokens: u64, now: u64) -> Self {
+        let missing = rate.burst.saturating_sub(tokens);
+        Self::lacking(rate, rate.period.saturating_mul(missing), now)
     }
 
     /// The bucket after `cost` tokens were taken. A cost of 0 only looks.
@@ -187,17 +241,58 @@ impl Bucket {
         if full_at > latest {
             return Err(Shortage::Wait(full_at - latest));
         }
-        Ok(Self { full_at, ..self })
+        Ok(self.moved_to(full_at, now))
     }
 
-    /// The bucket after `tokens` were given back. It never holds more than its burst: whatever lies
-    /// before the next `now` is full.
-    #[must_use]
-    pub fn refund(self, tokens: u64) -> Self {
+    fn moved_to(self, full_at: u64, now: u64) -> Self {
+        let was_full = self.is_full(now);
         Self {
-            full_at: self
-                .full_at
-                .saturating_sub(self.rate.period.saturating_mul(tokens)),
+            full_at,
+            last: self.last.max(now),
+            since: if was_full { now } else { self.since },
+            given: if was_full { 0 } else { self.given },
+            rate: self.rate,
+        }
+    }
+
+    /// The bucket after `tokens` were taken that it may not have: it is in debt then, but never deeper than
+    /// `MAX_DEBT` or than it is.
+    #[must_use]
+    pub fn force(self, tokens: u64, now: u64) -> Self {
+        if tokens == 0 {
+            return self;
+        }
+        let lowest = now.saturating_add(self.rate.capacity().saturating_mul(1 + MAX_DEBT));
+        let full_at = self
+            .full_at
+            .max(now)
+            .saturating_add(self.rate.period.saturating_mul(tokens))
+            .min(lowest)
+            .max(self.full_at);
+        self.moved_to(full_at, now)
+    }
+
+    /// The bucket after `back` of the `cost` tokens were not needed that were spent at `tick` and left it as
+    /// `then`.
+    #[must_use]
+    pub fn give(self, back: u64, cost: u64, tick: u64, then: &Self) -> Self {
+        let period = self.rate.period;
+        if (self.since, self.rate) != (then.since, then.rate) {
+            return self;
+        }
+        let elapsed = self.last.saturating_sub(tick);
+        let young = period.saturating_mul(cost).saturating_sub(elapsed);
+        let queued = if self.given == u64::MAX {
+            0
+        } else {
+            then.full_at
+                .saturating_sub(self.given.saturating_sub(then.given))
+                .saturating_sub(self.last)
+        };
+        let back = period.saturating_mul(back).min(young.max(queued));
+        Self {
+            full_at: self.full_at.saturating_sub(back),
+            given: self.given.saturating_add(back),
             ..self
         }
     }
@@ -227,9 +322,21 @@ impl Bucket {
             .unwrap_or(u64::MAX)
             .min(rate.capacity());
         Self {
-            full_at: now.saturating_add(backlog),
-            rate,
+            // A period of its own: what was spent at another rate is not given back at this one.
+            since: now.max(self.since.saturating_add(1)),
+            last: now.max(self.last),
+            ..Self::lacking(rate, backlog, now)
         }
+    }
+
+    /// Nanoseconds until it is full.
+    pub(crate) const fn backlog(self, now: u64) -> u64 {
+        self.full_at.saturating_sub(now)
+    }
+
+    /// How fast it fills and how much it holds.
+    pub(crate) const fn rate(self) -> Rate {
+        self.rate
     }
 
     /// Nanoseconds until a spent token is back.
@@ -318,7 +425,8 @@ mod tests {
         ) {
             let bucket = Bucket::full(Rate { period, burst });
             let bucket = bucket.spend(cost, now).unwrap_or(bucket).convert(Rate { period: burst, burst: period }, later);
-            prop_assert!(bucket.refund(cost).remaining(later) <= period);
+            let settled = bucket.force(burst, later).give(period, cost, now, &bucket);
+            prop_assert!(settled.remaining(later) <= period);
         }
 
         #[test]

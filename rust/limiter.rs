@@ -1,38 +1,43 @@
-//! Sharded domains of buckets: admit all or nothing, refund.
+//! Sharded domains of buckets: admit all or nothing, refund, settle.
 //!
 //! A decision holds the one guard of its domain, computes every bucket, and only then stores every
 //! bucket: nothing is reserved that could be rolled back, so nobody ever sees a half-made decision.
 //! What domains have in common - shared buckets, and the overflow - lies behind one lock of its own,
-//! always taken after the guard and never before: without a cycle there is no deadlock, and still no
-//! rollback. Nothing else is called while a guard is held.
+//! always taken after the guard and never before, and what a restart left behind a last one: without a
+//! cycle there is no deadlock, and still no rollback. Nothing else is called while a guard is held.
 //!
 //! Memory is bounded by `max_keys`, and a bucket that is not full is never dropped: whoever could make
 //! us forget it would get it back full. Newcomers that find no room spend, together with others, from
-//! an overflow bucket of the same limit, striped by their domain.
+//! an overflow bucket of the same limit, striped by their domain; or are not counted, where refusing one
+//! stranger for another would be worse.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use crate::bucket::Invalid;
-use crate::charge::{Charge, Name, check_length, name};
+use crate::bucket::{Bucket, Invalid, Rate};
+use crate::charge::{Charge, MAX_COST, Name, check_length, name};
 use crate::table::{Hashed, Table};
 
 use decision::Deciding;
 pub use denied::Denied;
 pub use grant::Grant;
+use item::Item;
+use restored::Restored;
 use room::Room;
-use shelf::{Common, Shelf};
+use shelf::{Common, MAX_OVERFLOW, Shelf};
 use sweep::Rounds;
 
 mod decision;
 mod denied;
 mod grant;
 mod item;
+mod restored;
 mod room;
 mod shelf;
+mod snapshot;
 mod sweep;
 
 /// More than any policy charges one call for, and as many as fit the bits of an `Item`.
@@ -46,28 +51,61 @@ pub const MAX_TICK: u64 = u64::MAX / 2;
 /// grows: with a million domains, a thousand of them.
 const SHARDS: usize = 1_024;
 
+/// What a limiter does besides counting.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Buckets it holds at most.
+    pub max_keys: usize,
+    /// Whether newcomers without room share a bucket; else nobody counts them.
+    pub overflow: bool,
+    /// Tokens with which a new bucket begins at most; None begins full.
+    pub initial: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_keys: 100_000,
+            overflow: true,
+            initial: None,
+        }
+    }
+}
+
 /// Token buckets by domain and key.
 #[derive(Debug)]
 pub struct Limiter {
     domains: DashMap<Name, Table, Hashed>,
     rounds: Mutex<Rounds>,
     common: Mutex<Common>,
+    restored: Mutex<Restored>,
+    /// Of them, so that without any nobody takes their lock.
+    restored_left: AtomicUsize,
     room: Room,
+    overflowed: AtomicU64,
+    settings: Settings,
     number: u64,
 }
 
 impl Limiter {
-    /// A limiter that holds at most `max_keys` buckets.
-    pub fn new(max_keys: usize) -> Result<Self, Invalid> {
+    /// A limiter that holds nothing yet.
+    pub fn new(settings: Settings) -> Result<Self, Invalid> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        if !(1..=MAX_KEYS).contains(&max_keys) {
+        if !(1..=MAX_KEYS).contains(&settings.max_keys) {
             return Err(Invalid(format!("max_keys is between 1 and {MAX_KEYS}")));
+        }
+        if settings.initial > Some(MAX_COST) {
+            return Err(Invalid(format!("initial is between 0 and {MAX_COST}")));
         }
         Ok(Self {
             domains: DashMap::with_hasher_and_shard_amount(Hashed::default(), SHARDS),
             rounds: Mutex::default(),
             common: Mutex::default(),
-            room: Room::new(max_keys),
+            restored: Mutex::default(),
+            restored_left: AtomicUsize::new(0),
+            room: Room::new(settings.max_keys),
+            overflowed: AtomicU64::new(0),
+            settings,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -80,18 +118,19 @@ impl Limiter {
         tick: u64,
     ) -> Result<Result<Grant, Denied>, Invalid> {
         check(domain, charges, tick)?;
-        let domain = name(domain.as_bytes())?;
+        let text = domain;
+        let domain = name(text.as_bytes())?;
         if self.room.is_full() {
             self.sweep(tick);
         }
         let mut founded = false;
         let verdict = match self.domains.entry(domain) {
             Entry::Occupied(mut entry) => {
-                Deciding::new(self, domain, entry.get_mut(), tick).decide(charges)
+                Deciding::new(self, (text, domain), entry.get_mut(), tick).decide(charges)
             }
             Entry::Vacant(entry) => {
                 let mut table = Table::default();
-                let verdict = Deciding::new(self, domain, &mut table, tick).decide(charges);
+                let verdict = Deciding::new(self, (text, domain), &mut table, tick).decide(charges);
                 if table.len() > 0 {
                     entry.insert(table);
                     founded = true;
@@ -106,35 +145,130 @@ impl Limiter {
             self.sweep(tick);
         }
         if verdict.refused {
-            return Ok(Err(Denied::new(charges, &verdict.items)));
+            return Ok(Err(Denied::new(charges, &verdict.items, tick)));
         }
         let items = verdict.items;
         Ok(Ok(Grant::new(self.number, domain, charges, items, tick)))
     }
 
-    /// Give back what a call spent that never started; a second time does nothing.
+    /// Give back what a call spent that never started, as far as the time since has not given it back. A
+    /// grant is refunded or settled once in all; again does nothing.
     pub fn refund(&self, grant: &Grant) -> Result<(), Invalid> {
+        self.close(grant, |bucket, item| {
+            bucket.map(|bucket| bucket.give(item.cost, item.cost, grant.tick, &item.bucket))
+        })
+    }
+
+    /// Each charge of the grant that cost something costs `actual` instead. What that is less is given back
+    /// like a refund; what it is more is taken now, from a bucket that may be in debt then.
+    pub fn settle(&self, grant: &Grant, actual: u64, tick: u64) -> Result<(), Invalid> {
+        check_tick(tick)?;
+        if actual > MAX_COST {
+            return Err(Invalid(format!(
+                "an actual cost is between 0 and {MAX_COST}"
+            )));
+        }
+        self.close(grant, |bucket, item| {
+            let actual = item.paying.saturating_mul(actual);
+            let (more, less) = (
+                actual.saturating_sub(item.cost),
+                item.cost.saturating_sub(actual),
+            );
+            match bucket {
+                Some(bucket) if more == 0 => {
+                    Some(bucket.give(less, item.cost, grant.tick, &item.bucket))
+                }
+                None if more == 0 => None,
+                known => {
+                    let fresh = || self.fresh(item.bucket.rate(), tick);
+                    Some(known.unwrap_or_else(fresh).force(more, tick))
+                }
+            }
+        })
+    }
+
+    /// Store what `change` makes of each bucket of the grant that is held or gone; unless it was done before.
+    fn close(
+        &self,
+        grant: &Grant,
+        change: impl Fn(Option<Bucket>, &Item) -> Option<Bucket>,
+    ) -> Result<(), Invalid> {
         if grant.limiter != self.number {
             return Err(Invalid("the grant is another limiter's".to_owned()));
         }
-        if !grant.begin_refund() {
+        if !grant.close() {
             return Ok(());
         }
-        if let Some(mut table) = self.domains.get_mut(&grant.domain) {
-            grant
-                .spent(Shelf::Domain)
-                .for_each(|item| table.refund(item.spot, item.cost));
+        if grant.reaches(Shelf::Domain) {
+            let mut founded = false;
+            match self.domains.entry(grant.domain) {
+                Entry::Occupied(mut entry) => {
+                    self.change(Shelf::Domain, entry.get_mut(), grant, &change);
+                }
+                Entry::Vacant(entry) => {
+                    let mut table = Table::default();
+                    self.change(Shelf::Domain, &mut table, grant, &change);
+                    if table.len() > 0 {
+                        entry.insert(table);
+                        founded = true;
+                    }
+                }
+            }
+            if founded {
+                lock(&self.rounds).domains.push(grant.domain);
+            }
         }
-        if grant.reaches_beyond_its_domain() {
+        if grant.reaches(Shelf::Shared) || grant.reaches(Shelf::Overflow) {
             let mut common = lock(&self.common);
-            grant
-                .spent(Shelf::Shared)
-                .for_each(|item| common.shared.refund(item.spot, item.cost));
-            grant
-                .spent(Shelf::Overflow)
-                .for_each(|item| common.overflow.refund(item.spot, item.cost));
+            self.change(Shelf::Shared, &mut common.shared, grant, &change);
+            self.change(Shelf::Overflow, &mut common.overflow, grant, &change);
         }
         Ok(())
+    }
+
+    fn change(
+        &self,
+        shelf: Shelf,
+        table: &mut Table,
+        grant: &Grant,
+        change: impl Fn(Option<Bucket>, &Item) -> Option<Bucket>,
+    ) {
+        for item in grant.spent(shelf) {
+            let held = table.get_mut(item.spot);
+            let Some(changed) = change(held.as_deref().copied(), item) else {
+                continue;
+            };
+            if let Some(bucket) = held {
+                *bucket = changed;
+            } else if self.has_room(shelf, table) {
+                table.insert(item.spot, changed);
+            }
+        }
+    }
+
+    fn has_room(&self, shelf: Shelf, table: &Table) -> bool {
+        if shelf == Shelf::Overflow {
+            table.len() < MAX_OVERFLOW
+        } else {
+            self.room.reserve()
+        }
+    }
+
+    /// A bucket nobody has used.
+    fn fresh(&self, rate: Rate, tick: u64) -> Bucket {
+        self.settings.initial.map_or_else(
+            || Bucket::full(rate),
+            |tokens| Bucket::holding(rate, tokens, tick),
+        )
+    }
+
+    fn count_overflowed(&self) {
+        self.overflowed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Charges of newcomers for which there was no room.
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
     }
 
     /// Buckets held; the overflow is not counted.
@@ -156,9 +290,7 @@ fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<(), Invalid> {
             "one call has at most {MAX_CHARGES} charges"
         )));
     }
-    if tick > MAX_TICK {
-        return Err(Invalid(format!("a tick is between 0 and {MAX_TICK}")));
-    }
+    check_tick(tick)?;
     for (position, charge) in charges.iter().enumerate() {
         let namesake = charges
             .iter()
@@ -174,6 +306,13 @@ fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<(), Invalid> {
     Ok(())
 }
 
+fn check_tick(tick: u64) -> Result<(), Invalid> {
+    if tick > MAX_TICK {
+        return Err(Invalid(format!("a tick is between 0 and {MAX_TICK}")));
+    }
+    Ok(())
+}
+
 /// A panic while a lock was held is no reason to let nobody in any more.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,16 +322,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[allow(clippy::unwrap_used, clippy::as_conversions)]
 mod tests {
     use super::*;
+    use crate::charge::Terms;
 
     fn charge(key: &str, limit: &str) -> Charge {
-        Charge::new(key, limit, 1, false, false).unwrap()
+        Charge::new(key, limit, Terms::default()).unwrap()
+    }
+
+    fn limiter(max_keys: usize) -> Limiter {
+        Limiter::new(Settings {
+            max_keys,
+            ..Settings::default()
+        })
+        .unwrap()
     }
 
     #[test]
     fn a_hot_key_gives_all_threads_together_exactly_its_burst() {
-        let limiter = Limiter::new(100).unwrap();
+        let limiter = limiter(100);
         let own = charge("k", "1000/day");
-        let all = Charge::new("all", "1000/day", 1, false, true).unwrap();
+        let terms = Terms {
+            shared: true,
+            ..Terms::default()
+        };
+        let all = Charge::new("all", "1000/day", terms).unwrap();
         let admitted: usize = std::thread::scope(|scope| {
             let call = |domain: &'static str| {
                 let (limiter, charges) = (&limiter, [&own, &all]);
@@ -221,7 +373,7 @@ mod tests {
 
     #[test]
     fn threads_that_come_and_go_keep_the_count() {
-        let limiter = Limiter::new(64).unwrap();
+        let limiter = limiter(64);
         std::thread::scope(|scope| {
             for thread in 0..8_u64 {
                 let limiter = &limiter;

@@ -61,11 +61,16 @@ impl Table {
         }
     }
 
-    /// Give back tokens; a bucket that was swept meanwhile is full as it is.
-    pub(crate) fn refund(&mut self, name: Name, tokens: u64) {
-        if let Some((_, bucket)) = self.slot(name).and_then(|at| self.slots.get_mut(at)) {
-            *bucket = bucket.refund(tokens);
-        }
+    /// The bucket of this name as it is.
+    pub(crate) fn get_mut(&mut self, name: Name) -> Option<&mut Bucket> {
+        let at = self.slot(name)?;
+        self.slots.get_mut(at).map(|(_, bucket)| bucket)
+    }
+
+    /// At most `count` of the buckets before the slot `end`, and the slot of the first of them. Whoever
+    /// goes through all of them from the last to the first misses none: a removal moves only the last.
+    pub(crate) fn before(&self, end: usize, count: usize) -> (usize, Vec<(Name, Bucket)>) {
+        self.slots.before(end, count)
     }
 
     /// Look at the next `count` slots and drop those whose buckets are full: nobody can tell them from

@@ -23,6 +23,7 @@ class Spend:
     cost: int = 1
     observe: bool = False
     shared: bool = False
+    instances: int = 1
 
     def bucket(self, domain: str) -> tuple[object, ...]:
         unit = self.limit.split("/")[1].split()[0]
@@ -30,7 +31,12 @@ class Spend:
 
     @property
     def rate(self) -> tuple[int, int]:
-        """Period in nanoseconds, and burst."""
+        """Period in nanoseconds, and burst, of one process's share."""
+        period, burst = self._whole_rate
+        return period * self.instances, min(burst, max(burst // self.instances, 1))
+
+    @property
+    def _whole_rate(self) -> tuple[int, int]:
         amount, rest = self.limit.split("/")
         unit, *option = rest.split()
         limit, time = int(amount), UNITS[unit]
@@ -49,7 +55,21 @@ class Verdict:
     budget: str = ""
     wait: int | None = None
     """Nanoseconds; None also when it never fits."""
-    spent: dict[tuple[object, ...], int] = field(default_factory=dict)
+    spent: dict[tuple[object, ...], Spent] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What one call took of one bucket, and how that was then."""
+
+    tokens: int
+    charges: int
+    """That cost something."""
+    tick: int
+    busy: object
+    returned: Fraction
+    queue: Fraction
+    """Tokens that are to come back until this spend has."""
 
 
 @dataclass
@@ -57,9 +77,19 @@ class _Level:
     tokens: Fraction
     at: int
     rate: tuple[int, int]
+    last: int = 0
+    """The tick of the last spend."""
+    busy: object = None
+    """This busy period: since the bucket was last full, or had another rate."""
+    returned: Fraction = Fraction()
+    """Tokens refunded in it."""
 
     def now(self, tick: int) -> Fraction:
         return min(Fraction(self.rate[1]), self.tokens + Fraction(tick - self.at, self.rate[0]))
+
+    def move(self, tick: int, by: Fraction) -> None:
+        self.tokens = self.now(tick) + by
+        self.at = tick
 
 
 class Judge:
@@ -70,12 +100,14 @@ class Judge:
 
     def admit(self, domain: str, spends: list[Spend], tick: int) -> Verdict:
         totals: dict[tuple[object, ...], int] = {}
+        charges: dict[tuple[object, ...], int] = {}
         rates: dict[tuple[object, ...], tuple[int, int]] = {}
         for spend in spends:
             bucket = spend.bucket(domain)
             totals[bucket] = totals.get(bucket, 0) + spend.cost
+            charges[bucket] = charges.get(bucket, 0) + (spend.cost > 0)
             rates[bucket] = spend.rate
-        levels = {bucket: self._level(bucket, rate, tick) for bucket, rate in rates.items()}
+        levels = {bucket: self._tokens(bucket, rate, tick) for bucket, rate in rates.items()}
         short = {bucket for bucket, total in totals.items() if total > 0 and total > levels[bucket]}
         buckets = [spend.bucket(domain) for spend in spends]
 
@@ -88,26 +120,58 @@ class Judge:
             waits = {bucket: self._wait(totals[bucket], levels[bucket], rates[bucket]) for bucket in enforced}
             worst = max(enforced, key=lambda bucket: float("inf") if waits[bucket] is None else waits[bucket])
             return Verdict(violated=keys(False), budget=str(worst[1]), wait=waits[worst])
-        spent = {bucket: total for bucket, total in totals.items() if bucket not in short and total}
-        for bucket, total in spent.items():
-            self._levels[bucket] = _Level(levels[bucket] - total, tick, rates[bucket])
-        remaining = tuple(floor(levels[bucket] - spent.get(bucket, 0)) for bucket in buckets)
+        taken = {bucket: total for bucket, total in totals.items() if bucket not in short and total}
+        spent = {
+            bucket: self._spend(bucket, rates[bucket], total, charges[bucket], tick) for bucket, total in taken.items()
+        }
+        remaining = tuple(max(floor(levels[bucket] - taken.get(bucket, 0)), 0) for bucket in buckets)
         return Verdict(remaining=remaining, would_deny=keys(True), spent=spent)
 
-    def refund(self, verdict: Verdict, tick: int) -> None:
-        for bucket, total in verdict.spent.items():
-            level = self._levels[bucket]
-            tokens = min(Fraction(level.rate[1]), level.now(tick) + total)
-            self._levels[bucket] = _Level(tokens, tick, level.rate)
+    def settle(self, verdict: Verdict, actual: int, tick: int) -> None:
+        """Each charge that cost something costs ``actual``. More goes to one full burst of debt at most; less gives
+        back what neither time has, since the spend, nor the queue it stood in."""
+        for bucket, spent in verdict.spent.items():
+            level, change = self._levels[bucket], spent.charges * actual - spent.tokens
+            period, burst = level.rate
+            if change > 0:
+                self._begin(level, tick)
+                level.move(tick, -max(min(Fraction(change), level.now(tick) + burst), Fraction()))
+                level.last = tick
+            elif level.busy is spent.busy:
+                since = Fraction(level.last - spent.tick, period)
+                young = spent.tokens - since
+                queued = spent.queue - since - (level.returned - spent.returned)
+                back = max(min(Fraction(-change), max(young, queued)), Fraction())
+                level.returned += back
+                level.tokens += back
 
-    def _level(self, bucket: tuple[object, ...], rate: tuple[int, int], tick: int) -> Fraction:
+    def restart(self, tick: int, base: int) -> None:
+        """At ``tick``, which from now on is called ``base``; nothing is known of any spend, but what it left."""
+        for bucket, level in self._levels.items():
+            self._levels[bucket] = _Level(level.now(tick), base, level.rate, base, object())
+
+    def _spend(self, bucket: tuple[object, ...], rate: tuple[int, int], total: int, charges: int, tick: int) -> Spent:
+        level = self._levels.setdefault(bucket, _Level(Fraction(rate[1]), tick, rate))
+        self._begin(level, tick)
+        level.move(tick, Fraction(-total))
+        level.last = tick
+        return Spent(total, charges, tick, level.busy, level.returned, rate[1] - level.tokens)
+
+    @staticmethod
+    def _begin(level: _Level, tick: int) -> None:
+        """A new busy period, if the bucket is full."""
+        if level.now(tick) == level.rate[1]:
+            level.busy, level.returned = object(), Fraction()
+
+    def _tokens(self, bucket: tuple[object, ...], rate: tuple[int, int], tick: int) -> Fraction:
         level = self._levels.get(bucket)
         period, burst = rate
         if level is None or burst == 0:
             return Fraction(burst)
         if level.rate != rate:
             used = Fraction(ceil((level.rate[1] - level.now(tick)) * period), period)
-            self._levels[bucket] = level = _Level(burst - min(used, Fraction(burst)), tick, rate)
+            tokens = burst - min(used, Fraction(burst))
+            self._levels[bucket] = level = _Level(tokens, tick, rate, max(level.last, tick), object())
         return level.now(tick)
 
     @staticmethod

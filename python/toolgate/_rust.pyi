@@ -125,17 +125,29 @@ class TokenCache(Generic[_T]):
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def get(self, token: str | bytes, *, now: float) -> _T | None:
         """What was kept for exactly this token, unless it has expired."""
-    def put(self, token: str | bytes, value: _T, *, expires_at: float) -> None: ...
+    def put(self, token: str | bytes, value: _T, *, expires_at: float, weight: int = 0) -> None:
+        """Keep a value of so many bytes, beside those of the token, until ``expires_at``; 32 MiB are kept in all. One
+        that is heavier is not kept."""
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
 
 @final
 class Charge:
     """What one call spends of one bucket. ``limit``: ``"600/minute"``, ``"600/minute burst 50"`` or ``"2000/day
-    strict"`` with second, minute, hour or day. A ``shared`` bucket is one for all domains. Raises `ValueError` for a
-    limit that cannot be read."""
+    strict"`` with second, minute, hour or day. A ``shared`` bucket is one for all domains. Where so many ``instances``
+    (processes, 1 to 10,000) share the limit without a common store, each takes its share: it refills so many times more
+    slowly and holds as many times less, at least one token. Raises `ValueError` for a limit that cannot be read."""
 
-    def __new__(cls, key: str, limit: str, *, cost: int = 1, observe: bool = False, shared: bool = False) -> Charge: ...
+    def __new__(
+        cls,
+        key: str,
+        limit: str,
+        *,
+        cost: int = 1,
+        observe: bool = False,
+        shared: bool = False,
+        instances: int = 1,
+    ) -> Charge: ...
     @property
     def key(self) -> str: ...
     @property
@@ -146,6 +158,8 @@ class Charge:
     def observe(self) -> bool: ...
     @property
     def shared(self) -> bool: ...
+    @property
+    def instances(self) -> int: ...
 
 @final
 class Grant:
@@ -160,17 +174,36 @@ class Grant:
 
 @final
 class Limiter:
-    """Token buckets (the GCRA form) in sharded domains, in integer nanoseconds."""
+    """Token buckets (the GCRA form) in sharded domains, in integer nanoseconds. It holds at most ``max_keys`` of them.
+    Newcomers that find no room share overflow buckets, striped by domain; without ``overflow`` they are admitted, and
+    counted by nobody. With ``initial`` a new bucket begins with at most so many tokens instead of full."""
 
-    def __new__(cls, *, max_keys: int = 100_000) -> Limiter: ...
+    def __new__(cls, *, max_keys: int = 100_000, overflow: bool = True, initial: int | None = None) -> Limiter: ...
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none. Raises `Limited` with the state unchanged: its ``retry_after`` is that of the
-        longest violated budget, in seconds, exact; None when it never fits."""
+        longest violated budget, in seconds, exact; None when it never fits. ``remaining``: whole tokens of that
+        budget."""
     def refund(self, grant: Grant) -> None:
-        """Give back what a call spent that never started; a second time does nothing."""
+        """Give back what a call spent that never started, as far as the time since has not given it back already. A
+        grant is refunded or settled once in all; again does nothing."""
+    def settle(self, grant: Grant, actual: int, *, tick: int) -> None:
+        """Each charge of the grant that cost something costs ``actual`` tokens instead. More is taken at ``tick`` and
+        may leave a bucket in debt, at most one full burst below empty; less gives back by the rule of `refund`. A grant
+        is refunded or settled once in all; again does nothing. Raises `ValueError` for an ``actual`` that no charge
+        could cost."""
+    def snapshot(self, *, tick: int) -> bytes:
+        """All buckets that are not full, for `restore` in a later process of the same implementation. Decisions go on
+        meanwhile. The bytes carry the secret by which names are hashed: keep them where only their owner reads them
+        (mode 0600)."""
+    def restore(self, data: bytes, *, tick: int, elapsed: int) -> None:
+        """Take up a snapshot, ``elapsed`` nanoseconds of wall-clock time after it was made (a negative number counts as
+        none). What finds no room is left out, the fullest buckets first. Raises `ValueError` for bytes that are torn,
+        damaged, or no snapshot of this version and implementation, and changes nothing then."""
+    @property
+    def overflowed(self) -> int:
+        """Charges of newcomers for which there was no room, ever since."""
     def __len__(self) -> int:
-        """Buckets held, at most ``max_keys``; newcomers that find no room share overflow buckets, which are not
-        counted."""
+        """Buckets held, at most ``max_keys``; overflow buckets are not counted."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of

@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
-from toolgate._core import Grant
 from toolgate.audit import Outcome, call_record
-from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
@@ -46,7 +45,7 @@ class Sink:
         *,
         write: Callable[[str], None],
         leave: Callable[[str], None],
-        settle: Callable[[Grant, int], Awaitable[None]],
+        settle: Callable[[Any, int], Awaitable[None]],
         clock: Callable[[], float],
         hash_key: str | None,
     ) -> None:
@@ -102,7 +101,8 @@ class Decision:
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None
         self.rule: Rule | None = None
-        self.grant: Grant | None = None
+        self.grant: Any = None
+        """What was spent, and what it takes to settle it."""
         self.held: Held | None = None
         """The call's place among those in flight."""
         self.refusal: Refused | None = None
@@ -217,4 +217,4 @@ def _outcome_of(refusal: Refused) -> Outcome:
         return Outcome("denied_auth", refusal.code)
     if refusal.code == "insufficient_scope":
         return Outcome("denied_scope", refusal.code)
-    return Outcome("denied_policy" if refusal.status == 403 else "malformed", refusal.code)
+    return Outcome("denied_policy" if isinstance(refusal, Forbidden) else "malformed", refusal.code)

@@ -3,19 +3,24 @@
 use std::sync::MutexGuard;
 
 use super::item::Item;
-use super::shelf::{Common, Shelf, Spot};
+use super::shelf::{Common, MAX_OVERFLOW, Shelf, Spot, stripe};
 use super::sweep::SWEEP;
 use super::{Limiter, lock};
+use crate::bucket::Bucket;
 use crate::charge::{Charge, Name};
 use crate::table::Table;
 
 /// One decision, while the guard of its domain is held.
 pub(super) struct Deciding<'a> {
     limiter: &'a Limiter,
+    /// The domain as the caller calls it, for its names under earlier secrets,
+    text: &'a str,
+    /// and its name under this one.
     domain: Name,
     table: &'a mut Table,
     common: Option<MutexGuard<'a, Common>>,
     tick: u64,
+    grew: bool,
 }
 
 /// What came of it.
@@ -27,16 +32,23 @@ pub(super) struct Verdict {
 }
 
 impl<'a> Deciding<'a> {
-    pub(super) fn new(limiter: &'a Limiter, domain: Name, table: &'a mut Table, tick: u64) -> Self {
+    pub(super) fn new(
+        limiter: &'a Limiter,
+        (text, domain): (&'a str, Name),
+        table: &'a mut Table,
+        tick: u64,
+    ) -> Self {
         if limiter.room.is_full() {
             limiter.room.release(table.sweep(SWEEP, tick));
         }
         Self {
             limiter,
+            text,
             domain,
             table,
             common: None,
             tick,
+            grew: false,
         }
     }
 
@@ -53,11 +65,11 @@ impl<'a> Deciding<'a> {
                 }
             }
         }
-        let grew = self.store(&items, refused);
+        self.store(&items, refused);
         Verdict {
             items,
             refused,
-            grew,
+            grew: self.grew,
         }
     }
 
@@ -79,64 +91,121 @@ impl<'a> Deciding<'a> {
             });
             if let Some(item) = items.get_mut(at) {
                 item.cost += charge.cost;
+                item.paying += u64::from(charge.cost > 0);
                 item.charges |= 1 << position;
             }
         }
         items
     }
 
-    /// The bucket of a charge, a new one if there is room for it, or its share of the overflow.
+    /// The bucket of a charge, a new one if there is room for it, or what a newcomer gets.
     fn place(&mut self, charge: &Charge) -> Item {
-        let (name, tick) = (charge.name, self.tick);
         let shelf = if charge.shared {
             Shelf::Shared
         } else {
             Shelf::Domain
         };
-        let found = self
-            .shelf(shelf)
-            .and_then(|table| table.find(name, charge.limit.rate, tick));
+        let found = self.find(shelf, charge, charge.name);
         let spot = if found.is_some() || self.limiter.room.reserve() {
+            let name = charge.name;
             Spot { shelf, name, found }
         } else {
-            let domain = self.domain;
-            self.common().overflow(charge, domain, tick)
+            self.overflow(charge)
         };
-        Item::new(charge, spot)
+        let fresh = match spot.shelf {
+            Shelf::Nowhere | Shelf::Uncounted => Bucket::full(charge.limit.rate),
+            _ => self.limiter.fresh(charge.limit.rate, self.tick),
+        };
+        Item::new(charge, spot, fresh)
     }
 
-    /// Store what was spent, and give back the room nobody needs. Says whether anything was added.
-    fn store(&mut self, items: &[Item], refused: bool) -> bool {
-        let mut grew = false;
+    /// What a newcomer gets for which there is no room.
+    fn overflow(&mut self, charge: &Charge) -> Spot {
+        self.limiter.count_overflowed();
+        if !self.limiter.settings.overflow {
+            let (shelf, name) = (Shelf::Uncounted, charge.name);
+            return Spot {
+                shelf,
+                name,
+                found: None,
+            };
+        }
+        let name = charge
+            .overflow
+            .in_stripe(stripe(self.domain, charge.shared));
+        let found = self.find(Shelf::Overflow, charge, name);
+        let room = found.is_some() || self.common().overflow.len() < MAX_OVERFLOW;
+        let shelf = if room {
+            Shelf::Overflow
+        } else {
+            Shelf::Nowhere
+        };
+        Spot { shelf, name, found }
+    }
+
+    /// The bucket of this name, which may still lie where a restart put it.
+    fn find(&mut self, shelf: Shelf, charge: &Charge, name: Name) -> Option<(usize, Bucket)> {
+        let (rate, tick) = (charge.limit.rate, self.tick);
+        let found = self.shelf(shelf)?.find(name, rate, tick);
+        if found.is_some() || !self.limiter.has_restored() {
+            return found;
+        }
+        let restored = self.limiter.take_restored(shelf, charge, self.text)?;
+        self.grew = true;
+        let table = self.shelf(shelf)?;
+        table.insert(name, restored);
+        table.find(name, rate, tick)
+    }
+
+    /// Store what was spent, and give back the room nobody needs.
+    fn store(&mut self, items: &[Item], refused: bool) {
         for item in items {
+            let after = if refused || item.cost == 0 {
+                self.untouched(item)
+            } else {
+                Some(item.bucket)
+            };
             let reserved =
                 item.slot.is_none() && matches!(item.shelf, Shelf::Domain | Shelf::Shared);
-            if refused || item.cost == 0 {
+            let Some(after) = after else {
                 self.limiter.room.release(usize::from(reserved));
                 continue;
-            }
+            };
             let Some(table) = self.shelf(item.shelf) else {
                 continue;
             };
             match item.slot {
-                Some(slot) => table.set(slot, item.bucket),
-                None => table.insert(item.spot, item.bucket),
+                Some(slot) => table.set(slot, after),
+                None => {
+                    table.insert(item.spot, after);
+                    self.grew = true;
+                }
             }
-            grew |= item.slot.is_none();
         }
+        let grew = self.grew;
         if let Some(common) = self.common.as_mut().filter(|_| grew) {
             self.limiter
                 .room
                 .release(common.shared.sweep(SWEEP, self.tick));
             common.overflow.sweep(SWEEP, self.tick);
         }
-        grew
+    }
+
+    /// What is stored of a bucket that gives nothing: one that began with less than it holds, or it would
+    /// begin again with each call, and never hold what is asked of it.
+    fn untouched(&self, item: &Item) -> Option<Bucket> {
+        let asked = item.cost > 0 || item.shortage.is_some();
+        if item.slot.is_some() || !asked {
+            return None;
+        }
+        let fresh = self.limiter.fresh(item.bucket.rate(), self.tick);
+        (!fresh.is_full(self.tick)).then_some(fresh)
     }
 
     fn shelf(&mut self, shelf: Shelf) -> Option<&mut Table> {
         match shelf {
             Shelf::Domain => Some(&mut *self.table),
-            Shelf::Nowhere => None,
+            Shelf::Nowhere | Shelf::Uncounted => None,
             Shelf::Overflow => Some(&mut self.common().overflow),
             Shelf::Shared => Some(&mut self.common().shared),
         }

@@ -1,4 +1,4 @@
-//! An admission that can be undone.
+//! An admission that can be undone, or settled.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,10 @@ use crate::charge::{Charge, Name};
 pub struct Grant {
     pub(super) limiter: u64,
     pub(super) domain: Name,
-    tick: u64,
+    pub(super) tick: u64,
     charges: usize,
     items: Vec<Item>,
-    refunded: AtomicBool,
+    closed: AtomicBool,
     /// Keys of the observed charges that would have refused.
     pub would_deny: Vec<Arc<str>>,
 }
@@ -46,17 +46,17 @@ impl Grant {
             charges: charges.len(),
             would_deny: violated(charges, &items),
             items,
-            refunded: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
         }
     }
 
     /// Whether this is the first time.
-    pub(super) fn begin_refund(&self) -> bool {
-        !self.refunded.swap(true, Ordering::Relaxed)
+    pub(super) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::Relaxed)
     }
 
-    pub(super) fn reaches_beyond_its_domain(&self) -> bool {
-        self.items.iter().any(|item| item.shelf != Shelf::Domain)
+    pub(super) fn reaches(&self, shelf: Shelf) -> bool {
+        self.spent(shelf).next().is_some()
     }
 
     pub(super) fn spent(&self, shelf: Shelf) -> impl Iterator<Item = &Item> {

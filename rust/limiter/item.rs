@@ -20,25 +20,34 @@ pub(super) struct Item {
     pub(super) charges: u64,
     /// What is spent together; nothing if that is too much.
     pub(super) cost: u64,
+    /// Charges that cost something.
+    pub(super) paying: u64,
     pub(super) observe: bool,
     pub(super) shortage: Option<Shortage>,
 }
 
 impl Item {
-    pub(super) fn new(charge: &Charge, spot: Spot) -> Self {
+    pub(super) fn new(charge: &Charge, spot: Spot, fresh: Bucket) -> Self {
         Self {
             name: charge.name,
             spot: spot.name,
             shelf: spot.shelf,
             slot: spot.found.map(|(slot, _)| slot),
-            bucket: spot
-                .found
-                .map_or_else(|| Bucket::full(charge.limit.rate), |(_, bucket)| bucket),
+            bucket: spot.found.map_or(fresh, |(_, bucket)| bucket),
             charges: 0,
             cost: 0,
+            paying: 0,
             observe: charge.observe,
             shortage: None,
         }
+    }
+
+    /// Whole tokens left; none where there was no room for a bucket.
+    pub(super) fn remaining(&self, now: u64) -> u64 {
+        if self.shelf == Shelf::Nowhere {
+            return 0;
+        }
+        self.bucket.remaining(now)
     }
 
     /// The bucket after the call, which finds nothing where there was no room for a bucket.

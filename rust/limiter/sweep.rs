@@ -11,6 +11,9 @@ impl Limiter {
     /// Clean a few slots of the next domains. Whoever finds another at it leaves it to them. The rounds
     /// are locked before a guard is taken, never while one is held.
     pub(super) fn sweep(&self, tick: u64) {
+        if self.has_restored() {
+            self.expire_restored(tick);
+        }
         let Ok(mut rounds) = self.rounds.try_lock() else {
             return;
         };
@@ -62,14 +65,14 @@ impl Rounds {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::lock;
+    use super::super::{Settings, lock};
     use super::*;
-    use crate::charge::Charge;
+    use crate::charge::{Charge, Terms};
 
     #[test]
     fn memory_does_not_grow_with_the_domains_ever_seen() {
-        let limiter = Limiter::new(1_000).unwrap();
-        let key = Charge::new("k", "1/second", 1, false, false).unwrap();
+        let limiter = Limiter::new(Settings::default()).unwrap();
+        let key = Charge::new("k", "1/second", Terms::default()).unwrap();
         for domain in 0..2_000_u64 {
             let tick = domain * 1_000_000_000;
             assert!(

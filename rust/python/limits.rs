@@ -3,7 +3,7 @@
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PySequence, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PySequence, PyTuple, PyType};
 
 use crate::bucket::Invalid;
 use crate::{charge, limiter};
@@ -16,13 +16,24 @@ pub(crate) struct Charge(charge::Charge);
 impl Charge {
     #[new]
     #[pyo3(
-        signature = (key, limit, *, cost = Whole(1), observe = false, shared = false),
-        text_signature = "(key, limit, *, cost=1, observe=False, shared=False)"
+        signature = (key, limit, *, cost = Whole(1), observe = false, shared = false, instances = Whole(1)),
+        text_signature = "(key, limit, *, cost=1, observe=False, shared=False, instances=1)"
     )]
-    fn new(key: &str, limit: &str, cost: Whole, observe: bool, shared: bool) -> PyResult<Self> {
-        Ok(Self(charge::Charge::new(
-            key, limit, cost.0, observe, shared,
-        )?))
+    fn new(
+        key: &str,
+        limit: &str,
+        cost: Whole,
+        observe: bool,
+        shared: bool,
+        instances: Whole,
+    ) -> PyResult<Self> {
+        let terms = charge::Terms {
+            cost: cost.0,
+            observe,
+            shared,
+            instances: instances.0,
+        };
+        Ok(Self(charge::Charge::new(key, limit, terms)?))
     }
 
     #[getter]
@@ -48,6 +59,11 @@ impl Charge {
     #[getter]
     fn shared(&self) -> bool {
         self.0.shared
+    }
+
+    #[getter]
+    fn instances(&self) -> u64 {
+        self.0.instances
     }
 }
 
@@ -77,11 +93,16 @@ pub(crate) struct Limiter(limiter::Limiter);
 #[pymethods]
 impl Limiter {
     #[new]
-    #[pyo3(signature = (*, max_keys = Whole(100_000)), text_signature = "(*, max_keys=100000)")]
-    fn new(max_keys: Whole) -> PyResult<Self> {
-        Ok(Self(limiter::Limiter::new(
-            usize::try_from(max_keys.0).unwrap_or(usize::MAX),
-        )?))
+    #[pyo3(
+        signature = (*, max_keys = Whole(100_000), overflow = true, initial = None),
+        text_signature = "(*, max_keys=100000, overflow=True, initial=None)"
+    )]
+    fn new(max_keys: Whole, overflow: bool, initial: Option<Whole>) -> PyResult<Self> {
+        Ok(Self(limiter::Limiter::new(limiter::Settings {
+            max_keys: usize::try_from(max_keys.0).unwrap_or(usize::MAX),
+            overflow,
+            initial: initial.map(|tokens| tokens.0),
+        })?))
     }
 
     /// Spend all charges or none.
@@ -108,6 +129,32 @@ impl Limiter {
     /// Give back what a call spent that never started; a second time does nothing.
     fn refund(&self, grant: &Bound<'_, Grant>) -> PyResult<()> {
         Ok(self.0.refund(&grant.get().0)?)
+    }
+
+    /// Each charge of the grant that cost something costs this much instead; again does nothing.
+    #[pyo3(signature = (grant, actual, *, tick))]
+    fn settle(&self, grant: &Bound<'_, Grant>, actual: Whole, tick: Whole) -> PyResult<()> {
+        Ok(self.0.settle(&grant.get().0, actual.0, tick.0)?)
+    }
+
+    /// All buckets that are not full, as bytes that hold a secret.
+    #[pyo3(signature = (*, tick))]
+    fn snapshot<'py>(&self, py: Python<'py>, tick: Whole) -> PyResult<Bound<'py, PyBytes>> {
+        // A million buckets take a while, and the other threads decide meanwhile.
+        let bytes = py.detach(|| self.0.snapshot(tick.0))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// Take up a snapshot of an earlier process.
+    #[pyo3(signature = (data, *, tick, elapsed))]
+    fn restore(&self, py: Python<'_>, data: &[u8], tick: Whole, elapsed: Elapsed) -> PyResult<()> {
+        Ok(py.detach(|| self.0.restore(data, tick.0, elapsed.0))?)
+    }
+
+    /// Charges of newcomers for which there was no room.
+    #[getter]
+    fn overflowed(&self) -> u64 {
+        self.0.overflowed()
     }
 
     /// Buckets held.
@@ -144,6 +191,22 @@ impl<'py> FromPyObject<'_, 'py> for Whole {
     }
 }
 
+/// Nanoseconds by a clock that may have been set: back is none, and more than a bucket takes is all.
+struct Elapsed(u64);
+
+impl<'py> FromPyObject<'_, 'py> for Elapsed {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        object.extract().map(Self).or_else(|error: PyErr| {
+            if !error.is_instance_of::<PyOverflowError>(object.py()) {
+                return Err(error);
+            }
+            Ok(Self(if object.lt(0)? { 0 } else { u64::MAX }))
+        })
+    }
+}
+
 fn limited<'py>(py: Python<'py>, denied: &limiter::Denied) -> PyResult<Bound<'py, PyAny>> {
     static LIMITED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let seconds = denied.retry_after_seconds();
@@ -155,6 +218,7 @@ fn limited<'py>(py: Python<'py>, denied: &limiter::Denied) -> PyResult<Bound<'py
     let facts = PyDict::new(py);
     facts.set_item("retry_after", seconds)?;
     facts.set_item("budget", &*denied.budget)?;
+    facts.set_item("remaining", denied.remaining)?;
     facts.set_item(
         "violated",
         PyTuple::new(py, denied.violated.iter().map(|key| &**key))?,

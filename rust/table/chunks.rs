@@ -34,6 +34,17 @@ impl<T> Chunks<T> {
         }
     }
 
+    /// Copies of at most `count` items before `end`, the last first, and where the first of them is.
+    pub(crate) fn before(&self, end: usize, count: usize) -> (usize, Vec<T>)
+    where
+        T: Copy,
+    {
+        let end = end.min(self.len());
+        let start = end.saturating_sub(count);
+        let items = (start..end).rev().filter_map(|at| self.get(at).copied());
+        (start, items.collect())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.first.iter().chain(self.rest.iter().flatten())
     }

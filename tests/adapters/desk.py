@@ -159,4 +159,10 @@ def modern(tool: str, **arguments: Any) -> bytes:
 
 def modern_headers(tool: str) -> dict[str, str]:
     """The headers that belong to it."""
-    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+    return {
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": tool,
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+    }

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("fastmcp")
 
 import httpx2
-from adapters.desk import LEGACY, MODERN, RULES, Desk, modern
+from adapters.desk import LEGACY, MODERN, RULES, Desk, modern, modern_headers
 from adapters.serving import listening, served, url_of
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import AuthorizationError
@@ -342,12 +342,14 @@ async def test_an_app_that_was_served_bare_serves_nobody(guarded: Make, how: str
     server = calling_others(ran)
     gate = guarded().gate
     gate.protect(server) if how == "protect" else server.add_middleware(gate.middleware())
-    call = {"Mcp-Method": "tools/call", "Mcp-Name": "delete_user", "Accept": "application/json, text/event-stream"}
     with listening() as listener, served(server.http_app(path="/mcp"), listener):
         for version in (MODERN, "2025-11-25"):
-            headers = {"MCP-Protocol-Version": version} | call
+            headers = modern_headers("delete_user") | {"MCP-Protocol-Version": version}
             answer = httpx2.post(url_of(listener), content=modern("delete_user", name="ada"), headers=headers)
-            assert "result" not in answer.text
+            assert (
+                "without a decision" in answer.text
+                or answer.json()["error"]["message"] == "Bad Request: Missing session ID"
+            )
     assert ran == []
 
 

@@ -127,8 +127,8 @@ async def test_who_is_local_is_nobody_over_http(guarded: Make, tmp_path: Path) -
         it.now = time.time()
         server = it.gate.protect_stdio(tools(ran), token_file=written(tmp_path / "token", it.token("write")))
         with served(server.streamable_http_app(), listener):
-            headers = modern_headers("delete_user") | {"Accept": "application/json, text/event-stream"}
-            answer = httpx2.post(it.gate.resource, content=modern("delete_user", name="ada"), headers=headers)
+            call = modern("delete_user", name="ada")
+            answer = httpx2.post(it.gate.resource, content=call, headers=modern_headers("delete_user"))
     assert "without a decision" in answer.text
     assert ran == []
 

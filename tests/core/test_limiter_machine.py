@@ -11,7 +11,7 @@ from typing import Any
 from conftest import Proof, Tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 from judge import SECOND, Judge, Spend, Verdict
 
 from toolgate import _pure
@@ -29,7 +29,7 @@ LIMITS = [
     "4/day strict",
     "1000000000/second",
 ]
-counts = {"decisions": 0, "refused": 0, "refunds": 0}
+counts = {"decisions": 0, "refused": 0, "refunds": 0, "settled": 0, "restarts": 0}
 
 spends = st.builds(
     Spend,
@@ -38,6 +38,7 @@ spends = st.builds(
     cost=st.sampled_from([1, 1, 1, 1, 0, 2, 3, 6]),
     observe=st.booleans(),
     shared=st.sampled_from([False, False, False, True]),
+    instances=st.sampled_from([1, 1, 1, 2, 3]),
 )
 
 
@@ -52,11 +53,17 @@ class Lockstep(RuleBasedStateMachine):
         self.limiters = [core.Limiter(max_keys=1_000) for core in self.cores]
         self.judge = Judge()
         self.tick = 0
+        self.decided = 0
 
     @rule(target=grants, domain=st.sampled_from(["acme", "bolt"]), calls=st.lists(spends, max_size=5))
     def admit(self, domain: str, calls: list[Spend]) -> tuple[list[Any], Verdict]:
+        outcomes, verdict = self.decide(domain, calls)
+        return [*zip(self.limiters, outcomes, strict=False)], verdict
+
+    def decide(self, domain: str, calls: list[Spend]) -> tuple[list[Any], Verdict]:
         outcomes = [outcome(core, limiter, domain, calls, self.tick) for core, limiter in self.both()]
         counts["decisions"] += 1
+        self.decided += 1
         buckets: dict[tuple[object, ...], tuple[int, int]] = {}
         if any(buckets.setdefault(call.bucket(domain), call.rate) != call.rate for call in calls):
             assert [type(result) for result in outcomes] == [ValueError] * len(outcomes)
@@ -83,13 +90,41 @@ class Lockstep(RuleBasedStateMachine):
 
     @rule(grant=consumes(grants), twice=st.booleans())
     def refund(self, grant: tuple[list[Any], Verdict], twice: bool) -> None:
-        outcomes, verdict = grant
-        for limiter, result in zip(self.limiters, outcomes, strict=False):
+        granted, verdict = grant
+        for limiter, result in granted:
             limiter.refund(result)
             if twice:
                 limiter.refund(result)
-        self.judge.refund(verdict, self.tick)
+        self.judged(granted, verdict, 0)
         counts["refunds"] += bool(verdict.spent)
+
+    @rule(grant=consumes(grants), actual=st.sampled_from([0, 1, 2, 5, 50, 10**9]), twice=st.booleans())
+    def settle(self, grant: tuple[list[Any], Verdict], actual: int, twice: bool) -> None:
+        granted, verdict = grant
+        for limiter, result in granted:
+            limiter.settle(result, actual, tick=self.tick)
+            if twice:
+                limiter.refund(result)
+        self.judged(granted, verdict, actual)
+        counts["settled"] += bool(verdict.spent)
+
+    def judged(self, granted: list[Any], verdict: Verdict, actual: int) -> None:
+        """What a limiter before the last restart was told is lost."""
+        if any(limiter is self.limiters[0] for limiter, _ in granted):
+            self.judge.settle(verdict, actual, self.tick)
+
+    @precondition(lambda self: self.decided > 5)
+    @rule(away=st.sampled_from([-5, 0, 1, SECOND, 90 * SECOND]), base=st.sampled_from([0, 0, 10**15]))
+    def restart(self, away: int, base: int) -> None:
+        """The wall clock tells how long it took; the tick may begin anywhere."""
+        self.decided = 0
+        snapshots = [limiter.snapshot(tick=self.tick) for limiter in self.limiters]
+        self.judge.restart(self.tick + max(away, 0), base)
+        self.tick = base
+        self.limiters = [core.Limiter(max_keys=1_000) for core in self.cores]
+        for limiter, snapshot in zip(self.limiters, snapshots, strict=True):
+            limiter.restore(snapshot, tick=self.tick, elapsed=away)
+        counts["restarts"] += 1
 
     def teardown(self) -> None:
         assert len({len(limiter) for limiter in self.limiters}) == 1
@@ -110,7 +145,15 @@ def cores() -> list[Any]:
 def outcome(core: Any, limiter: Any, domain: str, calls: list[Spend], tick: int) -> Any:
     """The grant, or the exception instead of it."""
     charges = [
-        core.Charge(call.key, call.limit, cost=call.cost, observe=call.observe, shared=call.shared) for call in calls
+        core.Charge(
+            call.key,
+            call.limit,
+            cost=call.cost,
+            observe=call.observe,
+            shared=call.shared,
+            instances=call.instances,
+        )
+        for call in calls
     ]
     try:
         return limiter.admit(domain=domain, charges=charges, tick=tick)

@@ -30,8 +30,8 @@ class Calls:
     """A spender, and how many of some calls it admits."""
 
     def __init__(self, **limits: Any) -> None:
-        self.spender = Spender(Limits(**limits))
         self.tick = 0
+        self.spender = Spender(Limits(**limits), tick=lambda: self.tick)
 
     def admit(self, rule: Rule | None, principal: Principal | None = None, *, governed: bool = True) -> Any:
         spending = self.spender.spending(principal or caller(), rule, governed=governed)

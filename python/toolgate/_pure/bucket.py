@@ -10,10 +10,20 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-__all__ = ["MAX_LIMIT", "Bucket", "Limit", "Rate"]
+__all__ = ["MAX_DEBT", "MAX_INSTANCES", "MAX_LIMIT", "Bucket", "Limit", "Rate"]
 
 MAX_LIMIT: Final = 1_000_000_000
 """Above a billion a second a token would take less than one nanosecond, our unit."""
+
+MAX_INSTANCES: Final = 10_000
+"""More processes than anybody runs side by side."""
+
+MAX_DEBT: Final = 1
+"""Full bursts a bucket may be below empty when a call turns out to cost more than it was charged, so that nobody is
+locked out for longer than two refills."""
+
+_UNKNOWN: Final = 2**64 - 1
+"""So much was given back that the native core has lost count."""
 
 _MAX_LIMIT_TEXT: Final = 64
 """The longest text that can be a limit, with room to spare; longer ones are not echoed."""
@@ -31,6 +41,16 @@ class Rate(NamedTuple):
     """Nanoseconds until a spent token is back."""
     burst: int
     """Tokens of a full bucket; 0 admits nothing."""
+
+    def share(self, instances: int) -> Rate:
+        """The share of one of so many processes that count apart. Where there are more of them than tokens each has
+        one: together they may burst that much, but they never refill faster than the limit."""
+        return Rate(self.period * instances, min(max(self.burst // instances, 1), self.burst))
+
+    @property
+    def capacity(self) -> int:
+        """Nanoseconds in which an empty bucket fills."""
+        return self.period * self.burst
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +86,50 @@ class Bucket(NamedTuple):
     """One bucket at rest."""
 
     full_at: int
+    """When it would be full again, in ticks."""
     rate: Rate
+    last: int = 0
+    """The last tick at which it was spent from."""
+    since: int = 0
+    """Since when it has not been full: tells the spends of this busy period from earlier ones."""
+    given: int = 0
+    """Nanoseconds given back in this busy period."""
 
     @classmethod
     def full(cls, rate: Rate) -> Bucket:
         """A full bucket."""
         return cls(0, rate)
 
-    def refund(self, tokens: int) -> Bucket:
-        """The bucket after ``tokens`` were given back; it never holds more than its burst, since whatever lies before
-        the next ``now`` is full."""
-        return Bucket(max(self.full_at - self.rate.period * tokens, 0), self.rate)
+    @classmethod
+    def lacking(cls, rate: Rate, backlog: int, now: int) -> Bucket:
+        """A bucket that is full in so many nanoseconds."""
+        return cls(now + backlog, rate, now, now)
+
+    @classmethod
+    def holding(cls, rate: Rate, tokens: int, now: int) -> Bucket:
+        """A bucket that begins with at most so many tokens."""
+        return cls.lacking(rate, rate.period * max(rate.burst - tokens, 0), now)
+
+    def force(self, tokens: int, now: int) -> Bucket:
+        """The bucket after ``tokens`` were taken that it may not have: it is in debt then, but never deeper than
+        `MAX_DEBT` or than it is."""
+        if tokens == 0:
+            return self
+        period, capacity = self.rate.period, self.rate.capacity
+        full_at = min(max(self.full_at, now) + period * tokens, now + capacity * (1 + MAX_DEBT))
+        return self._moved_to(max(full_at, self.full_at), now)
+
+    def give(self, back: int, *, cost: int, tick: int, then: Bucket) -> Bucket:
+        """The bucket after ``back`` of the ``cost`` tokens were not needed that were spent at ``tick`` and left it as
+        ``then``. What it gets is what time has not given it, by the larger of two lower bounds: the time since the
+        spend, and first spent is first back."""
+        full_at, rate, last, since, given = self
+        if (since, rate) != (then.since, then.rate):
+            return self
+        young = rate.period * cost - max(last - tick, 0)
+        queued = 0 if given == _UNKNOWN else then.full_at - (given - then.given) - last
+        back = min(rate.period * back, max(young, queued, 0))
+        return Bucket(full_at - back, rate, last, since, min(given + back, _UNKNOWN))
 
     def remaining(self, now: int) -> int:
         """Whole tokens left."""
@@ -89,19 +142,25 @@ class Bucket(NamedTuple):
         if self.rate == rate:
             return self
         backlog = -(-max(self.full_at - now, 0) * rate.period // self.rate.period)
-        return Bucket(now + min(backlog, rate.period * rate.burst), rate)
+        # A period of its own: what was spent at another rate is not given back at this one.
+        return Bucket(now + min(backlog, rate.capacity), rate, max(now, self.last), max(now, self.since + 1))
 
     def spend(self, cost: int, now: int) -> Bucket | int | None:
         """The bucket after ``cost`` tokens were taken; or the nanoseconds until it holds them, if nobody else comes; or
         None, when it never does. A cost of 0 only looks."""
-        full_at, (period, burst) = self
+        period, burst = self.rate
         if cost > burst:
             return None
         if cost == 0:
             return self
-        full_at = max(full_at, now) + period * cost
+        full_at = max(self.full_at, now) + period * cost
         early = full_at - now - period * burst
-        return early if early > 0 else Bucket(full_at, self.rate)
+        return early if early > 0 else self._moved_to(full_at, now)
+
+    def _moved_to(self, full_at: int, now: int) -> Bucket:
+        if self.full_at <= now:
+            return Bucket(full_at, self.rate, max(self.last, now), now)
+        return Bucket(full_at, self.rate, max(self.last, now), self.since, self.given)
 
 
 def _rate(time: int, limit: int, burst: int) -> Rate:

@@ -44,11 +44,17 @@ class Table:
         self._index[name] = len(self._slots)
         self._slots.append((name, bucket))
 
-    def refund(self, name: bytes, tokens: int) -> None:
-        """Give back tokens; a bucket that was swept meanwhile is full as it is."""
+    def get(self, name: bytes) -> tuple[int, Bucket] | None:
+        """The slot and the bucket of this name, as it is."""
         at = self._index.get(name)
-        if at is not None:
-            self.set(at, self._slots[at][1].refund(tokens))
+        return None if at is None else (at, self._slots[at][1])
+
+    def before(self, end: int | None, count: int) -> tuple[int, list[tuple[bytes, Bucket]]]:
+        """At most ``count`` of the buckets before the slot ``end``, and the slot of the first of them. Whoever goes
+        through all of them from the last to the first misses none: a removal moves only the last."""
+        end = len(self._slots) if end is None else min(end, len(self._slots))
+        start = max(end - count, 0)
+        return start, self._slots[start:end]
 
     def sweep(self, count: int, now: int) -> int:
         """Look at the next ``count`` slots and drop those whose buckets are full: nobody can tell them from new ones.

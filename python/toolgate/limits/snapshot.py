@@ -47,11 +47,12 @@ class Snapshot:
         limiter's nanoseconds. What cannot be read is told to ``alarm`` (``snapshot_unreadable``) and not believed.
         Raises `ValueError` for a file that another process keeps, and `OSError` where it could never be written."""
         self._path = Path(file)
-        self._held = private_files.hold(self._path)
-        if self._held is None:
+        held = private_files.hold(self._path)
+        if held is None:
             raise ValueError(
                 f"snapshot {self._path} is another process's: several workers share budgets through a store only"
             )
+        self._release = weakref.finalize(self, held.close)
         self._limiter = limiter
         self._max_bytes = 4096 + _MAX_BYTES_PER_KEY * max_keys
         self._clock = clock
@@ -91,8 +92,7 @@ class Snapshot:
         self._ended.set()
         atexit.unregister(self._at_exit)
         self.save()
-        if self._held is not None:
-            self._held.close()
+        self._release()
 
     def _restore(self) -> None:
         try:

@@ -22,8 +22,10 @@ class FailedAttempts:
 
     def __init__(self, limits: Limits) -> None:
         self._budget = budgets_of([limits.failed_auth])[0]
-        self._max_keys = limits.max_keys
-        self._limiter = Limiter(max_keys=limits.max_keys)
+        # Strangers in a full table are let in: none of them answers for the others.
+        self._limiter = Limiter(max_keys=limits.max_keys, overflow=False)
+        # Apart, so that no flood of addresses takes its room.
+        self._verifications = Limiter(max_keys=1)
 
     def succeeded(self, limits: Limits) -> FailedAttempts:
         """The budget of another configuration: who failed stays known."""
@@ -33,9 +35,7 @@ class FailedAttempts:
 
     def ensure_left(self, address: str, *, tick: int) -> None:
         """Raises `Limited` when the address has no failure left: nobody is asked about its tokens then."""
-        grant = self._spend(address, tick)
-        if grant is not None:
-            self._limiter.refund(grant)
+        self._limiter.refund(self._spend(address, tick))
 
     def pace(self, address: str, *, tick: int) -> None:
         """Before a new token is verified: an address over its budget has so many verified in the whole process. Raises
@@ -44,7 +44,7 @@ class FailedAttempts:
             self.ensure_left(address, tick=tick)
         except Limited:
             try:
-                self._limiter.admit(domain="verifications", charges=(_VERIFICATIONS,), tick=tick)
+                self._verifications.admit(domain="", charges=(_VERIFICATIONS,), tick=tick)
             except Limited as limited:
                 raise self._over(limited) from None
 
@@ -52,14 +52,11 @@ class FailedAttempts:
         """Count a failure. Raises `Limited` when the address is over its budget."""
         self._spend(address, tick)
 
-    def _spend(self, address: str, tick: int) -> Grant | None:
+    def _spend(self, address: str, tick: int) -> Grant:
         charge = Charge(_site(address), self._budget.limit, observe=self._budget.mode == "observe")
         try:
             return self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
         except Limited as limited:
-            if len(self._limiter) >= self._max_keys:
-                # Strangers share what is left of a full table: none of them answers for the others.
-                return None
             raise self._over(limited) from None
 
     def _over(self, limited: Limited) -> Limited:

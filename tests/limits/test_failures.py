@@ -59,3 +59,15 @@ def test_strangers_do_not_answer_for_a_flood_that_fills_the_table() -> None:
     for number in range(200):
         failures(attempts, f"192.0.2.{number}")
     assert failures(attempts, "198.51.100.1") == 10
+    assert failures(attempts, "192.0.2.0") == 0, "known, and over its budget"
+
+
+def test_new_tokens_are_paced_in_a_full_table_too() -> None:
+    attempts = FailedAttempts(Limits(failed_auth="1/day", max_keys=1))
+    failures(attempts, "192.0.2.7")
+    for number in range(50):
+        failures(attempts, f"198.51.100.{number}")
+    for _ in range(100):
+        attempts.pace("192.0.2.7", tick=0)
+    with pytest.raises(Limited):
+        attempts.pace("192.0.2.7", tick=0)
