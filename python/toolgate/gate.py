@@ -247,15 +247,7 @@ class Gate:
     ) -> Decision:
         """Decide about a message that came without HTTP, from whoever holds what ``token`` says."""
         await self._look_if_due()
-        decision = await self._steps.begin_local(token)
-        if decision.allowed:
-            try:
-                call = decision.steps.call_of_message(method, rpc_id, params)
-            except Refused as refused:
-                decision.refuse(refused)
-            else:
-                await decision.steps.judge_call(decision, call)
-        return decision
+        return await self._steps.decide_local(token, method=method, rpc_id=rpc_id, params=params)
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token it is: step 3 alone. No rule, no limit, no record. Raises `Unauthenticated`, or `Unavailable`

@@ -121,11 +121,16 @@ class Steps:
             decision.refuse(refused)
         return decision
 
-    async def begin_local(self, token: Callable[[], str]) -> Decision:
-        """Step 3 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
+    async def decide_local(
+        self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> Decision:
+        """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
         decision = self._made("stdio")
         try:
+            decision.call = self.call_of_message(method, rpc_id, params)
             decision.belongs_to(await self.caller_of(token()))
+            self._authorise_watching(decision, decision.call, params)
+            await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
         return decision
@@ -144,17 +149,8 @@ class Steps:
                 raise refusal("body_too_large")
             decision.call = call_of(read_envelope(body, key=self._hash_key))
             if decision.call.method == "subscriptions/listen":
-                for rule in self.policy.rules_for_subscription(_watched(body)):
-                    self._authorise(decision, rule, decision.caller.effective)
+                self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call)
-        except Refused as refused:
-            decision.refuse(refused)
-
-    async def judge_call(self, decision: Decision, call: Call) -> None:
-        """Steps 5 to 7, for a message that `begin_local` let through."""
-        decision.call = call
-        try:
-            await self._judge(decision, call)
         except Refused as refused:
             decision.refuse(refused)
 
@@ -247,6 +243,12 @@ class Steps:
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
 
+    def _authorise_watching(self, decision: Decision, call: Call, params: Any) -> None:
+        """To be told about a resource takes what reading it takes."""
+        if call.method == "subscriptions/listen":
+            for rule in self.policy.rules_for_subscription(_watched(params)):
+                self._authorise(decision, rule, decision.caller.effective)
+
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
         try:
             self.policy.authorise(rule, effective)
@@ -281,9 +283,9 @@ def _is_worker() -> bool:
     return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
 
 
-def _watched(body: bytes) -> list[str]:
-    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
-    asked = json.loads(body).get("params", {}).get("notifications")
+def _watched(params: Any) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a message that was read strictly before."""
+    asked = params.get("notifications") if isinstance(params, Mapping) else None
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
         return []

@@ -112,7 +112,7 @@ async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(
             await client.call_tool("limited", {})
     assert expired.value.error.code == 401
     results = [record["result"] for record in it.records() if record["method"] == "tools/call"]
-    assert results == ["success", "denied_auth", "success", "denied_auth"]
+    assert results == ["success", "denied_auth", "success", "denied_auth", "denied_auth"]
     assert it.records()[-1]["reason"] == "missing_credentials"
 
 
