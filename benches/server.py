@@ -1,5 +1,5 @@
-"""What a gate costs a whole server over loopback: python -m benches.server. Requests a second, the processor time of one,
-and the time to the first byte of a stream, as ratios within one run: all servers are up, and take turns."""
+"""What a gate costs a whole server over loopback: python -m benches.server. Requests a second, the processor time of
+one, and the time to the first byte of a stream, as ratios within one run: all servers are up, and take turns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from benches.serving import ISSUER, SERVERS
+
 from toolgate.testing import Issuer
 
 VERSION: Final = "2026-07-28"

@@ -81,7 +81,12 @@ def sdk_auth(resource: str, jwks: dict[str, Any]) -> Any:
             )
 
     auth = AuthSettings.model_validate(
-        {"issuer_url": ISSUER, "resource_server_url": resource, "validate_token_resource": True, "required_scopes": ["read"]}
+        {
+            "issuer_url": ISSUER,
+            "resource_server_url": resource,
+            "validate_token_resource": True,
+            "required_scopes": ["read"],
+        }
     )
     return mcp_server(auth=auth, token_verifier=Verifier()).streamable_http_app(stateless_http=True)
 
@@ -120,7 +125,9 @@ def _telling(app: Any) -> Any:
     async def telling(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == "/cpu":
             body = str(time.process_time_ns()).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
+            )
             await send({"type": "http.response.body", "body": body})
         else:
             await app(scope, receive, send)

@@ -46,9 +46,7 @@ PYTHON = {
     "_pure": Row(1, "0"),
     "_core": Row(1, "_rust _pure"),
     "_redis": Row(1, "0"),
-    "settings": Row(
-        1, "0 _core _redis"
-    ),  # a limit that cannot be read is a mistake at start, and the core does the reading
+    "settings": Row(1, "0 _core _redis"),  # what cannot be read is a mistake at start, and these do the reading
     # features: none imports another
     "arguments": Row(2, "0 1"),
     "audit": Row(2, "0 1"),

@@ -231,6 +231,6 @@ def test_an_error_about_a_secret_does_not_hold_it() -> None:
 
 @pytest.mark.parametrize("url", ["redis://:hunter2@127.0.0.1:99999/0", "mysql://:hunter2@a", "redis://:hunter2@a/b"])
 def test_a_store_s_url_is_checked_at_once_and_never_repeated(url: str) -> None:
-    with pytest.raises(ValueError, match="^store must be") as error:
+    with pytest.raises(ValueError, match=r"^store must be") as error:
         Limits(store=Secret(url.encode()))
     assert "hunter2" not in str(error.value)

@@ -35,16 +35,20 @@ def is_public(stamp: Stamp) -> bool:
     return hasattr(os, "geteuid") and bool(mode & stat.S_IROTH)
 
 
-def read(path: Path, *, anybodys: bool = False, max_bytes: int = MAX_BYTES) -> tuple[bytes, Stamp]:
-    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file. Raises
-    `OSError`, and `ValueError` for a file that is not to be believed."""
+def read(
+    path: Path, *, anybodys: bool = False, lets_in: bool = True, max_bytes: int = MAX_BYTES
+) -> tuple[bytes, Stamp]:
+    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file; ``lets_in``:
+    whether it decides who comes in, so that nobody else may have written it. Raises `OSError`, and `ValueError` for a
+    file that is not to be believed."""
     # A pipe of this name must not stop the server until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is not a regular file")
-        _check_hands(status, anybodys=anybodys)
+        if lets_in:
+            _check_hands(status, anybodys=anybodys)
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"is larger than {max_bytes} bytes")

@@ -11,7 +11,7 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
 from toolgate._core import read_envelope
@@ -19,7 +19,7 @@ from toolgate.audit import Trail
 from toolgate.callers import Callers
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, refusal
-from toolgate.limits import FailedAttempts, Spender
+from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
@@ -28,6 +28,10 @@ from toolgate.resource import spellings
 from toolgate.settings import Configuration, Rule
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
+
+if TYPE_CHECKING:
+    from toolgate._redis import Store
+    from toolgate.limits import RedisLimiter
 
 __all__ = ["Steps", "request_id"]
 
@@ -67,7 +71,14 @@ class Steps:
             trusted_proxies=configuration.trusted_proxies,
             max_body_bytes=configuration.max_body_bytes,
         )
-        self.tokens: Tokens = _tokens(configuration, alarm, None if before is None else before.tokens)
+        limits, audit = configuration.limits, configuration.audit
+        self._remote: RedisLimiter | None = remote_limiter(limits, alarm) if before is None else before._remote
+        self.tokens: Tokens = _tokens(
+            configuration,
+            alarm,
+            store=None if self._remote is None else self._remote.store,
+            before=None if before is None else before.tokens,
+        )
         self.metadata = Metadata.of(
             configuration.resource, [issuer.url for issuer in configuration.issuers], self.policy.scopes
         )
@@ -76,7 +87,6 @@ class Steps:
             self.metadata.url,
             checks.scopes("challenge_scopes", self.policy.narrowest_scopes if asked is None else asked),
         )
-        limits, audit = configuration.limits, configuration.audit
         # Last, because these take files for themselves.
         if before is None:
             if limits.url is None and limits.instances == 1 and configuration.has_budgets and _is_worker():
@@ -84,7 +94,7 @@ class Steps:
                     "this process may be one of several workers, and each would have all of every budget: "
                     "give [limits] instances, or a store"
                 )
-            self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm)
+            self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
             self.trail = Trail(audit)
         else:
@@ -215,7 +225,9 @@ class Steps:
             decision.would_deny += (refused.code,)
 
 
-def _tokens(configuration: Configuration, alarm: Callable[[str], None], before: Tokens | None) -> Tokens:
+def _tokens(
+    configuration: Configuration, alarm: Callable[[str], None], *, store: Store | None, before: Tokens | None
+) -> Tokens:
     aliases = configuration.audiences
     claim = configuration.organization_claim
     return Tokens(
@@ -225,6 +237,7 @@ def _tokens(configuration: Configuration, alarm: Callable[[str], None], before: 
         agents=configuration.agents,
         revocation=configuration.revocation,
         alarm=alarm,
+        store=store,
         before=before,
     )
 

@@ -122,7 +122,7 @@ def secret(place: Place, value: Any) -> Secret:
         found = _contents(place.at("file"), given["file"]).strip()
         if not found:
             raise place.at("file").error("the file is empty")
-    return Secret(found, given.get("id", ""))
+    return Secret(found, given.get("id", ""), str(place.file.parent / given["file"]) if "file" in given else "")
 
 
 def jwks(place: Place, value: Any) -> dict[str, Any]:
