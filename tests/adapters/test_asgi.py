@@ -62,7 +62,7 @@ class Server:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         progress = b'event: message\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\r\n\r\n'
         await send({"type": "http.response.body", "body": progress, "more_body": True})
-        while not self.may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+        while not self.may_end.is_set():
             await asyncio.sleep(0.01)
         result = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "result": {"content": [], "isError": True}})
         await send({"type": "http.response.body", "body": f"data: {result}\r\n\r\n".encode()})

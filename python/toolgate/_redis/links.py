@@ -81,7 +81,7 @@ class _AsyncioLink:
             for words in batch:
                 try:
                     replies.append(await self._client.parse_response(connection, words[0]))
-                except ResponseError as error:  # noqa: PERF203 - one reply, one error
+                except ResponseError as error:
                     replies.append(error)
         finally:
             with CancelScope(shield=True):
@@ -184,7 +184,7 @@ def _send_one_by_one(client: Any, batch: Sequence[Words]) -> list[Any]:
     for words in batch:
         try:
             replies.append(client.execute_command(*words))
-        except Exception as error:  # noqa: PERF203 - one reply, one error
+        except Exception as error:
             replies.append(error)
     return replies
 
