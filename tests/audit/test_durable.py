@@ -156,7 +156,7 @@ async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
     assert refused.refusal.code == "audit_unavailable"
     may_go_on.set()
     with anyio.fail_after(5):
-        while it.gate._steps.trail._lanes[0].is_failing():  # noqa: ASYNC110 - a thread ends it
+        while it.gate._steps.trail._lanes[0].is_failing():
             await anyio.sleep(0.01)
     assert (await it.call("read_order", "read")).allowed
     it.gate.close()
