@@ -29,6 +29,7 @@ def killed(path: Path, durability: str, *, after: float) -> list[list[str]]:
         [sys.executable, str(TESTS / "victim.py"), str(path), durability],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))},
         stdout=subprocess.PIPE,
+        bufsize=0,  # what a buffer read ahead would come in behind what is read past it
     ) as victim:
         assert victim.stdout is not None
         seen = victim.stdout.readline()
