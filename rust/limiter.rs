@@ -146,7 +146,7 @@ impl Limiter {
             self.sweep(tick);
         }
         if verdict.refused {
-            return Ok(Err(Denied::new(charges, &verdict.items)));
+            return Ok(Err(Denied::new(charges, &verdict.items, tick)));
         }
         Ok(Ok(Grant::new(self.number, domain, charges, verdict, tick)))
     }

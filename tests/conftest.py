@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Protocol
 import hypothesis
 import pytest
 from guarded import Guarded
+from servers.cluster import Cluster, redis_cluster
+from servers.standalone import RedisServer
 
 from toolgate.testing import Issuer
 
@@ -92,3 +95,43 @@ def issuer() -> Issuer:
 def guarded(tmp_path: Path, issuer: Issuer) -> Callable[..., Guarded]:
     """Makes gates with an audit trail of their own and a clock and tick that stand still until a test moves them."""
     return partial(Guarded, tmp_path / "audit.jsonl", issuer)
+
+
+@pytest.fixture(scope="session")
+def _redis_of_the_run() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_server(_redis_of_the_run: RedisServer) -> RedisServer:
+    """A real Redis that knows nothing yet; one for the whole run, so it must be left alive."""
+    _redis_of_the_run.clear()
+    return _redis_of_the_run
+
+
+@pytest.fixture
+def start_redis() -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers with the given options that the test may pause, kill and restart."""
+    with ExitStack() as stack:
+
+        def start(*options: str) -> RedisServer:
+            server = RedisServer(*options)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def _cluster_of_the_run() -> Iterator[Cluster]:
+    with redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_cluster_of_the_run: Cluster) -> Cluster:
+    """A Cluster of three that knows nothing yet; one for the whole run, as it takes two seconds to make up its mind."""
+    _cluster_of_the_run.clear()
+    return _cluster_of_the_run

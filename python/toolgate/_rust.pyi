@@ -125,7 +125,9 @@ class TokenCache(Generic[_T]):
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def get(self, token: str | bytes, *, now: float) -> _T | None:
         """What was kept for exactly this token, unless it has expired."""
-    def put(self, token: str | bytes, value: _T, *, expires_at: float) -> None: ...
+    def put(self, token: str | bytes, value: _T, *, expires_at: float, weight: int = 0) -> None:
+        """Keep a value of so many bytes, beside those of the token, until ``expires_at``; 32 MiB are kept in all. One
+        that is heavier is not kept."""
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
 
@@ -179,7 +181,8 @@ class Limiter:
     def __new__(cls, *, max_keys: int = 100_000, overflow: bool = True, initial: int | None = None) -> Limiter: ...
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none. Raises `Limited` with the state unchanged: its ``retry_after`` is that of the
-        longest violated budget, in seconds, exact; None when it never fits."""
+        longest violated budget, in seconds, exact; None when it never fits. ``remaining``: whole tokens of that
+        budget."""
     def refund(self, grant: Grant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
         grant is refunded or settled once in all; again does nothing."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
 
 from toolgate._core import TokenCache
-from toolgate.audit import principal_fragment
-from toolgate.errors import Unauthenticated
+from toolgate.audit import principal_fragment, unverified_fragment
+from toolgate.errors import Refused, Unauthenticated
 from toolgate.limits import FailedAttempts, Spending
 from toolgate.policy import Policy
 from toolgate.request import Request
-from toolgate.tokens import Tokens, Verified
+from toolgate.tokens import Tokens, Verified, named
 from toolgate.transport import Transport, bearer_token
 
 __all__ = ["Caller", "Callers"]
 
 _NO_FAILURE: Final = frozenset({"missing_credentials", "unsupported_scheme", "token_expired"})
 """Refusals that no attacker learns from: an honest client meets them every hour."""
+
+
+_CALLER_BYTES: Final = 1_536
+"""What a caller weighs beside what its token says: objects, the effective scopes, the rules it has met."""
 
 
 class Caller:
@@ -31,6 +37,11 @@ class Caller:
         self.fragment = principal_fragment(verified.principal)
         self.good_until = good_until
         self.spendings: dict[int, Spending] = {}
+
+    @property
+    def weight(self) -> int:
+        """The bytes it takes to remember it: claims that are small grow thirtyfold when they become objects."""
+        return _CALLER_BYTES + sum(map(len, self.fragment)) + _bytes_of(self.principal.claims)
 
 
 class Callers:
@@ -60,6 +71,17 @@ class Callers:
             raise
         return caller
 
+    @staticmethod
+    def unverified(request: Request, refused: Refused) -> tuple[str, str] | None:
+        """Who a refused request claims to come from, for its record; None where that is anybody's guess."""
+        if not isinstance(refused, Unauthenticated):
+            return None
+        try:
+            found = named(bearer_token(request), refused)
+        except Refused:
+            return None
+        return None if found is None else unverified_fragment(**found._asdict())
+
     def forget(self) -> None:
         """Remember nobody: every token is verified anew."""
         self._remembered.clear()
@@ -71,5 +93,20 @@ class Callers:
         verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
         principal = verified.principal
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
-        self._remembered.put(token, caller, expires_at=principal.expires_at)
+        self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller
+
+
+def _bytes_of(claims: Mapping[str, Any]) -> int:
+    """What a JSON object takes in memory; the token's own bound bounds the walk."""
+    left: list[Any] = [dict(claims)]
+    total = 0
+    while left:
+        value = left.pop()
+        total += sys.getsizeof(value)
+        if isinstance(value, dict):
+            left += value
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return total

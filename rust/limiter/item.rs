@@ -40,6 +40,14 @@ impl Item {
         }
     }
 
+    /// Whole tokens left; none where there was no room for a bucket.
+    pub(super) fn remaining(&self, now: u64) -> u64 {
+        if self.shelf == Shelf::Nowhere {
+            return 0;
+        }
+        self.bucket.remaining(now)
+    }
+
     /// Take what the call spends, which finds nothing where there was no room for a bucket.
     pub(super) fn spend(&mut self, now: u64) -> Result<(), Shortage> {
         if self.shelf == Shelf::Nowhere && 0 < self.cost && self.cost <= self.bucket.rate().burst {

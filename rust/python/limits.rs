@@ -226,6 +226,7 @@ fn limited<'py>(py: Python<'py>, denied: &limiter::Denied) -> PyResult<Bound<'py
     let facts = PyDict::new(py);
     facts.set_item("retry_after", seconds)?;
     facts.set_item("budget", &*denied.budget)?;
+    facts.set_item("remaining", denied.remaining)?;
     facts.set_item(
         "violated",
         PyTuple::new(py, denied.violated.iter().map(|key| &**key))?,

@@ -73,6 +73,14 @@ def test_what_never_fits_is_worse_than_any_wait(core: ModuleType, limiter: Any) 
     assert (refused.value.retry_after, refused.value.violated) == (None, ("daily", "big"))
 
 
+@pytest.mark.parametrize(("cost", "code"), [(3, "rate_limited"), (6, "cost_exceeds_limit")])
+def test_a_refusal_tells_what_is_left_of_the_worst_budget(core: ModuleType, limiter: Any, cost: int, code: str) -> None:
+    limiter.admit(domain="d", charges=(core.Charge("k", "5/minute", cost=3),), tick=0)
+    with pytest.raises(Limited) as refused:
+        limiter.admit(domain="d", charges=(core.Charge("k", "5/minute", cost=cost),), tick=0)
+    assert (refused.value.code, refused.value.remaining) == (code, 2)
+
+
 def test_a_bucket_is_a_domain_a_key_and_a_unit(core: ModuleType, limiter: Any) -> None:
     for domain in ("d", "e"):
         for key in ("k", "l"):

@@ -24,6 +24,7 @@ __all__ = [
     "secret",
     "string",
     "strings",
+    "syslog",
     "text_of",
 ]
 
@@ -122,7 +123,7 @@ def secret(place: Place, value: Any) -> Secret:
         found = _contents(place.at("file"), given["file"]).strip()
         if not found:
             raise place.at("file").error("the file is empty")
-    return Secret(found, given.get("id", ""))
+    return Secret(found, given.get("id", ""), str(place.file.parent / given["file"]) if "file" in given else "")
 
 
 def jwks(place: Place, value: Any) -> dict[str, Any]:
@@ -146,6 +147,12 @@ def path(place: Place, value: Any) -> str:
 def audit_path(place: Place, value: Any) -> str:
     """A path, or ``stdout``."""
     return "stdout" if value == "stdout" else path(place, value)
+
+
+def syslog(place: Place, value: Any) -> str:
+    """A syslog address; a path is relative to the configuration's directory, like every other."""
+    given = string(place, value)
+    return given if "://" in given or not given else path(place, given)
 
 
 def _contents(place: Place, name: str) -> bytes:

@@ -1,5 +1,44 @@
 """May they now: budgets become charges, keyed by verified claims alone."""
 
-from toolgate.limits.local import FailedAttempts, Spender, Spending
+from __future__ import annotations
 
-__all__ = ["FailedAttempts", "Spender", "Spending"]
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from toolgate.limits.failures import FailedAttempts
+from toolgate.limits.slots import Held
+from toolgate.limits.snapshot import Snapshot
+from toolgate.limits.spender import Spender
+from toolgate.limits.spending import Spending
+from toolgate.settings import Limits
+
+if TYPE_CHECKING:
+    from toolgate.limits.redis import RedisLimiter
+
+__all__ = ["FailedAttempts", "Held", "RedisLimiter", "Snapshot", "Spender", "Spending", "remote_limiter"]
+
+
+def __getattr__(name: str) -> Any:
+    # Most processes need no Redis, and its client takes long to import.
+    if name == "RedisLimiter":
+        from toolgate.limits.redis import RedisLimiter
+
+        return RedisLimiter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def remote_limiter(limits: Limits, alarm: Callable[[str], None]) -> RedisLimiter | None:
+    """The limiter of the store that the configuration names; None where budgets are kept in this process. Raises
+    `ImportError` without redis-py."""
+    if limits.url is None:
+        return None
+    from toolgate.limits.redis import RedisLimiter
+
+    return RedisLimiter(
+        limits.url,
+        mode=limits.mode,
+        on_error=limits.on_error,
+        instances=limits.instances,
+        prefix=limits.prefix,
+        alarm=alarm,
+    )

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from toolgate import checks
-from toolgate.tokens import private_files
+from toolgate import checks, private_files
 from toolgate.tokens.agent_tokens import ID
 from toolgate.tokens.toml_tables import Entry, Wrong, entries, instant, written_instant
 

@@ -8,7 +8,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
-from toolgate.tokens import private_files
+from toolgate import private_files
 from toolgate.tokens.toml_tables import written_instant
 
 __all__ = ["INTERVAL", "LastUse", "last_use_file", "last_uses"]

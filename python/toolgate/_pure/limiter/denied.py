@@ -11,7 +11,7 @@ from toolgate.errors import Limited
 __all__ = ["limited"]
 
 
-def limited(charges: tuple[Charge, ...], items: list[Item], order: list[Item]) -> Limited:
+def limited(charges: tuple[Charge, ...], items: list[Item], order: list[Item], *, tick: int) -> Limited:
     enforced = [item for item in items if item.short and not item.observe]
     worst = max(enforced, key=lambda item: math.inf if item.wait is None else item.wait)
     return Limited(
@@ -19,6 +19,7 @@ def limited(charges: tuple[Charge, ...], items: list[Item], order: list[Item]) -
         retry_after=None if worst.wait is None else _seconds(worst.wait),
         budget=charges[order.index(worst)]._key,
         violated=violated(charges, [item if not item.observe else None for item in order]),
+        remaining=worst.remaining(tick),
     )
 
 

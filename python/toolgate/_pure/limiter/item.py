@@ -90,6 +90,12 @@ class Item:
     short: bool = False
     wait: int | None = field(default=None)
 
+    def remaining(self, now: int) -> int:
+        """Whole tokens left; none where there was no room for a bucket."""
+        if self.table is None and not self.uncounted:
+            return 0
+        return self.bucket.remaining(now)
+
 
 def check(domain: str, charges: tuple[Charge, ...], tick: int) -> None:
     """Refuse what cannot be decided."""

@@ -96,7 +96,7 @@ class Limiter:
             if place.grew:
                 self._sweep(tick)
         if refused:
-            raise limited(charges, items, order)
+            raise limited(charges, items, order, tick=tick)
         return Grant(self, hashed, items=items, order=order, charges=charges, tick=tick)
 
     def refund(self, grant: Grant) -> None:

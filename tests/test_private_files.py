@@ -14,7 +14,8 @@ import pytest
 from agents import AgentsFile
 from conftest import Proof, Tell
 
-from toolgate.tokens import agents_file, private_files
+from toolgate import private_files
+from toolgate.tokens import agents_file
 
 WRITER = """
 import sys
@@ -33,7 +34,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from agents import AgentsFile
-from toolgate.tokens import agents_file, private_files
+from toolgate import private_files
+from toolgate.tokens import agents_file
 path = Path(sys.argv[1])
 AgentsFile(path).create("first")
 
@@ -65,7 +67,7 @@ print(step)
 
 def writer(path: Path, name: str) -> subprocess.Popen[str]:
     """A process that adds agents until it is killed."""
-    source = WRITER.format(tests=str(Path(__file__).parents[1]))
+    source = WRITER.format(tests=str(Path(__file__).parent))
     return subprocess.Popen([sys.executable, "-c", source, str(path), name], stdout=subprocess.PIPE, text=True)
 
 
@@ -164,7 +166,7 @@ def test_a_writer_that_is_killed_leaves_a_whole_file(tmp_path: Path, proof: Proo
 
 
 def test_a_writer_that_dies_at_any_line_leaves_a_whole_file(tmp_path: Path, tell: Tell) -> None:
-    source = DYING.format(tests=str(Path(__file__).parents[1]))
+    source = DYING.format(tests=str(Path(__file__).parent))
     done = subprocess.run(
         [sys.executable, "-c", source, str(tmp_path / "agents.toml")], capture_output=True, text=True, check=False
     )

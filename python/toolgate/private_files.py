@@ -8,14 +8,14 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 try:
     import fcntl
 except ImportError:  # Windows has no flock: there two writers at once are up to the operator
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MAX_BYTES", "Stamp", "is_public", "locked", "read", "replace", "stamp_of"]
+__all__ = ["MAX_BYTES", "Stamp", "hold", "is_public", "locked", "read", "replace", "stamp_of"]
 
 MAX_BYTES: Final = 1024 * 1024
 """Some 3,000 agents or 15,000 revocations, which are read again in an eighth of a second."""
@@ -35,19 +35,23 @@ def is_public(stamp: Stamp) -> bool:
     return hasattr(os, "geteuid") and bool(mode & stat.S_IROTH)
 
 
-def read(path: Path, *, anybodys: bool = False) -> tuple[bytes, Stamp]:
-    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file. Raises
-    `OSError`, and `ValueError` for a file that is not to be believed."""
+def read(
+    path: Path, *, anybodys: bool = False, lets_in: bool = True, max_bytes: int = MAX_BYTES
+) -> tuple[bytes, Stamp]:
+    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file; ``lets_in``:
+    whether it decides who comes in, so that nobody else may have written it. Raises `OSError`, and `ValueError` for a
+    file that is not to be believed."""
     # A pipe of this name must not stop the server until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is not a regular file")
-        _check_hands(status, anybodys=anybodys)
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"is larger than {MAX_BYTES} bytes")
+        if lets_in:
+            _check_hands(status, anybodys=anybodys)
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes} bytes")
     return data, _stamp(status)
 
 
@@ -73,8 +77,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Nobody else changes the file meanwhile. The lock is a file of its own, because the file itself is replaced."""
     path = path.resolve()
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
+    descriptor = _open_lock(path)
     try:
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -84,6 +87,24 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def hold(path: Path) -> BinaryIO | None:
+    """Keep the file for this process until what is returned is closed; None where another process keeps it. Raises
+    `OSError`."""
+    held = open(_open_lock(path.resolve()), "r+b", buffering=0)  # noqa: SIM115 - it is the caller's to close
+    try:
+        if fcntl is not None:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        held.close()
+        return None
+    return held
+
+
+def _open_lock(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path.with_name(f".{path.name}.lock"), flags, 0o600)
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -1,0 +1,198 @@
+"""The store: what features ask of Redis, and nothing of how it is reached."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
+from typing import Any, Final
+
+from toolgate._redis.address import parse_url
+from toolgate._redis.links import connect_seconds, link_to
+from toolgate._redis.owner import Owner
+from toolgate._redis.request import Request, Script
+
+__all__ = ["Store"]
+
+_log = logging.getLogger("toolgate")
+
+_INHERITED: Final[list[Any]] = []
+"""What a fork brought along: sockets of the parent's, never to be closed or written to from here."""
+
+
+class Store:
+    """One Redis. Starts by itself on the loop that asks first; another loop, or a forked process, gets a connection of
+    its own.
+
+    ``alarm`` is told `redis_unreachable` when nobody answers and `redis_evicts` when the server may evict keys. Raises
+    `ValueError` for a URL that cannot be read and `ImportError` without redis-py.
+    """
+
+    def __init__(self, url: str, *, alarm: Callable[[str], None] | None = None) -> None:
+        self._address = parse_url(url)
+        _require_redis()
+        self._alarm = alarm
+        self._process = os.getpid()
+        self._owners: dict[object, Owner] = {}
+        self._ahead: list[Callable[[], Sequence[Request]]] = []
+
+    def __repr__(self) -> str:
+        return f"Store({self._address.shown!r})"
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys have to lie in one slot to be asked for together."""
+        return self._address.kind == "cluster"
+
+    async def script(
+        self, script: Script, *, keys: Sequence[str], args: Sequence[Any] = (), timeout: float | None = None
+    ) -> Any:
+        """What the script returns. Raises `StoreError`, within 50 ms (150 while the first connection is being made) or
+        ``timeout`` seconds."""
+        return await self.ask(Request.of_script(script, keys, args), timeout=timeout)
+
+    async def command(self, *words: Any, timeout: float | None = None) -> Any:
+        """The reply to a command, as redis-py gives it: bytes, numbers, None. A command of two words is one text, like
+        ``CONFIG GET``. Raises `StoreError`, within the time of `script`."""
+        if not all(isinstance(word, str | bytes | int | float) for word in words):
+            # It would be found out on the connection, beside the commands of others.
+            raise TypeError("the words of a command are text, bytes and numbers")
+        return await self.ask(Request(words), timeout=timeout)
+
+    async def ask(self, request: Request, *, timeout: float | None = None) -> Any:
+        """The reply to a request made beforehand."""
+        owner = self._owner()
+        owner.submit(request)
+        return await request.wait(owner.patience if timeout is None else timeout)
+
+    def post(self, request: Request) -> None:
+        """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
+        self._owner().submit(request)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a request waits now."""
+        return self._owner().patience
+
+    def go_ahead(self, requests: Callable[[], Sequence[Request]]) -> None:
+        """Ask ``requests`` before anything else is sent, for what has to be done first."""
+        self._ahead.append(requests)
+
+    def nudge(self) -> None:
+        """There is something to be done first: do not wait for the next request."""
+        self._owner().nudge()
+
+    def wake_at(self, instant: float) -> None:
+        """There will be something to be done first at this instant of `time.monotonic`."""
+        self._owner().wake_at(instant)
+
+    async def aclose(self) -> None:
+        """Close the connection of this loop; a later request opens it again."""
+        owner = self._current().pop(_loop(), None)
+        if owner is not None:
+            await owner.aclose()
+
+    # --- what the owner tells and asks ------------------------------------------------------------------------------
+
+    def opened(self, error: str) -> None:
+        """Nobody answers."""
+        _log.warning("redis: %s does not answer (%s); trying again every second", self._address.shown, error)
+        self._raise_alarm("redis_unreachable")
+
+    def closed(self) -> None:
+        """There are answers again."""
+        _log.warning("redis: %s answers again", self._address.shown)
+
+    def connected(self) -> Sequence[Request]:
+        """Ask once whether the server may forget what it was told."""
+        return [Request(("CONFIG GET", "maxmemory-policy"), on_answer=self._check_eviction)]
+
+    def ahead(self) -> Sequence[Request]:
+        """What has to be done first."""
+        return [request for requests in self._ahead for request in requests()]
+
+    def _check_eviction(self, request: Request) -> None:
+        # Hosted servers refuse CONFIG; then there is nothing to say.
+        policy = "" if request.error is not None else _policy(request.reply)
+        if policy not in ("", "noeviction"):
+            _log.warning(
+                "redis: %s has maxmemory-policy %s and may evict keys, and so fill buckets: set noeviction",
+                self._address.shown,
+                policy,
+            )
+            self._raise_alarm("redis_evicts")
+
+    def _raise_alarm(self, slug: str) -> None:
+        if self._alarm is not None:
+            try:
+                self._alarm(slug)
+            except Exception:
+                # Somebody else's mistake must not end the task that all requests wait for.
+                _log.exception("redis: the alarm %s could not be given", slug)
+
+    # --- one owner a loop -------------------------------------------------------------------------------------------
+
+    def _current(self) -> dict[object, Owner]:
+        if self._process != os.getpid():
+            _INHERITED.append(self._owners)
+            self._owners, self._process = {}, os.getpid()
+        return self._owners
+
+    def _owner(self) -> Owner:
+        loop = _loop()
+        owner = self._current().get(loop)
+        if owner is None:
+            threads = not isinstance(loop, asyncio.AbstractEventLoop)
+            link = link_to(self._address, threads=threads)
+            owner = self._owners[loop] = Owner(link, self, connect_seconds=connect_seconds(self._address))
+            _start(loop, self._run(loop, owner))
+        return owner
+
+    async def _run(self, loop: object, owner: Owner) -> None:
+        try:
+            await owner.run()
+        finally:
+            if self._owners.get(loop) is owner:
+                del self._owners[loop]
+
+
+_RUNNING: Final[set[asyncio.Task[None]]] = set()
+"""asyncio itself holds its tasks weakly."""
+
+
+def _loop() -> object:
+    """The loop this runs on."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()
+
+
+def _start(loop: object, running: Coroutine[Any, Any, None]) -> None:
+    """Run beside everything else, in nobody's context and cancelled with nobody but the loop."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        task = Context().run(loop.create_task, running)
+        _RUNNING.add(task)
+        task.add_done_callback(_RUNNING.discard)
+    else:
+        sys.modules["trio"].lowlevel.spawn_system_task(lambda: running)
+
+
+def _require_redis() -> None:
+    try:
+        import redis.asyncio  # noqa: F401 - now, since importing it takes longer than any deadline
+    except ImportError:
+        raise ImportError("limits in Redis need redis-py: pip install 'toolgate[redis]'") from None
+
+
+def _policy(reply: Any) -> str:
+    """The policy in what CONFIG GET replied."""
+    words = [*reply.values()] if isinstance(reply, dict) else list(reply or ())[1:]
+    policy = words[0] if words else ""
+    return policy.decode(errors="replace") if isinstance(policy, bytes) else str(policy)

@@ -1,0 +1,126 @@
+"""Buckets in Redis: one script call a slot, and what is owed to them paid first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from toolgate._redis import Request, Store, StoreError, StoreSlow
+from toolgate.limits.fallback import Debts
+from toolgate.limits.redis_keys import Bucket, Plan, Slot
+from toolgate.limits.redis_script import Answer, admit_script, read
+
+__all__ = ["RemoteBuckets"]
+
+_CHANGED_TOGETHER = 64
+"""Buckets of one call: about a millisecond of a server's time."""
+
+Change = tuple[Bucket, Sequence[int]]
+"""A bucket, and the script's words for it."""
+
+
+class RemoteBuckets:
+    """What `admit.lua` does, for plans."""
+
+    def __init__(self, store: Store, *, on_paid: Callable[[], None]) -> None:
+        self._store = store
+        self._on_paid = on_paid
+        self._now = ""
+        """Microseconds, for tests alone: the server's own clock counts."""
+        self.debts = Debts()
+        store.go_ahead(self._payments)
+
+    async def spend(self, plan: Plan, needs: Sequence[Sequence[int]]) -> Answer:
+        """Spend all or nothing; ``needs`` are the script's words for each slot. Raises `StoreError`."""
+        first, *others = plan.slots
+        if not others:
+            return await self._ask("spend", first, needs[0])
+        # Two slots can lie on two servers, where no script sees both: each is asked, and the first is undone when the
+        # second refuses.
+        late = time.monotonic() + self._store.patience
+        answer = await self._ask("spend", first, needs[0])
+        try:
+            verb = "spend" if answer.admitted else "look"
+            second = await self._ask(verb, others[0], needs[1], late - time.monotonic())
+        except StoreError:
+            self._undo(first, answer)
+            raise
+        if not second.admitted:
+            self._undo(first, answer)
+        return answer.followed_by(second)
+
+    async def settle(self, plan: Plan, answer: Answer, actual: Sequence[int]) -> None:
+        """What was granted turned out to cost so much in each bucket. What does not arrive is lost: tokens, never more
+        than that."""
+        for request in self._requests("settle", _settled(plan.buckets, answer, actual)):
+            with suppress(StoreError):
+                await self._store.ask(request)
+
+    def post(self, plan: Plan, needs: Sequence[int], told: Callable[[Request], None]) -> None:
+        """`spend` for the one slot of a plan, told by callback whoever is still there. Raises `StoreAway`."""
+        words = (self._now, "spend", *needs)
+        self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """Send what nobody waits for; what cannot be sent is lost."""
+        for request in requests:
+            with suppress(StoreError):
+                self._store.post(request)
+
+    def settlements(self, changes: Sequence[Change]) -> list[Request]:
+        """Requests that settle, and that nobody waits for."""
+        return self._requests("settle", changes, on_answer=_ignore)
+
+    async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
+        if timeout is not None and timeout <= 0:
+            raise StoreSlow("no answer within the deadline")
+        words = (self._now, verb, *needs)
+        return read(await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout))
+
+    def _undo(self, slot: Slot, answer: Answer) -> None:
+        if answer.admitted:
+            self.send(self.settlements(_settled(slot.buckets, answer, [0] * len(slot.buckets))))
+
+    def _payments(self) -> Sequence[Request]:
+        """What is owed, before anything else is decided."""
+        if not self.debts:
+            return ()
+        changes = [(bucket, (bucket.period, bucket.burst, tokens)) for bucket, tokens in self.debts.take()]
+        return self._requests("owe", changes, on_answer=self._paid)
+
+    def _requests(
+        self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
+    ) -> list[Request]:
+        """A call for each slot."""
+        slots: dict[str, list[Change]] = {}
+        for change in changes:
+            slots.setdefault(change[0].name.rpartition(":")[0], []).append(change)
+        requests = []
+        for together in slots.values():
+            for start in range(0, len(together), _CHANGED_TOGETHER):
+                part = together[start : start + _CHANGED_TOGETHER]
+                words = [self._now, verb, *(word for _, words in part for word in words)]
+                told = None if on_answer is None else partial(on_answer, part)
+                names = [bucket.name for bucket, _ in part]
+                requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
+        return requests
+
+    def _paid(self, changes: list[Change], request: Request) -> None:
+        if request.error is None:
+            self._on_paid()
+        else:
+            self.debts.put_back([(bucket, words[2]) for bucket, words in changes])
+
+
+def _settled(buckets: Sequence[Bucket], answer: Answer, actual: Sequence[int]) -> list[Change]:
+    return [
+        (bucket, (bucket.period, bucket.burst, granted, cost, answer.at, *after))
+        for bucket, granted, cost, after in zip(buckets, answer.granted, actual, answer.after, strict=True)
+        if granted and granted != cost
+    ]
+
+
+def _ignore(changes: list[Change], request: Request) -> None:
+    """Nobody waits for this one."""

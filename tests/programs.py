@@ -1,0 +1,84 @@
+"""The programs that tests need beside Python and Rust.
+
+They are installed where Debian's package manager may do so without asking. Else their tests are skipped with what to do
+about it, and where `CI` is set they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from typing import Final, NamedTuple, NoReturn
+
+import pytest
+
+INSTALL_SECONDS: Final = 240
+"""For each step of the package manager; ten are usual."""
+
+
+class Program(NamedTuple):
+    """Where a program comes from: its Debian package, the name it has in there, and where anyone else gets it."""
+
+    package: str
+    name: str
+    elsewhere: str
+
+
+PROGRAMS: Final = {
+    "npm": Program("npm", "npm", "https://nodejs.org"),
+    # Not the package redis-server, which starts a service. The tools' checker is the same file, and tells by its
+    # first argument what it is to be.
+    "redis-server": Program("redis-tools", "redis-check-rdb", "https://redis.io, or TOOLGATE_REDIS_SERVER=path"),
+}
+
+
+@cache
+def program(name: str) -> str:
+    """The path of the program, installed if need be. Skips the test where that cannot be; fails it in CI."""
+    wanted = PROGRAMS[name]
+    found = _find(name)
+    if found is None and (complaint := _install(wanted.package)):
+        impossible(f"{name} is missing: apt-get install {wanted.package}, or {wanted.elsewhere} ({complaint})")
+    found = found or _find(name)
+    if found is None:
+        impossible(f"{name} is missing, and the package {wanted.package} did not bring it: {wanted.elsewhere}")
+    return found
+
+
+def impossible(reason: str) -> NoReturn:
+    """What a test needs is not to be had."""
+    if "CI" in os.environ:
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(PROGRAMS[name].name)
+
+
+@cache
+def _install(package: str) -> str:
+    """What the package manager complained about; nothing when all went well."""
+    if shutil.which("apt-get") is None:
+        return "there is no apt-get here"
+    as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    if as_root and shutil.which("sudo") is None:
+        return "only root may install it"
+    install = ["install", "--yes", "--quiet", "--no-install-recommends", package]
+    for step in (["update", "--quiet"], install):
+        try:
+            done = subprocess.run(
+                [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *step],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"apt-get {step[0]} took longer than {INSTALL_SECONDS} s"
+        if done.returncode:
+            return f"apt-get {step[0]} ended with {done.returncode}: {done.stderr[-500:].strip()}"
+    return ""
