@@ -26,7 +26,8 @@ class Index(Generic[_T]):
 
     def get(self, name: bytes) -> _T | None:
         """What this name has."""
-        return self._bin(name).get(name)
+        # A small one has one bin: most tables are small.
+        return self._bin(name).get(name) if self._mask else self._bins[0].get(name)
 
     def __setitem__(self, name: bytes, value: _T) -> None:
         known = self._bin(name)

@@ -37,9 +37,9 @@ class Table:
             self._slots[at] = (name, bucket)
         return at, bucket
 
-    def set(self, at: int, bucket: Bucket) -> None:
+    def set(self, at: int, name: bytes, bucket: Bucket) -> None:
         """Store what `find` found."""
-        self._slots[at] = (self._slots[at][0], bucket)
+        self._slots[at] = (name, bucket)
 
     def insert(self, name: bytes, bucket: Bucket) -> None:
         """Store what `find` did not find."""
