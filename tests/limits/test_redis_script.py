@@ -17,6 +17,7 @@ from judge import Judge, Spend, Verdict
 from servers.standalone import RedisServer
 
 from toolgate import Charge
+from toolgate._redis import Patience
 from toolgate.errors import Limited
 from toolgate.limits import RedisLimiter
 
@@ -73,6 +74,7 @@ class Remote:
         self._server = server
         self._loop = asyncio.new_event_loop()
         self._limiter = RedisLimiter(server.url, on_error="deny")
+        self._limiter._store.patience = Patience(connect=5.0, answer=5.0)
         self.now = START
 
     def admit(self, domain: str, spends: list[Spend]) -> Any:

@@ -9,14 +9,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from anyio import CancelScope, Event, move_on_after
 
 from toolgate._redis.breaker import Breaker
-from toolgate._redis.deadline import deadline
+from toolgate._redis.deadline import Patience, deadline
 from toolgate._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
-from toolgate._redis.links import CONNECT, DEADLINE, Link
+from toolgate._redis.links import Link
 from toolgate._redis.request import Request
 
 __all__ = ["Events", "Owner"]
@@ -51,10 +52,18 @@ class Owner:
     """Owns a link for as long as its task runs."""
 
     def __init__(
-        self, link: Link, events: Events, *, connect_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        link: Link,
+        events: Events,
+        *,
+        patience: Patience,
+        attempts: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``attempts``: to connect, one after the other, until one succeeds."""
         self._link = link
-        self._connect_seconds = connect_seconds
+        self._patience = patience
+        self._attempts = attempts
         self._events = events
         self._clock = clock
         self._breaker = Breaker()
@@ -83,9 +92,10 @@ class Owner:
         return self._closing or self._breaker.is_open
 
     @property
-    def patience(self) -> float:
-        """Seconds that a request waits: the first ones for the connection too."""
-        return DEADLINE if self._known or self._breaker.has_failed else CONNECT + DEADLINE
+    def seconds(self) -> float:
+        """How long a request waits: the first ones for the connection too."""
+        first = not self._known and not self._breaker.has_failed
+        return self._patience.answer + (self._patience.connect if first else 0)
 
     def nudge(self) -> None:
         """There is something to be done ahead of the next request: do it now."""
@@ -110,7 +120,7 @@ class Owner:
         finally:
             self._closing = True
             self._refuse_all(StoreAway("the store is closed"))
-            with CancelScope(shield=True), move_on_after(CONNECT):
+            with CancelScope(shield=True), move_on_after(self._patience.connect):
                 await self._link.drop()
             self._ended.set()
 
@@ -120,8 +130,8 @@ class Owner:
             last = Request(("PING",))
             self._queue.append(last)
             self._wake.set()
-            with move_on_after(DEADLINE):
-                await last.wait(DEADLINE)
+            with suppress(StoreError):
+                await last.wait(self._patience.answer)
         self._closing = True
         self._wake.set()
         await self._ended.wait()
@@ -197,7 +207,8 @@ class Owner:
     async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A reply or an exception for each command."""
         try:
-            with deadline(DEADLINE if self._linked else self._connect_seconds):
+            connecting = 0 if self._linked else self._patience.connect * self._attempts
+            with deadline(connecting + self._patience.answer):
                 return await self._link.send(commands)
         except Exception as error:
             # Whatever the client raises: nobody knows what the server did.
@@ -225,7 +236,7 @@ class Owner:
 
     async def _drop(self) -> None:
         self._linked = False
-        with move_on_after(CONNECT):
+        with move_on_after(self._patience.connect):
             await self._link.drop()
 
     def _refuse_all(self, error: StoreError) -> None:

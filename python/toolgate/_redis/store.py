@@ -11,7 +11,8 @@ from contextvars import Context
 from typing import Any, Final
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.links import connect_seconds, link_to
+from toolgate._redis.deadline import Patience
+from toolgate._redis.links import link_to
 from toolgate._redis.owner import Owner
 from toolgate._redis.request import Request, Script
 
@@ -35,6 +36,7 @@ class Store:
         self._address = parse_url(url)
         _require_redis()
         self._alarm = alarm
+        self.patience = Patience()
         self._process = os.getpid()
         self._owners: dict[object, Owner] = {}
         self._ahead: list[Callable[[], Sequence[Request]]] = []
@@ -66,16 +68,16 @@ class Store:
         """The reply to a request made beforehand."""
         owner = self._owner()
         owner.submit(request)
-        return await request.wait(owner.patience if timeout is None else timeout)
+        return await request.wait(owner.seconds if timeout is None else timeout)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
         self._owner().submit(request)
 
     @property
-    def patience(self) -> float:
-        """Seconds that a request waits now."""
-        return self._owner().patience
+    def seconds(self) -> float:
+        """How long a request waits now."""
+        return self._owner().seconds
 
     def go_ahead(self, requests: Callable[[], Sequence[Request]]) -> None:
         """Ask ``requests`` before anything else is sent, for what has to be done first."""
@@ -146,8 +148,10 @@ class Store:
         owner = self._current().get(loop)
         if owner is None:
             threads = not isinstance(loop, asyncio.AbstractEventLoop)
-            link = link_to(self._address, threads=threads)
-            owner = self._owners[loop] = Owner(link, self, connect_seconds=connect_seconds(self._address))
+            link = link_to(self._address, self.patience, threads=threads)
+            # Sentinels and first nodes are asked one after the other.
+            attempts = max(len(self._address.nodes), 1)
+            owner = self._owners[loop] = Owner(link, self, patience=self.patience, attempts=attempts)
             _start(loop, self._run(loop, owner))
         return owner
 

@@ -106,7 +106,7 @@ class Leases:
     async def admit(self, plan: Plan) -> RemoteGrant:
         """The grant, out of a lease that is asked for if need be. Raises `Limited` and `StoreError`."""
         self._thread = get_ident()
-        late = monotonic() + self._store.patience
+        late = monotonic() + self._store.seconds
         while True:
             grant = self.take(plan)
             if grant is not None:

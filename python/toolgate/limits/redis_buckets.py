@@ -39,7 +39,7 @@ class RemoteBuckets:
             return await self._ask("spend", first, needs[0])
         # Two slots can lie on two servers, where no script sees both: each is asked, and the first is undone when the
         # second refuses.
-        late = time.monotonic() + self._store.patience
+        late = time.monotonic() + self._store.seconds
         answer = await self._ask("spend", first, needs[0])
         try:
             verb = "spend" if answer.admitted else "look"
