@@ -176,7 +176,8 @@ async def test_what_is_settled_later_is_told_to_redis(actual: int, leased: Redis
     for grant in grants:
         await leased.settle(grant, actual)
     await leased.aclose()
-    assert await left(exact, LARGE) == 10_000 - 20 - 5 * actual
+    # What time gives back while a token is out is not given a second time, which may cost the part of one.
+    assert 10_000 - 20 - 5 * actual - 1 <= await left(exact, LARGE) <= 10_000 - 20 - 5 * actual
 
 
 async def test_many_at_once_ask_once(leased: RedisLimiter, exact: RedisLimiter) -> None:

@@ -28,6 +28,9 @@ MAX_QUEUE: Final = 1_000
 _BATCH: Final = 128
 """Scripts sent together: some three milliseconds of a server's time."""
 
+_AGAIN: Final = 1.0
+"""Seconds until what has to be done first is tried again, where nobody comes and asks."""
+
 _LOST: Final = ("READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOAUTH", "UNBLOCKED")
 """Answers of a server that is no longer the one to ask: the next connection may find the right one."""
 
@@ -87,11 +90,6 @@ class Owner:
         self._wake.set()
 
     @property
-    def is_away(self) -> bool:
-        """Whether requests are refused at once."""
-        return self._closing or self._breaker.is_open
-
-    @property
     def seconds(self) -> float:
         """How long a request waits: the first ones for the connection too."""
         first = not self._known and not self._breaker.has_failed
@@ -115,11 +113,11 @@ class Owner:
                     await self._try_again()
                 elif await self._go_ahead():
                     await self._serve()
-                elif not self._breaker.is_open:
+                elif not self._queue and not self._breaker.is_open:
                     await self._rest()
         finally:
             self._closing = True
-            self._refuse_all(StoreAway("the store is closed"))
+            self._refuse_all("the store is closed")
             with CancelScope(shield=True), move_on_after(self._patience.connect):
                 await self._link.drop()
             self._ended.set()
@@ -164,6 +162,7 @@ class Owner:
         try:
             for start in range(0, len(ahead), _BATCH):
                 if not await self._send(ahead[start : start + _BATCH]):
+                    self.wake_at(self._clock() + _AGAIN)
                     return False
         finally:
             _refuse(ahead, "the store is out of reach")
@@ -177,7 +176,7 @@ class Owner:
             for i, reply in zip(forgotten, await self._remind([batch[i] for i in forgotten]), strict=True):
                 replies[i] = reply
         outcomes = [_outcome(reply) for reply in replies]
-        late = all(request.abandoned for request in batch)
+        late = all(request.is_late for request in batch)
         answered = any(not isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
         lost = any(isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
         if lost and (self._link.is_one or not answered):
@@ -232,16 +231,16 @@ class Owner:
     def _failed(self, why: str) -> None:
         if self._breaker.failed(self._clock()):
             self._events.opened(why)
-            self._refuse_all(StoreAway("the store is out of reach"))
+            self._refuse_all("the store is out of reach")
 
     async def _drop(self) -> None:
         self._linked = False
         with move_on_after(self._patience.connect):
             await self._link.drop()
 
-    def _refuse_all(self, error: StoreError) -> None:
+    def _refuse_all(self, why: str) -> None:
         while self._queue:
-            self._queue.popleft().answer(error=error)
+            self._queue.popleft().answer(error=StoreAway(why))
 
 
 def _refuse(requests: list[Request], why: str) -> None:

@@ -158,6 +158,9 @@ class Store:
     async def _run(self, loop: object, owner: Owner) -> None:
         try:
             await owner.run()
+        except Exception:
+            # A mistake of ours: the next request gets a new owner, and nobody's loop ends for it.
+            _log.exception("redis: the connection to %s was given up", self._address.shown)
         finally:
             if self._owners.get(loop) is owner:
                 del self._owners[loop]

@@ -162,9 +162,9 @@ class RedisLimiter:
             raise refusal("store_unavailable", "redis")
         if policy == "allow":
             self.fallbacks[policy] += 1
-            self._buckets.debts.add(plan)
+            self._buckets.owe(plan)
             return RemoteGrant(plan, (0,) * len(plan.order))
         local = self._share.admit(plan, tick=time.monotonic_ns())
         self.fallbacks[policy] += 1
-        self._buckets.debts.add(plan)
+        self._buckets.owe(plan)
         return RemoteGrant(plan, local[1].remaining, local[1].would_deny, local)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -63,6 +64,11 @@ class RemoteBuckets:
         words = (self._now, "spend", *needs)
         self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
 
+    def owe(self, plan: Plan) -> None:
+        """The call was admitted without Redis, which is told as soon as it can be."""
+        self.debts.add(plan)
+        self._store.nudge()
+
     def send(self, requests: Sequence[Request]) -> None:
         """Send what nobody waits for; what cannot be sent is lost."""
         for request in requests:
@@ -94,9 +100,13 @@ class RemoteBuckets:
         self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
     ) -> list[Request]:
         """A call for each slot."""
-        slots: dict[str, list[Change]] = {}
+        slots: dict[tuple[str, int], list[Change]] = {}
+        turns: Counter[str] = Counter()
         for change in changes:
-            slots.setdefault(change[0].name.rpartition(":")[0], []).append(change)
+            # Under two limits a key can be held twice, and a script sees each key once.
+            name = change[0].name
+            slots.setdefault((name.rpartition(":")[0], turns[name]), []).append(change)
+            turns[name] += 1
         requests = []
         for together in slots.values():
             for start in range(0, len(together), _CHANGED_TOGETHER):
