@@ -1,6 +1,6 @@
 """More time than the 50 ms that Redis has: for tests of what is decided, on machines that have other things to do.
 
-The outages are tested with the deadline as it is, and so is everything else under `make prove`.
+Outages are tested with the deadline as it is, and under `make prove` so is what many processes share.
 """
 
 from __future__ import annotations
