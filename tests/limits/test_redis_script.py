@@ -182,6 +182,7 @@ def remote(redis_server: RedisServer) -> Iterator[Remote]:
     made.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_script_gives_the_answers_of_the_exact_judge(remote: Remote, proof: Proof, tell: Tell) -> None:
     histories = proof("histories of up to 50 calls", small=60, large=3_000)
     counts.update(dict.fromkeys(counts, 0))
