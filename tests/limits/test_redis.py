@@ -147,12 +147,13 @@ async def test_a_full_bucket_leaves_no_key(limiter: RedisLimiter, redis_server: 
     assert list(redis_server.client.scan_iter()) == []
 
 
+@pytest.mark.parametrize("value", ["0 0 0", "x" * 50, "tb"], ids=["text", "of the right size", "of the right letters"])
 async def test_a_key_that_holds_something_else_is_not_believed(
-    limiter: RedisLimiter, redis_server: RedisServer
+    value: str, limiter: RedisLimiter, redis_server: RedisServer
 ) -> None:
     await limiter.admit(domain="acme", charges=[NARROW])
     (key,) = redis_server.client.scan_iter()
-    redis_server.client.set(key, "0 0 0")
+    redis_server.client.set(key, value)
     with pytest.raises(Unavailable):
         await limiter.admit(domain="acme", charges=[NARROW])
 
