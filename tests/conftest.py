@@ -17,7 +17,7 @@ import hypothesis
 import pytest
 from guarded import Guarded
 from servers.cluster import Cluster, redis_cluster
-from servers.patience import PLACES, SECONDS
+from servers.patience import PATIENT
 from servers.standalone import RedisServer
 
 from toolgate.testing import Issuer
@@ -141,5 +141,4 @@ def cluster(_cluster_of_the_run: Cluster) -> Cluster:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for Redis as long as it takes, where what is tested is no matter of time."""
-    for module, name in PLACES:
-        monkeypatch.setattr(module, name, SECONDS)
+    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)

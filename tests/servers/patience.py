@@ -5,17 +5,11 @@ Outages are tested with the deadline as it is, and under `make prove` so is what
 
 from __future__ import annotations
 
-from typing import Final
+from toolgate._redis import Patience, store
 
-from toolgate._redis import links, owner
-
-SECONDS: Final = 20.0
-
-PLACES: Final = [(module, name) for module in (links, owner) for name in ("CONNECT", "DEADLINE")]
-"""Where the package keeps its own."""
+PATIENT = Patience(connect=20.0, answer=20.0)
 
 
 def be_patient() -> None:
     """For the rest of this process."""
-    for module, name in PLACES:
-        setattr(module, name, SECONDS)
+    store.Patience = lambda: PATIENT

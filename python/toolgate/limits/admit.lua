@@ -1,22 +1,23 @@
 -- Token buckets in integer microseconds: the arithmetic of rust/bucket.rs, decided by one clock, the server's.
 --
--- A bucket is kept as six doubles: when it would be full again, the period and the burst of its limit, when it was last
--- spent from, since when it has not been full, and how much was given back since. They are whole numbers below 2^53,
--- which doubles count exactly, and never become text.
+-- A bucket is kept as "tb" and six numbers: when it would be full again, the period and the burst of its limit, when it
+-- was last spent from, since when it has not been full, and how much was given back since. All numbers are whole and
+-- below 2^53, where doubles count exactly, and travel as doubles in one string: as words of the protocol, thirty of them
+-- took longer than all the rest.
 --
 -- KEYS  the buckets, each once, all in one slot
--- ARGV  now ('' asks the server), what to do, and for each bucket its period, its burst and
+-- ARGV  now ('' asks the server), what to do, and packed for each bucket its period, its burst and
 --       spend   need want observe: all needs or nothing; of a want that exceeds its need, up to half of what is there
 --       look    the same, and nothing is spent
 --       settle  cost actual at full_at since given: what was spent `at`, which left the bucket so, has cost actual
 --       owe     tokens: spent elsewhere, so it is not asked whether they are there; the bucket is empty at worst
--- Returns   now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
+-- Returns   packed: now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
 --
 -- Arrays, not an object for each bucket: the server does nothing else meanwhile.
 
 local floor, max, min, tonumber = math.floor, math.max, math.min, tonumber
 
-local FORM, SIZE = '>dddddd', 48
+local FORM, OURS, SIZE = '<c2dddddd', 'tb', 50 -- the letters tell it from anybody else's
 local DEBT = 1 -- full bursts below empty, when a call turned out to cost more than it was charged
 local UNKNOWN = 2 ^ 52 -- so much was given back that nobody counts any more
 local WORDS = { spend = 5, look = 5, settle = 8, owe = 3 }
@@ -30,6 +31,7 @@ else
   now = tonumber(ARGV[1])
 end
 
+local numbers = { struct.unpack('<' .. string.rep('d', #ARGV[3] / 8), ARGV[3]) }
 local full_at, period, burst, last, since, given = {}, {}, {}, {}, {}, {}
 local known, changed, granted, left, wait = {}, {}, {}, {}, {}
 
@@ -85,16 +87,17 @@ end
 
 local raw = redis.call('MGET', unpack(KEYS))
 for i = 1, count do
-  local a = 3 + (i - 1) * words
-  local p, b = tonumber(ARGV[a]), tonumber(ARGV[a + 1])
+  local a = 1 + (i - 1) * words
+  local p, b = numbers[a], numbers[a + 1]
   granted[i], left[i], wait[i] = 0, 0, 0
   if not raw[i] then
     full_at[i], period[i], burst[i], last[i], since[i], given[i] = 0, p, b, 0, 0, 0
-  elseif #raw[i] ~= SIZE then
+  elseif #raw[i] ~= SIZE or string.sub(raw[i], 1, 2) ~= OURS then
     return redis.error_reply('WRONGTYPE a key of toolgate holds something else')
   else
     known[i] = true
-    full_at[i], period[i], burst[i], last[i], since[i], given[i] = struct.unpack(FORM, raw[i])
+    local _
+    _, full_at[i], period[i], burst[i], last[i], since[i], given[i] = struct.unpack(FORM, raw[i])
     -- A clock that was set back locks nobody out for longer than a debt can.
     full_at[i] = min(full_at[i], now + (1 + DEBT) * period[i] * burst[i])
     if verb ~= 'settle' and (period[i] ~= p or burst[i] ~= b) then
@@ -112,23 +115,22 @@ end
 local admitted = 1
 if verb == 'settle' then
   for i = 1, count do
-    local a = 3 + (i - 1) * words
-    local cost, actual = tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])
+    local a = 1 + (i - 1) * words
+    local cost, actual = numbers[a + 2], numbers[a + 3]
     if actual > cost then
       force(i, actual - cost, DEBT)
     elseif known[i] then
-      local at, then_full_at = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
-      give(i, cost - actual, cost, at, then_full_at, tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7]))
+      give(i, cost - actual, cost, numbers[a + 4], numbers[a + 5], numbers[a + 6], numbers[a + 7])
     end
   end
 elseif verb == 'owe' then
   for i = 1, count do
-    force(i, tonumber(ARGV[5 + (i - 1) * words]), 0)
+    force(i, numbers[3 + (i - 1) * words], 0)
   end
 else
   for i = 1, count do
-    local a = 3 + (i - 1) * words
-    local need = tonumber(ARGV[a + 2])
+    local a = 1 + (i - 1) * words
+    local need = numbers[a + 2]
     local free = period[i] * burst[i] - max(full_at[i] - now, 0)
     left[i] = floor(max(free, 0) / period[i])
     if need > burst[i] then
@@ -136,15 +138,15 @@ else
     elseif need > 0 and need * period[i] > free then
       wait[i] = need * period[i] - free
     end
-    if wait[i] ~= 0 and ARGV[a + 4] == '0' then
+    if wait[i] ~= 0 and numbers[a + 4] == 0 then
       admitted = 0
     end
   end
   if verb == 'spend' and admitted == 1 then
     for i = 1, count do
       if wait[i] == 0 then
-        local a = 3 + (i - 1) * words
-        local tokens = max(tonumber(ARGV[a + 2]), min(tonumber(ARGV[a + 3]), floor(left[i] / 2)))
+        local a = 1 + (i - 1) * words
+        local tokens = max(numbers[a + 2], min(numbers[a + 3], floor(left[i] / 2)))
         if tokens > 0 then
           move(i, max(full_at[i], now) + tokens * period[i])
           granted[i], left[i] = tokens, left[i] - tokens
@@ -157,7 +159,7 @@ end
 local reply = { now, admitted }
 for i = 1, count do
   if changed[i] and full_at[i] > now then
-    local value = struct.pack(FORM, full_at[i], period[i], burst[i], last[i], since[i], given[i])
+    local value = struct.pack(FORM, OURS, full_at[i], period[i], burst[i], last[i], since[i], given[i])
     -- A second longer than it matters; without an end, the keys of callers long gone would stay.
     redis.call('SET', KEYS[i], value, 'PX', math.ceil((full_at[i] - now) / 1000) + 1000)
   elseif changed[i] and known[i] then
@@ -167,4 +169,4 @@ for i = 1, count do
   reply[at + 1], reply[at + 2], reply[at + 3] = granted[i], left[i], wait[i]
   reply[at + 4], reply[at + 5], reply[at + 6] = full_at[i], since[i], given[i]
 end
-return reply
+return struct.pack('<' .. string.rep('d', #reply), unpack(reply))

@@ -11,7 +11,7 @@ from functools import partial
 from toolgate._redis import Request, Store, StoreError, StoreSlow
 from toolgate.limits.fallback import Debts
 from toolgate.limits.redis_keys import Bucket, Plan, Slot
-from toolgate.limits.redis_script import Answer, admit_script, read
+from toolgate.limits.redis_script import Answer, admit_script, packed, read
 
 __all__ = ["RemoteBuckets"]
 
@@ -61,7 +61,7 @@ class RemoteBuckets:
 
     def post(self, plan: Plan, needs: Sequence[int], told: Callable[[Request], None]) -> None:
         """`spend` for the one slot of a plan, told by callback whoever is still there. Raises `StoreAway`."""
-        words = (self._now, "spend", *needs)
+        words = (self._now, "spend", packed(needs))
         self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
 
     def owe(self, plan: Plan) -> None:
@@ -82,7 +82,7 @@ class RemoteBuckets:
     async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
         if timeout is not None and timeout <= 0:
             raise StoreSlow("no answer within the deadline")
-        words = (self._now, verb, *needs)
+        words = (self._now, verb, packed(needs))
         return read(await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout))
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
@@ -111,7 +111,7 @@ class RemoteBuckets:
         for together in slots.values():
             for start in range(0, len(together), _CHANGED_TOGETHER):
                 part = together[start : start + _CHANGED_TOGETHER]
-                words = [self._now, verb, *(word for _, words in part for word in words)]
+                words = (self._now, verb, packed([word for _, words in part for word in words]))
                 told = None if on_answer is None else partial(on_answer, part)
                 names = [bucket.name for bucket, _ in part]
                 requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
