@@ -16,6 +16,7 @@ from typing import Protocol
 import hypothesis
 import pytest
 from guarded import Guarded
+from servers.cluster import Cluster, redis_cluster
 from servers.standalone import RedisServer
 
 from toolgate.testing import Issuer
@@ -121,3 +122,16 @@ def start_redis() -> Iterator[Callable[..., RedisServer]]:
             return server
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def _cluster_of_the_run() -> Iterator[Cluster]:
+    with redis_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(_cluster_of_the_run: Cluster) -> Cluster:
+    """A Cluster of three that knows nothing yet; one for the whole run, as it takes two seconds to make up its mind."""
+    _cluster_of_the_run.clear()
+    return _cluster_of_the_run

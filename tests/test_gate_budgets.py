@@ -106,3 +106,26 @@ async def test_a_flood_of_forgeries_is_not_even_verified(guarded: Make) -> None:
     assert await attempt(new, peer="192.0.2.2") == 200, "and everything for any other"
     it.tick += 10_000_000
     assert await attempt(it.token("read", jti="newer")) == 200
+
+
+@pytest.mark.parametrize(
+    ("limits", "workers", "warned"),
+    [
+        ({"client": ["5/minute"]}, "4", True),
+        ({"client": ["5/minute"], "instances": 4}, "4", False),
+        ({"client": ["5/minute"]}, "1", False),
+        ({}, "4", False),
+    ],
+    ids=["each worker has all of it", "each has its share", "one worker", "no budget"],
+)
+def test_several_workers_are_warned_of_budgets_of_their_own(
+    guarded: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    limits: dict[str, Any],
+    workers: str,
+    warned: bool,
+) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", workers)
+    guarded(limits=toolgate.Limits(**limits), tools=[toolgate.ToolRule("*", scopes=[])])
+    assert ("each would have all of every budget" in caplog.text) is warned

@@ -13,6 +13,7 @@ from toolgate.settings import (
     Agents,
     Audit,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -146,10 +147,16 @@ def rule(**given: Any) -> ToolRule:
         (lambda: Secret("text"), "value must be bytes"),  # type: ignore[arg-type]
         (lambda: Secret(b""), "value must be bytes, and not empty"),
         (lambda: Audit(path=""), "path must be a string, and not empty"),
-        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be written"),
+        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be buffered or written or durable"),
         (lambda: Audit(on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
         (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
         (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),
+        (lambda: Audit(checkpoint=Secret(b"k")), "checkpoint must be a Checkpoint"),  # type: ignore[arg-type]
+        (lambda: Checkpoint(key="k"), "key must be a Secret"),  # type: ignore[arg-type]
+        (lambda: Checkpoint(key=Secret(b"k"), every=0), "every must be a whole number, at least 1"),
+        (lambda: Checkpoint(key=Secret(b"k"), every=1_000_001), "every must be at most 1000000 records"),
+        (lambda: Checkpoint(key=Secret(b"k"), seconds=0.5), "seconds must be from 1 to 86400"),
+        (lambda: Checkpoint(key=Secret(b"k"), seconds=NAN), "seconds must be from 1 to 86400"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -227,3 +234,10 @@ def test_an_error_about_a_secret_does_not_hold_it() -> None:
     with pytest.raises(ValueError, match="jwks has no key") as refused:
         issuer(jwks={"keys": [{"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]})
     assert "c2VjcmV0" not in repr(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2@127.0.0.1:99999/0", "mysql://:hunter2@a", "redis://:hunter2@a/b"])
+def test_a_store_s_url_is_checked_at_once_and_never_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^store must be") as error:
+        Limits(store=Secret(url.encode()))
+    assert "hunter2" not in str(error.value)

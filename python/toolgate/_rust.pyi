@@ -181,7 +181,8 @@ class Limiter:
     def __new__(cls, *, max_keys: int = 100_000, overflow: bool = True, initial: int | None = None) -> Limiter: ...
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none. Raises `Limited` with the state unchanged: its ``retry_after`` is that of the
-        longest violated budget, in seconds, exact; None when it never fits."""
+        longest violated budget, in seconds, exact; None when it never fits. ``remaining``: whole tokens of that
+        budget."""
     def refund(self, grant: Grant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
         grant is refunded or settled once in all; again does nothing."""

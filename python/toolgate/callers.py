@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from toolgate._core import TokenCache
-from toolgate.audit import principal_fragment
-from toolgate.errors import Unauthenticated
+from toolgate.audit import principal_fragment, unverified_fragment
+from toolgate.errors import Refused, Unauthenticated
 from toolgate.limits import FailedAttempts, Spending
 from toolgate.policy import Policy
 from toolgate.request import Request
-from toolgate.tokens import Tokens, Verified
+from toolgate.tokens import Tokens, Verified, named
 from toolgate.transport import Transport, bearer_token
 
 __all__ = ["Caller", "Callers"]
@@ -70,6 +70,17 @@ class Callers:
                 self._failures.record(self._transport.address(request), tick=tick)
             raise
         return caller
+
+    @staticmethod
+    def unverified(request: Request, refused: Refused) -> tuple[str, str] | None:
+        """Who a refused request claims to come from, for its record; None where that is anybody's guess."""
+        if not isinstance(refused, Unauthenticated):
+            return None
+        try:
+            found = named(bearer_token(request), refused)
+        except Refused:
+            return None
+        return None if found is None else unverified_fragment(**found._asdict())
 
     def forget(self) -> None:
         """Remember nobody: every token is verified anew."""

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
-from toolgate._core import Grant
-from toolgate.audit import Outcome, call_record
-from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
+from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
+from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
-from toolgate.settings import Rule
+from toolgate.settings import Rule, Secret
 
 __all__ = ["Decision", "Sink", "current", "current_decision"]
 
@@ -38,20 +39,22 @@ def current() -> Decision | None:
 class Sink:
     """What a decision needs of its gate to record itself."""
 
-    __slots__ = ("clock", "hash_key", "leave", "write")
+    __slots__ = ("clock", "kept", "leave", "settle", "write")
 
     def __init__(
         self,
         *,
-        write: Callable[[str], None],
+        write: Callable[[Callable[[], str]], Ticket | None],
         leave: Callable[[str], None],
+        kept: Callable[[Ticket], Awaitable[bool]],
+        settle: Callable[[Any, int], Awaitable[None]],
         clock: Callable[[], float],
-        hash_key: str | None,
     ) -> None:
         self.write = write
         self.leave = leave
+        self.kept = kept
+        self.settle = settle
         self.clock = clock
-        self.hash_key = hash_key
 
 
 class Decision:
@@ -63,17 +66,21 @@ class Decision:
         "_if_dropped",
         "_sink",
         "_state",
+        "_ticket",
         "call",
         "caller",
         "disconnected",
         "fragment",
         "good_until",
         "grant",
+        "hash_key",
+        "held",
         "parent_id",
         "principal",
         "refusal",
         "request_id",
         "rule",
+        "steps",
         "transport",
         "would_deny",
     )
@@ -82,6 +89,7 @@ class Decision:
         self._sink = sink
         self._state = _OPEN
         self._if_dropped = Outcome("error", "dropped")
+        self._ticket: Ticket | None = None
         self._began = time.perf_counter_ns()
         self.request_id = request_id
         self.parent_id = parent_id
@@ -91,11 +99,18 @@ class Decision:
         """The principal as the record spells it."""
         self.caller: Any = None
         """The gate's own notes about the principal."""
+        self.steps: Any = None
+        """Under whose order it ends: a reload meanwhile changes nothing for it."""
         self.good_until = float("inf")
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None
+        self.hash_key: Secret | None = None
+        """What the arguments of its call are hashed with."""
         self.rule: Rule | None = None
-        self.grant: Grant | None = None
+        self.grant: Any = None
+        """What was spent, and what it takes to settle it."""
+        self.held: Held | None = None
+        """The call's place among those in flight."""
         self.refusal: Refused | None = None
         self.would_deny: tuple[str, ...] = ()
         """What observed rules and budgets would have refused."""
@@ -132,17 +147,38 @@ class Decision:
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
-            self._state = _CLOSED
-            self._sink.write(self._record(Outcome(result, reason)))
+            self._end()
+            plain = result == "success" and reason is None
+            self._ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
 
     def leave(self, result: str, *, reason: str | None = None) -> None:
         """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
         how it ended."""
         self._if_dropped = Outcome(result, reason)
 
+    async def settle(self, cost: int) -> None:
+        """What the call turned out to cost, where that is known only afterwards: its budgets are charged ``cost``
+        instead of what the rule says, once, and may fall short by it. From a handler that runs in a thread:
+        ``anyio.from_thread.run(decision.settle, cost)``. Raises `ValueError` for a call that has ended, and for a cost
+        that is none."""
+        if self._state is _CLOSED or self.refusal is not None:
+            raise ValueError("the call has ended: settle what it costs before it does")
+        if self.grant is not None:
+            await self._sink.settle(self.grant, cost)
+
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
-        """`close`, for every durability."""
+        """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
         self.close(result, reason=reason)
+        await self.kept()
+
+    async def kept(self) -> None:
+        """Wait until its record is on disk, where that was promised and for as long as the disk works."""
+        if self._ticket is not None:
+            await self._sink.kept(self._ticket)
+
+    def intent(self) -> str:
+        """The record that it is about to run."""
+        return self._record(None, self._sink.clock(), None, self.disconnected)
 
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
@@ -151,15 +187,26 @@ class Decision:
     def __del__(self) -> None:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
-            self._state = _CLOSED
-            self._sink.leave(self._record(self._if_dropped))
+            self._end()
+            self._sink.leave(self._ended(self._if_dropped)())
 
-    def _record(self, outcome: Outcome) -> str:
-        call = self.call
+    def _end(self) -> None:
+        self._state = _CLOSED
+        if self.held is not None:
+            self.held.free()
+
+    def _ended(self, outcome: Outcome) -> Callable[[], str]:
+        """What makes its record; when it ended is known now."""
         latency = (time.perf_counter_ns() - self._began) / 1e6
+        if self.refusal is not None:
+            outcome = _outcome_of(self.refusal)
+        return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
+
+    def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
+        call, key = self.call, self.hash_key
         return call_record(
-            outcome if self.refusal is None else _outcome_of(self.refusal),
-            at=self._sink.clock(),
+            outcome,
+            at=at,
             latency_ms=latency,
             request_id=self.request_id,
             parent_id=self.parent_id,
@@ -169,10 +216,10 @@ class Decision:
             method=None if call is None else call.method,
             name=None if call is None else call.name,
             arguments_hash=None if call is None else call.arguments_hash,
-            hash_key=None if call is None or call.arguments_hash is None else self._sink.hash_key,
+            hash_key=None if key is None or call is None or call.arguments_hash is None else key.id,
             rule=None if self.rule is None else self.rule.match,
             would_deny=self.would_deny,
-            disconnected=self.disconnected,
+            disconnected=disconnected,
         )
 
 
@@ -186,4 +233,4 @@ def _outcome_of(refusal: Refused) -> Outcome:
         return Outcome("denied_auth", refusal.code)
     if refusal.code == "insufficient_scope":
         return Outcome("denied_scope", refusal.code)
-    return Outcome("denied_policy" if refusal.status == 403 else "malformed", refusal.code)
+    return Outcome("denied_policy" if isinstance(refusal, Forbidden) else "malformed", refusal.code)

@@ -39,7 +39,7 @@ class Policy:
             return None
         if call.target is None:
             if call.method not in GOVERNED_BY_METHOD:
-                raise refusal("no_rule", "the method is not known here")
+                raise refusal("unknown_method")
             return self._governing["method"].find(call.method)
         if call.name is None:
             raise refusal("invalid_request", "the message does not name what it calls")

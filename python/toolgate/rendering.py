@@ -18,9 +18,9 @@ __all__ = ["Challenge", "Response", "error_of", "render"]
 
 _REALM = "mcp"
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_RPC_CODES = {"invalid_json": -32700}
-"""Below 401 the codes are those of JSON-RPC; from there on the HTTP number, which lies outside the range the
-specification reserves."""
+_RPC_CODES = {"invalid_json": -32700, "unknown_method": -32601}
+"""What JSON-RPC has a code for has that code; who may not, or not now, is told the HTTP number, which lies outside the
+range the specification reserves."""
 _INVALID_REQUEST = -32600
 
 _NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})
@@ -117,6 +117,10 @@ def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
         return []
     wait = _whole_seconds(refusal.retry_after)
     headers = [("retry-after", str(wait))]
+    if refusal.code == "too_many_in_flight":
+        name = _structured(f"{refusal.budget}-concurrency")
+        headers.append(("ratelimit-policy", f'{name};q={refusal.limit.partition(" ")[0]};qu="concurrent-requests"'))
+        headers.append(("ratelimit", f"{name};r=0;t={wait}"))
     quota, _, period = refusal.limit.partition("/")
     seconds = _UNIT_SECONDS.get(period.partition(" ")[0])
     if seconds is not None:

@@ -15,6 +15,8 @@ pub struct Denied {
     pub budget: Arc<str>,
     /// Every key over its limit, in the order of the charges.
     pub violated: Vec<Arc<str>>,
+    /// Whole tokens left under the key that has to wait longest: too few for this call.
+    pub remaining: u64,
 }
 
 impl Denied {
@@ -36,7 +38,7 @@ impl Denied {
         })
     }
 
-    pub(super) fn new(charges: &[&Charge], items: &[Item]) -> Self {
+    pub(super) fn new(charges: &[&Charge], items: &[Item], tick: u64) -> Self {
         let enforced = |item: &&Item| !item.observe && item.shortage.is_some();
         let worst = items
             .iter()
@@ -57,6 +59,7 @@ impl Denied {
             }),
             budget: budget.map_or_else(|| "".into(), |(charge, _)| Arc::clone(&charge.key)),
             violated: violated(charges, &enforced),
+            remaining: worst.map_or(0, |item| item.remaining(tick)),
         }
     }
 }
@@ -73,6 +76,7 @@ mod tests {
                 retry_after: Some(wait),
                 budget: "".into(),
                 violated: Vec::new(),
+                remaining: 0,
             };
             denied.retry_after_seconds().unwrap()
         };

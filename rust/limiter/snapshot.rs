@@ -6,6 +6,9 @@
 //! A first line; the number of generations; of each its secret, the number of its buckets, and those; the
 //! SHA-256 of all that. Numbers are big-endian. The twin hashes names another way and cannot read this.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use ring::digest::{SHA256, digest};
 
 use super::restored::{Generation, Key, MAX_GENERATIONS};
@@ -62,7 +65,7 @@ impl Limiter {
                 }
             }
         }
-        order.sort_unstable_by_key(|(full_at, ..)| std::cmp::Reverse(*full_at));
+        order.sort_unstable_by_key(|(full_at, ..)| Reverse(*full_at));
         let mut restored = lock(&self.restored);
         let known = restored.generations.len();
         if known + read.len() > MAX_GENERATIONS {
@@ -72,7 +75,7 @@ impl Limiter {
         }
         let generations = read.into_iter().map(|(secret, _)| Generation {
             secret,
-            buckets: std::collections::HashMap::new(),
+            buckets: HashMap::new(),
         });
         restored.generations.extend(generations);
         let mut overflow = 0;
@@ -98,7 +101,7 @@ impl Limiter {
         }
         restored
             .order
-            .sort_unstable_by_key(|(full_at, ..)| std::cmp::Reverse(*full_at));
+            .sort_unstable_by_key(|(full_at, ..)| Reverse(*full_at));
         self.count_restored(&mut restored);
         Ok(())
     }
@@ -214,8 +217,11 @@ fn write(records: &mut Vec<u8>, key: Key, bucket: Bucket, tick: u64) {
     }
 }
 
-/// The generations of a snapshot, with the backlog of each bucket at tick 0.
-fn read(bytes: &[u8]) -> Result<Vec<(Secret, Vec<(Key, Bucket)>)>, Invalid> {
+/// The buckets of one generation, with their backlogs at tick 0.
+type Read = (Secret, Vec<(Key, Bucket)>);
+
+/// The generations of a snapshot.
+fn read(bytes: &[u8]) -> Result<Vec<Read>, Invalid> {
     let rest = bytes.strip_prefix(FIRST_LINE).ok_or_else(|| {
         Invalid("not a limiter's snapshot, or one of another version or implementation".to_owned())
     })?;

@@ -53,7 +53,7 @@ def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[A
     async def read_slowly(ctx: Context[Any, Any]) -> str:
         ran.append("read_slowly")
         await ctx.report_progress(1, 2)
-        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+        while not may_end.is_set():
             await anyio.sleep(0.01)
         ran.append("read_slowly ended")
         return "done"

@@ -60,6 +60,8 @@ scopes = ["write"]
 limit = ["60/minute burst 5", {{ rate = "2000/day", strict = true, mode = "observe" }}]
 total_limit = ["600/minute"]
 cost = 2
+concurrency = 4
+on_error = "deny"
 confirm = true
 mode = "observe"
 
@@ -83,7 +85,13 @@ scopes = ["read"]
 client = ["600/minute", "20000/day"]
 organization = ["60000/minute"]
 failed_auth = {{ rate = "20/minute", mode = "observe" }}
+concurrency = 8
 max_keys = 50
+store = "redis://127.0.0.1:6379/0"
+mode = "leased"
+on_error = "allow"
+instances = 3
+prefix = "mine"
 
 [audit]
 path = "trails/audit.jsonl"
@@ -111,6 +119,8 @@ key = {{ file = "key", id = "2026-11" }}
                 limit=["60/minute burst 5", Budget("2000/day", strict=True, mode="observe")],
                 total_limit=["600/minute"],
                 cost=2,
+                concurrency=4,
+                on_error="deny",
                 confirm=True,
                 mode="observe",
             ),
@@ -120,7 +130,16 @@ key = {{ file = "key", id = "2026-11" }}
         "prompts": [PromptRule("greet", ["read"])],
         "methods": [MethodRule("tools/list", ["read"])],
         "limits": Limits(
-            ["600/minute", "20000/day"], ["60000/minute"], Budget("20/minute", mode="observe"), max_keys=50
+            ["600/minute", "20000/day"],
+            ["60000/minute"],
+            Budget("20/minute", mode="observe"),
+            concurrency=8,
+            max_keys=50,
+            store="redis://127.0.0.1:6379/0",
+            mode="leased",
+            on_error="allow",
+            instances=3,
+            prefix="mine",
         ),
         "audit": Audit(
             str(configured.directory / "trails" / "audit.jsonl"),
@@ -130,6 +149,18 @@ key = {{ file = "key", id = "2026-11" }}
     }
     (configured.directory / "trails").mkdir()
     Gate.from_file(configured.path).close()
+
+
+def test_a_store_with_a_password_comes_from_elsewhere(configured: Configured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "rediss://:hunter2@redis.example.com/0")
+    limits = configured.load(f"{HEAD}[limits]\nstore = {{ env = 'REDIS_URL' }}")["limits"]
+    assert limits.url == "rediss://:hunter2@redis.example.com/0"
+    assert "hunter2" not in repr(limits)
+
+
+def test_a_snapshot_stands_beside_the_configuration(configured: Configured) -> None:
+    limits = configured.load(f"{HEAD}[limits]\nsnapshot = 'budgets.snapshot'")["limits"]
+    assert limits.snapshot == str(configured.directory / "budgets.snapshot")
 
 
 def test_an_issuer_that_is_asked(configured: Configured) -> None:
@@ -195,3 +226,9 @@ def test_a_secret_knows_its_file_to_read_it_again(configured: Configured) -> Non
     [issuer] = configured.load(asked(secret=None, private_key="{ file = 'key' }"))["issuers"]
     found = issuer.introspection.private_key
     assert Path(found.file).read_bytes().strip() == found.value
+
+
+def test_checkpoints_take_a_key_how_often_and_how_long(configured: Configured) -> None:
+    text = f'{HEAD}[audit]\ncheckpoint = {{ key = {{ file = "key", id = "1" }}, every = 500, seconds = "2m" }}'
+    checkpoint = configured.load(text)["audit"].checkpoint
+    assert (checkpoint.key.id, checkpoint.every, checkpoint.seconds) == ("1", 500, 120.0)

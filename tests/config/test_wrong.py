@@ -160,8 +160,29 @@ WRONG = {
     # limits and audit
     "limits": (f"{HEAD}[limits]\nmax_keys = 0", "7: [limits] max_keys: must be a whole number, at least 1"),
     "failures": (f'{HEAD}[limits]\nfailed_auth = ["5/minute"]', "7: [limits] failed_auth: must be a rate like"),
+    "no slot": (f"{HEAD}[limits]\nconcurrency = 0", "7: [limits] concurrency: must be a whole number, at least 1"),
+    "a store": (f'{HEAD}[limits]\nstore = "mysql://a"', '7: [limits] store: must be "memory" or the URL of a'),
+    "a store with a password": (
+        f'{HEAD}[limits]\nstore = "redis://:hunter2@a"',
+        "7: [limits] store: must not hold a password: write { env",
+    ),
+    "a mode without a store": (f'{HEAD}[limits]\nmode = "leased"', "7: [limits] mode: must stand beside a store"),
+    "a store's mode": (f'{HEAD}[limits]\nmode = "fast"', "7: [limits] mode: is 'fast': it must be exact or leased"),
+    "a policy": (f'{HEAD}[limits]\non_error = "open"', "7: [limits] on_error: is 'open': it must be local or deny or"),
+    "no instance": (f"{HEAD}[limits]\ninstances = 0", "7: [limits] instances: must be a whole number, at least 1"),
+    "a prefix": (f'{HEAD}[limits]\nprefix = "{{a}}"', "7: [limits] prefix: must be 1 to 64 letters, digits"),
+    "a snapshot and a store": (
+        f'{HEAD}[limits]\nstore = "redis://a"\nsnapshot = "a"',
+        "8: [limits] snapshot: must not stand beside a store",
+    ),
     "limits as a list": (f"{HEAD}[[limits]]", "6: limits: must be a table"),
     "durability": (f'{HEAD}[audit]\ndurability = "eventual"', "7: [audit] durability: is 'eventual': it must be"),
+    "a checkpoint": (f"{HEAD}[audit]\ncheckpoint = true", "7: [audit] checkpoint: must be a table"),
+    "a checkpoint without its key": (f"{HEAD}[audit.checkpoint]\nevery = 2", "6: [audit] checkpoint.key: is missing"),
+    "a checkpoint now and then": (
+        f'{HEAD}[audit.checkpoint]\nkey = {{ file = "key" }}\nevery = 0',
+        "8: [audit] checkpoint.every: must be a whole number, at least 1",
+    ),
     "an empty path": (f'{HEAD}[audit]\npath = ""', "7: [audit] path: must be a string, and not empty"),
     # TOML itself
     "not TOML": (f"{HEAD}[limits\n", "6: "),

@@ -19,6 +19,10 @@ INVALID = {
     "negative tick": ({}, {"tick": -1}),
     "tick beyond any clock": ({}, {"tick": 2**63}),
     "tick beyond 64 bits": ({}, {"tick": 2**70}),
+    "no instance": ({"instances": 0}, {}),
+    "negative instances": ({"instances": -1}, {}),
+    "instances beyond any": ({"instances": 10_001}, {}),
+    "instances beyond 64 bits": ({"instances": 2**70}, {}),
     "endless domain": ({}, {"domain": "d" * 16_385}),
 }
 
@@ -27,6 +31,7 @@ WRONG_TYPE = {
     "key": ({"key": b"k"}, {}),
     "limit": ({"limit": 5}, {}),
     "observe": ({"observe": 1}, {}),
+    "instances": ({"instances": 2.0}, {}),
     "tick": ({}, {"tick": 1.0}),
     "domain": ({}, {"domain": None}),
     "charges": ({}, {"charges": ["k"]}),
@@ -66,6 +71,14 @@ def test_what_never_fits_is_worse_than_any_wait(core: ModuleType, limiter: Any) 
         limiter.admit(domain="d", charges=(daily, core.Charge("big", "5/second", cost=6)), tick=0)
     assert (refused.value.code, refused.value.budget) == ("cost_exceeds_limit", "big")
     assert (refused.value.retry_after, refused.value.violated) == (None, ("daily", "big"))
+
+
+@pytest.mark.parametrize(("cost", "code"), [(3, "rate_limited"), (6, "cost_exceeds_limit")])
+def test_a_refusal_tells_what_is_left_of_the_worst_budget(core: ModuleType, limiter: Any, cost: int, code: str) -> None:
+    limiter.admit(domain="d", charges=(core.Charge("k", "5/minute", cost=3),), tick=0)
+    with pytest.raises(Limited) as refused:
+        limiter.admit(domain="d", charges=(core.Charge("k", "5/minute", cost=cost),), tick=0)
+    assert (refused.value.code, refused.value.remaining) == (code, 2)
 
 
 def test_a_bucket_is_a_domain_a_key_and_a_unit(core: ModuleType, limiter: Any) -> None:
@@ -150,23 +163,42 @@ def test_another_limiters_grant_is_not_refunded(core: ModuleType, limiter: Any) 
         limiter.refund(grant)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "left"),
-    [
-        ("10/minute", "100/minute", 94),
-        ("100/minute", "10/minute", 4),
-        ("10/minute", "5/minute", 0),
-        ("10/minute", "10/minute burst 7", 1),
-        ("10/minute", "20/minute strict", 4),
-        ("10/minute", "0/minute", 0),
-    ],
-)
+RELOADS = {
+    "raised": ("10/minute", "100/minute", 94),
+    "lowered": ("100/minute", "10/minute", 4),
+    "lowered below what was spent": ("10/minute", "5/minute", 0),
+    "a smaller burst": ("10/minute", "10/minute burst 7", 1),
+    "a larger burst": ("10/minute burst 7", "10/minute", 4),
+    "strict": ("10/minute", "20/minute strict", 4),
+    "no longer strict": ("20/minute strict", "10/minute", 4),
+    "nothing": ("10/minute", "0/minute", 0),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "left"), RELOADS.values(), ids=RELOADS)
 def test_a_changed_limit_keeps_what_was_spent(
     core: ModuleType, limiter: Any, before: str, after: str, left: int
 ) -> None:
     limiter.admit(domain="d", charges=(core.Charge("k", before, cost=6),), tick=SECOND)
     look = core.Charge("k", after, cost=0)
     assert limiter.admit(domain="d", charges=(look,), tick=SECOND).remaining == (left,)
+
+
+@pytest.mark.parametrize("between", ["0/minute", "0/minute strict"])
+def test_a_limit_of_nothing_and_back_keeps_it_too(core: ModuleType, limiter: Any, between: str) -> None:
+    limiter.admit(domain="d", charges=(core.Charge("k", "10/minute", cost=6),), tick=0)
+    with pytest.raises(Limited):
+        limiter.admit(domain="d", charges=(core.Charge("k", between),), tick=0)
+    look = core.Charge("k", "10/minute", cost=0)
+    assert limiter.admit(domain="d", charges=(look,), tick=6 * SECOND).remaining == (5,)
+
+
+def test_more_and_fewer_instances_keep_it_too(core: ModuleType, limiter: Any) -> None:
+    def left(instances: int, cost: int = 0) -> int:
+        charge = core.Charge("k", "60/minute", cost=cost, instances=instances)
+        return int(limiter.admit(domain="d", charges=(charge,), tick=0).remaining[0])
+
+    assert [left(1, cost=10), left(2), left(4), left(60), left(2), left(1)] == [50, 20, 5, 0, 29, 59]
 
 
 @pytest.mark.parametrize(("limit", "cost"), [("100/minute", 91), ("2/minute", 1), ("10/minute burst 3", 2)])
@@ -197,10 +229,20 @@ def test_what_is_of_the_wrong_type_is_a_type_error(
         attempt(core, limiter, charge, call)
 
 
-@pytest.mark.parametrize("max_keys", [0, -1, 10**8 + 1, 2**70])
-def test_the_bound_on_keys_is_bounded(core: ModuleType, max_keys: int) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_keys": keys} for keys in (0, -1, 10**8 + 1, 2**70)] + [{"initial": n} for n in (-1, 10**9 + 1, 2**70)],
+    ids=str,
+)
+def test_what_a_limiter_holds_is_bounded(core: ModuleType, limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        core.Limiter(max_keys=max_keys)
+        core.Limiter(**limits)
+
+
+@pytest.mark.parametrize("limits", [{"max_keys": 1.0}, {"initial": 1.0}, {"overflow": 1}], ids=str)
+def test_what_a_limiter_is_told_has_a_type(core: ModuleType, limits: dict[str, Any]) -> None:
+    with pytest.raises(TypeError):
+        core.Limiter(**limits)
 
 
 def test_a_call_has_a_bounded_number_of_charges(core: ModuleType, limiter: Any) -> None:
@@ -213,3 +255,52 @@ def test_a_call_has_a_bounded_number_of_charges(core: ModuleType, limiter: Any) 
 def attempt(core: ModuleType, limiter: Any, charge: dict[str, Any], call: dict[str, Any]) -> None:
     made = core.Charge(**{"key": "k", "limit": "5/minute", **charge})
     limiter.admit(**{"domain": "d", "charges": (made,), "tick": 0, **call})
+
+
+# --- a share of a limit -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "instances", "burst", "seconds"),
+    [
+        ("60/minute", 1, 60, 1.0),
+        ("60/minute", 4, 15, 4.0),
+        ("60/minute", 7, 8, 7.0),
+        ("60/minute burst 2", 4, 1, 4.0),
+        ("60/minute strict", 3, 10, 6.0),
+        ("1/minute", 10_000, 1, 600_000.0),
+    ],
+)
+def test_an_instance_has_its_share(
+    core: ModuleType, limiter: Any, limit: str, instances: int, burst: int, seconds: float
+) -> None:
+    charge = core.Charge("k", limit, cost=burst, instances=instances)
+    assert charge.instances == instances
+    assert limiter.admit(domain="d", charges=(charge,), tick=0).remaining == (0,)
+    with pytest.raises(Limited) as refused:
+        limiter.admit(domain="d", charges=(core.Charge("k", limit, instances=instances),), tick=0)
+    assert refused.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_share_of_nothing_is_nothing(core: ModuleType, limiter: Any, instances: int) -> None:
+    with pytest.raises(Limited) as refused:
+        limiter.admit(domain="d", charges=(core.Charge("k", "0/minute", instances=instances),), tick=0)
+    assert refused.value.retry_after is None
+
+
+@pytest.mark.parametrize("instances", [2, 3, 7, 10])
+def test_strict_holds_for_all_instances_together(core: ModuleType, instances: int) -> None:
+    """In any window, if each has at least a token."""
+    limit, charge = 20, core.Charge("k", "20/minute strict", instances=instances)
+    admitted = []
+    for limiter in [core.Limiter() for _ in range(instances)]:
+        for tick in range(0, 4 * 60 * SECOND, SECOND // 3):
+            try:
+                limiter.admit(domain="d", charges=(charge,), tick=tick)
+            except Limited:
+                continue
+            admitted.append(tick)
+    admitted.sort()
+    assert all(sum(start <= at <= start + 60 * SECOND for at in admitted) <= limit for start in admitted)
+    assert len(admitted) >= 3 * limit // 2

@@ -11,7 +11,7 @@ from typing import Any
 from conftest import Proof, Tell
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 from judge import SECOND, Judge, Spend, Verdict
 
 from toolgate import _pure
@@ -53,6 +53,7 @@ class Lockstep(RuleBasedStateMachine):
         self.limiters = [core.Limiter(max_keys=1_000) for core in self.cores]
         self.judge = Judge()
         self.tick = 0
+        self.decided = 0
 
     @rule(target=grants, domain=st.sampled_from(["acme", "bolt"]), calls=st.lists(spends, max_size=5))
     def admit(self, domain: str, calls: list[Spend]) -> tuple[list[Any], Verdict]:
@@ -62,6 +63,7 @@ class Lockstep(RuleBasedStateMachine):
     def decide(self, domain: str, calls: list[Spend]) -> tuple[list[Any], Verdict]:
         outcomes = [outcome(core, limiter, domain, calls, self.tick) for core, limiter in self.both()]
         counts["decisions"] += 1
+        self.decided += 1
         buckets: dict[tuple[object, ...], tuple[int, int]] = {}
         if any(buckets.setdefault(call.bucket(domain), call.rate) != call.rate for call in calls):
             assert [type(result) for result in outcomes] == [ValueError] * len(outcomes)
@@ -111,9 +113,11 @@ class Lockstep(RuleBasedStateMachine):
         if any(limiter is self.limiters[0] for limiter, _ in granted):
             self.judge.settle(verdict, actual, self.tick)
 
+    @precondition(lambda self: self.decided > 5)
     @rule(away=st.sampled_from([-5, 0, 1, SECOND, 90 * SECOND]), base=st.sampled_from([0, 0, 10**15]))
     def restart(self, away: int, base: int) -> None:
         """The wall clock tells how long it took; the tick may begin anywhere."""
+        self.decided = 0
         snapshots = [limiter.snapshot(tick=self.tick) for limiter in self.limiters]
         self.judge.restart(self.tick + max(away, 0), base)
         self.tick = base

@@ -10,8 +10,10 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +33,29 @@ class Spent:
     errors: Counter[str]
     times: tuple[tuple[float, float], ...]
     """When each admitted call was made and answered, by the monotonic clock that processes of a machine share."""
+    first: float
+    """When the first call had been admitted, by that clock."""
+    last: float
+    """When all was done."""
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            tuple(one + more for one, more in zip(self.admitted, other.admitted, strict=True)),
+            self.refused + other.refused,
+            self.errors + other.errors,
+            self.times + other.times,
+            min(self.first, other.first),
+            max(self.last, other.last),
+        )
 
 
 class Instance:
-    """One process with one limiter."""
+    """One process with one limiter at a time."""
 
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, *, patient: bool, clock_off_by: float = 0.0) -> None:
         self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "instance.py"), json.dumps({"url": url, **settings})],
+            [sys.executable, str(Path(__file__).parent / "instance.py"), str(clock_off_by), "patient" * patient],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -47,21 +63,29 @@ class Instance:
             text=True,
         )
 
-    def wait_until_ready(self) -> None:
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been killed."""
+        return self._process.poll() is None
+
+    def use(self, **settings: Any) -> None:
+        """Have a new limiter; `ready` waits for it."""
+        self._send({"limiter": settings})
+
+    def ready(self) -> None:
         """Its limiter is made; nothing has been asked of Redis yet."""
-        assert self._line() == "ready"
+        self._line()
 
     def begin(self, job: dict[str, Any]) -> None:
         """Start a job; `result` waits for its end."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
+        self._send(job)
 
     def result(self) -> Spent:
         """Of the job begun last."""
         told = json.loads(self._line())
         times = tuple((start, end) for start, end in told["times"])
-        return Spent(tuple(told["admitted"]), told["refused"], Counter(told["errors"]), times)
+        errors = Counter(told["errors"])
+        return Spent(tuple(told["admitted"]), told["refused"], errors, times, told["first"], told["last"])
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -70,6 +94,11 @@ class Instance:
         for stream in (self._process.stdin, self._process.stdout, self._complaints):
             if stream is not None:
                 stream.close()
+
+    def _send(self, job: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -96,7 +125,7 @@ class Fleet:
         calls: int | None = None,
         seconds: float | None = None,
         keys: int = 1,
-        tasks: int = 25,
+        tasks: int = 10,
         domain: str = "domain",
         timed: bool = False,
         dry: bool = False,
@@ -107,23 +136,42 @@ class Fleet:
         job |= {"domain": domain, "timed": timed, "dry": dry}
         for instance in self.instances:
             instance.begin(job)
-        results = [instance.result() for instance in self.instances]
-        return Spent(
-            tuple(map(sum, zip(*(result.admitted for result in results), strict=True))),
-            sum(result.refused for result in results),
-            sum((result.errors for result in results), Counter()),
-            tuple(sorted(time for result in results for time in result.times)),
-        )
+        return reduce(add, [instance.result() for instance in self.instances])
 
 
-@contextmanager
-def fleet(size: int, url: str, **settings: Any) -> Iterator[Fleet]:
-    """So many instances with the same settings of `RedisLimiter`, and ``clock_off_by`` seconds."""
-    with ExitStack() as stack:
-        instances = []
-        for _ in range(size):
-            instances.append(Instance(url, **settings))
-            stack.callback(instances[-1].kill)
+class Fleets:
+    """Lends processes to one test after another: to start one takes longer than most of what it is asked to do."""
+
+    def __init__(self, *, patient: bool) -> None:
+        self._patient = patient
+        self._idle: list[Instance] = []
+
+    @contextmanager
+    def __call__(self, size: int, url: str, *, clock_off_by: float = 0.0, **settings: Any) -> Iterator[Fleet]:
+        """So many instances, each with a new `RedisLimiter` of these settings."""
+        lendable = [] if clock_off_by else self._idle
+        instances = [lendable.pop() if lendable else self._start(clock_off_by) for _ in range(size)]
+        try:
+            for instance in instances:
+                instance.use(url=url, **settings)
+            for instance in instances:
+                instance.ready()
+            yield Fleet(instances)
+        except BaseException:
+            # Nobody knows what they are doing.
+            for instance in instances:
+                instance.kill()
+            raise
         for instance in instances:
-            instance.wait_until_ready()
-        yield Fleet(instances)
+            if clock_off_by or not instance.alive:
+                instance.kill()
+            else:
+                self._idle.append(instance)
+
+    def close(self) -> None:
+        """End those that nobody has."""
+        while self._idle:
+            self._idle.pop().kill()
+
+    def _start(self, clock_off_by: float) -> Instance:
+        return Instance(patient=self._patient, clock_off_by=clock_off_by)

@@ -6,6 +6,7 @@ Each line of its input is a job, each line of its output what came of it; it end
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from typing import Any
@@ -14,8 +15,8 @@ _monotonic = time.monotonic
 
 
 def _wrong_clock(seconds: float) -> None:
-    """Before anything else is imported, so that whoever asks Python for the time is told a wrong one: the monotonic clock
-    is off by a constant, the wall clock jumps forth and back by twice as much every second."""
+    """Before anything else is imported, so that whoever asks Python for the time is told a wrong one: the monotonic
+    clock is off by a constant, the wall clock jumps forth and back by twice as much every second."""
     wall = time.time
     time.monotonic = lambda: _monotonic() + seconds
     time.monotonic_ns = lambda: int(time.monotonic() * 1e9)
@@ -23,10 +24,8 @@ def _wrong_clock(seconds: float) -> None:
     time.time_ns = lambda: int(time.time() * 1e9)
 
 
-if __name__ == "__main__":
-    settings = json.loads(sys.argv[1])
-    if wrong := settings.pop("clock_off_by", 0.0):
-        _wrong_clock(wrong)
+if __name__ == "__main__" and (wrong := float(sys.argv[1])):
+    _wrong_clock(wrong)
 
 # ruff: noqa: E402 - because of the clock
 from collections import Counter
@@ -34,15 +33,19 @@ from collections import Counter
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+from remote.patience import be_patient
 
 import toolgate
 from toolgate.errors import Limited, Refused
 from toolgate.limits import RedisLimiter
 
+A_MOMENT = 0.01
+"""Seconds before somebody who could not be told anything calls again."""
+
 
 class Spender:
     """Makes ``calls`` calls, or as many as fit into ``seconds``, in ``tasks`` tasks, over ``keys`` keys in turn; with
-    ``dry``, each of them as often as it is admitted."""
+    ``dry``, each of them until it is refused."""
 
     def __init__(self, limiter: RedisLimiter, job: dict[str, Any]) -> None:
         self._limiter = limiter
@@ -54,6 +57,8 @@ class Spender:
         self.refused = 0
         self.errors = Counter[str]()
         self.times: list[tuple[float, float]] = []
+        self.first = math.inf
+        self._timed = job["timed"]
 
     async def spend(self) -> None:
         """Return when all is done."""
@@ -61,46 +66,67 @@ class Spender:
             for _ in range(self._tasks):
                 group.start_soon(self._some)
 
+    def result(self) -> dict[str, Any]:
+        """What came of it, for `fleet.Spent`."""
+        return {
+            "admitted": self.admitted,
+            "refused": self.refused,
+            "errors": self.errors,
+            "times": self.times,
+            "first": self.first,
+            "last": _monotonic(),
+        }
+
     async def _some(self) -> None:
         for number in self._numbers:
             key = number % self._keys
-            while await self._one(key) and self._dry:
+            while await self._one(key) is not Limited and self._dry:
                 pass
             if _monotonic() > self._until:
                 return
 
-    async def _one(self, key: int) -> bool:
+    async def _one(self, key: int) -> type[Limited] | None:
         start = _monotonic()
         try:
             await self._limiter.admit(domain=f"{self._domain} {key}", charges=self._charges[key])
         except Limited:
             self.refused += 1
+            # What is refused without asking anybody takes no time here, but a server's call goes through the loop.
+            await anyio.lowlevel.checkpoint()
+            return Limited
         except Refused as error:
             self.errors[error.code] += 1
+            await anyio.sleep(A_MOMENT)
         except Exception as error:
             self.errors[repr(error)[:200]] += 1
         else:
             self.admitted[key] += 1
-            self.times.append((start, _monotonic()))
-            return True
-        # What is refused without asking anybody takes no time here, but a server's call goes through the loop.
-        await anyio.lowlevel.checkpoint()
-        return False
+            end = _monotonic()
+            self.first = min(self.first, end)
+            if self._timed:
+                self.times.append((start, end))
+        return None
 
 
-async def main(settings: dict[str, Any]) -> None:
-    """Do every job with one limiter."""
-    limiter = RedisLimiter(settings.pop("url"), **settings)
-    print("ready", flush=True)
+async def main() -> None:
+    """Do every job, with the limiter that the last one asked for."""
+    limiter: RedisLimiter | None = None
     while line := await anyio.to_thread.run_sync(sys.stdin.readline):
         job = json.loads(line)
-        spender = Spender(limiter, job)
-        await spender.spend()
-        times = spender.times if job["timed"] else []
-        result = {"admitted": spender.admitted, "refused": spender.refused, "errors": spender.errors, "times": times}
-        print(json.dumps(result), flush=True)
-    await limiter.aclose()
+        if "limiter" in job:
+            if limiter is not None:
+                await limiter.aclose()
+            limiter = RedisLimiter(**job["limiter"])
+            print("{}", flush=True)
+        elif limiter is not None:
+            spender = Spender(limiter, job)
+            await spender.spend()
+            print(json.dumps(spender.result()), flush=True)
+    if limiter is not None:
+        await limiter.aclose()
 
 
 if __name__ == "__main__":
-    anyio.run(main, settings)
+    if "patient" in sys.argv:
+        be_patient()
+    anyio.run(main)

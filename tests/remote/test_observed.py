@@ -11,17 +11,23 @@ import toolgate
 from toolgate.errors import Limited
 from toolgate.limits import RedisLimiter
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 ENFORCED = toolgate.Charge("enforced", "5/day")
 TIGHT = toolgate.Charge("observed", "2/day", observe=True)
 TIGHTER = toolgate.Charge("enforced", "2/hour", observe=True)
-NEVER = toolgate.Charge("observed", "1/day", cost=3, observe=True)
+NEVER = toolgate.Charge("never", "1/day", cost=3, observe=True)
+BESIDE = {
+    "another": (TIGHT,),
+    "its own key": (TIGHTER,),
+    "one that never fits": (NEVER,),
+    "all": (TIGHT, TIGHTER, NEVER),
+}
 MODES = ["exact", "leased"]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("observed", [(TIGHT,), (TIGHTER,), (NEVER,), (TIGHT, TIGHTER, NEVER)], ids=repr)
+@pytest.mark.parametrize("observed", BESIDE.values(), ids=BESIDE)
 async def test_an_enforced_budget_notices_nothing(
     mode: str, observed: tuple[toolgate.Charge, ...], redis_server: RedisServer
 ) -> None:

@@ -1,7 +1,7 @@
 """A Redis that is away, slow or cut off: nobody hangs, each policy admits what it says, and Redis is asked again soon.
 
-What may be admitted meanwhile by one instance of N, in an outage of D seconds: `local` its share of the rate, `r*D/N`, and
-the one token it begins with; `deny` nothing; `allow` everything.
+What may be admitted meanwhile by one instance of N, in an outage of D seconds: `local` its share of the rate, `r*D/N`,
+and the one token it begins with; `deny` nothing; `allow` everything.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 import anyio
 import pytest
+from conftest import Tell
 from servers.proxy import Proxy, proxied
 from servers.standalone import RedisServer
 
@@ -62,8 +63,11 @@ def world(start_redis: Callable[..., RedisServer]) -> Iterator[World]:
         yield World(server, network)
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
-async def test_an_outage_is_survived_by_the_policy_and_then_over(outage: str, world: World) -> None:
+@pytest.mark.parametrize(
+    ("anyio_backend", "outage"),
+    [*(("asyncio", outage) for outage in OUTAGES), ("trio", "killed"), ("trio", "stopped")],
+)
+async def test_an_outage_is_survived_by_the_policy_and_then_over(outage: str, world: World, tell: Tell) -> None:
     begin, end = OUTAGES[outage]
     limiters = {policy: limiter(world, policy) for policy in POLICIES}
     for policy in POLICIES:
@@ -75,15 +79,16 @@ async def test_an_outage_is_survived_by_the_policy_and_then_over(outage: str, wo
     began = time.monotonic()
     during = {policy: await spent(limiters[policy], policy, CALLS) for policy in POLICIES}
     seconds = time.monotonic() - began
-    assert during["local"].outcomes["admitted"] <= 1 + RATE * seconds / INSTANCES
+    assert 1 <= during["local"].outcomes["admitted"] <= 1 + RATE * seconds / INSTANCES
     assert during["local"].outcomes.keys() <= {"admitted", "rate_limited"}
     assert during["deny"].outcomes == {"store_unavailable": CALLS}
     assert during["allow"].outcomes == {"admitted": CALLS}
     assert [spending.hung for spending in during.values()] == [0, 0, 0]
 
     end(world)
+    back = [await recovered(world, limiters[policy], policy) for policy in POLICIES]
+    tell(f"Redis decided again {max(back):.2f} s after the outage")
     for policy in POLICIES:
-        await recovered(world, limiters[policy], policy)
         await limiters[policy].aclose()
 
 
@@ -112,21 +117,21 @@ async def test_a_restart_gives_no_more_than_one_new_burst(world: World) -> None:
     await limiter_.aclose()
 
 
-@pytest.mark.parametrize("policy", ["local", "allow"])
-async def test_what_was_admitted_meanwhile_is_debited_afterwards(policy: str, world: World) -> None:
-    """A whole burst, in pieces, some of them while nobody could ask: afterwards nothing of it is there again."""
-    limiter_ = limiter(world, policy)
+async def test_what_was_admitted_meanwhile_is_debited_afterwards(world: World) -> None:
+    """Not so with `allow`, which is the operator's word that the limit does not matter then."""
+    limiter_ = limiter(world, "local", instances=1)
     began = time.monotonic()
-    outcomes = (await spent(limiter_, policy, BURST // 2)).outcomes
+    admitted = (await spent(limiter_, "key", BURST // 2)).outcomes["admitted"]
     world.network.swallow()
-    outcomes += (await spent(limiter_, policy, BURST // 2)).outcomes
+    share = 0
+    while share < 5:
+        share += (await spent(limiter_, "key", 1)).outcomes["admitted"]
+        await anyio.sleep(1 / RATE)
     world.network.pass_on()
     await recovered(world, limiter_, "other")
-    # With a network that held back what was given up, Redis may have counted it too: less is left then, never more.
-    outcomes += (await spent(limiter_, policy, 2 * BURST)).outcomes
-    seconds = time.monotonic() - began
-    share = 1 + RATE * seconds / INSTANCES if policy == "local" else 0
-    assert outcomes["admitted"] <= BURST + RATE * seconds + share
+    # Redis has also done what was given up while the network held it back: that is lost to the caller, not gained.
+    admitted += (await spent(limiter_, "key", 2 * BURST)).outcomes["admitted"]
+    assert admitted + share <= BURST + RATE * (time.monotonic() - began)
     await limiter_.aclose()
 
 
@@ -138,9 +143,9 @@ class Spending:
     hung: int
 
 
-def limiter(world: World, policy: str) -> RedisLimiter:
-    """One of four instances."""
-    return RedisLimiter(world.network.url, on_error=policy, instances=INSTANCES)
+def limiter(world: World, policy: str, *, instances: int = INSTANCES) -> RedisLimiter:
+    """One of the instances."""
+    return RedisLimiter(world.network.url, on_error=policy, instances=instances)
 
 
 async def spent(limiter: RedisLimiter, domain: str, calls: int) -> Spending:
@@ -165,11 +170,13 @@ async def spent(limiter: RedisLimiter, domain: str, calls: int) -> Spending:
     return spending
 
 
-async def recovered(world: World, limiter: RedisLimiter, domain: str) -> None:
-    """Return when Redis has decided a call again, by its own count."""
-    before = world.server.script_calls()
-    deadline = time.monotonic() + RECOVERY
-    while world.server.script_calls() == before:
-        assert time.monotonic() < deadline, f"Redis was not asked again within {RECOVERY} s"
+async def recovered(world: World, limiter: RedisLimiter, domain: str) -> float:
+    """Seconds until Redis has decided a call again, by its own count and by the limiter's."""
+    began = time.monotonic()
+    while True:
+        asked, guessed = world.server.script_calls(), limiter.fallbacks.total()
         await spent(limiter, f"{domain} again", 1)
+        if limiter.fallbacks.total() == guessed and world.server.script_calls() > asked:
+            return time.monotonic() - began
+        assert time.monotonic() < began + RECOVERY, f"Redis was not asked again within {RECOVERY} s"
         await anyio.sleep(0.02)

@@ -30,6 +30,12 @@ class Watched:
         """Of the Sentinel, with the name of what it watches."""
         return f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{NAME}/0"
 
+    def copied(self) -> None:
+        """Return when the replica has all that the master had been told."""
+        told: Any = self.master.client.info("replication")
+        wanted = told["master_repl_offset"]
+        _until(lambda: _offset(self.replica) >= wanted, "the replica's copy")
+
     def fail_over(self) -> None:
         """Kill the master; return when the Sentinel names the replica, and this is one no more."""
         self.master.kill()
@@ -49,13 +55,15 @@ def watched_redis() -> Iterator[Watched]:
         replica = RedisServer("--replicaof", "127.0.0.1", str(master.port))
         stack.callback(replica.close)
         _until(lambda: _is_linked(replica), "the replica's first copy")
-        sentinel = _sentinel(master.port)
+        sentinel = _Sentinel(master.port)
         stack.callback(sentinel.close)
         _until(lambda: _replicas_known(sentinel) == 1, "the Sentinel's knowledge of the replica")
         yield Watched(sentinel, master, replica)
 
 
 class _Sentinel(RedisServer):
+    """Started as any server is, with other settings."""
+
     def __init__(self, master_port: int) -> None:
         self._master_port = master_port
         super().__init__()
@@ -76,10 +84,6 @@ class _Sentinel(RedisServer):
         return [str(configuration), "--sentinel"]
 
 
-def _sentinel(master_port: int) -> RedisServer:
-    return _Sentinel(master_port)
-
-
 def _is_linked(replica: RedisServer) -> bool:
     told: Any = replica.client.info("replication")
     return bool(told.get("master_link_status") == "up")
@@ -88,6 +92,11 @@ def _is_linked(replica: RedisServer) -> bool:
 def _role(server: RedisServer) -> str:
     told: Any = server.client.info("replication")
     return str(told["role"])
+
+
+def _offset(replica: RedisServer) -> int:
+    told: Any = replica.client.info("replication")
+    return int(told["slave_repl_offset"])
 
 
 def _replicas_known(sentinel: RedisServer) -> int:

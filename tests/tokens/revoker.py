@@ -43,7 +43,7 @@ class Instance:
 
     async def refused(self, token: str) -> float:
         """Wait until the token is; when that was."""
-        while await self.decide(token) == "allowed":  # noqa: ASYNC110 - the next request, and not the next event
+        while await self.decide(token) == "allowed":
             await anyio.sleep(0.005)
         return time.monotonic()
 

@@ -182,7 +182,7 @@ class Sharing:
 async def eventually(told: Callable[[], Any]) -> None:
     """Wait until it is so."""
     with anyio.fail_after(SOON):
-        while not told():  # noqa: ASYNC110 - what is told is no event: the next look at what was heard
+        while not told():
             await anyio.sleep(0.02)
 
 

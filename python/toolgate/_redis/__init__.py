@@ -4,6 +4,7 @@ Nothing here is imported before a store is made, and a store connects when it is
 """
 
 from toolgate._redis.address import parse_url
+from toolgate._redis.deadline import wait
 from toolgate._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
 from toolgate._redis.links import CONNECT, DEADLINE
 from toolgate._redis.request import Request, Script
@@ -20,4 +21,5 @@ __all__ = [
     "StoreRefused",
     "StoreSlow",
     "parse_url",
+    "wait",
 ]

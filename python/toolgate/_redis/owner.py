@@ -5,14 +5,16 @@ Requests only enqueue, so whoever is cancelled leaves no half-read reply behind 
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from anyio import CancelScope, Event, fail_after, move_on_after
+from anyio import CancelScope, Event, move_on_after
 
 from toolgate._redis.breaker import Breaker
+from toolgate._redis.deadline import deadline
 from toolgate._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
 from toolgate._redis.links import CONNECT, DEADLINE, Link
 from toolgate._redis.request import Request
@@ -48,8 +50,11 @@ class Events(Protocol):
 class Owner:
     """Owns a link for as long as its task runs."""
 
-    def __init__(self, link: Link, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, link: Link, events: Events, *, connect_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._link = link
+        self._connect_seconds = connect_seconds
         self._events = events
         self._clock = clock
         self._breaker = Breaker()
@@ -61,6 +66,7 @@ class Owner:
         """Whether the link has ever answered."""
         self._linked = False
         """Whether the last thing that went over it was an answer."""
+        self._alarm = math.inf
 
     def submit(self, request: Request) -> None:
         """Enqueue. Raises `StoreAway` when it would not be answered in time."""
@@ -85,6 +91,12 @@ class Owner:
         """There is something to be done ahead of the next request: do it now."""
         self._wake.set()
 
+    def wake_at(self, instant: float) -> None:
+        """There will be something to do ahead then, in the clock's seconds."""
+        if instant < self._alarm:
+            self._alarm = instant
+            self._wake.set()
+
     async def run(self) -> None:
         """Serve until `aclose` or until the loop ends."""
         try:
@@ -94,8 +106,7 @@ class Owner:
                 elif await self._go_ahead():
                     await self._serve()
                 elif not self._breaker.is_open:
-                    await self._wake.wait()
-                    self._wake = Event()
+                    await self._rest()
         finally:
             self._closing = True
             self._refuse_all(StoreAway("the store is closed"))
@@ -115,6 +126,14 @@ class Owner:
         self._wake.set()
         await self._ended.wait()
 
+    async def _rest(self) -> None:
+        """Until there is something to do."""
+        with move_on_after(self._alarm - self._clock()):
+            await self._wake.wait()
+        self._wake = Event()
+        if self._alarm <= self._clock():
+            self._alarm = math.inf
+
     async def _serve(self) -> None:
         batch: list[Request] = []
         while self._queue and len(batch) < _BATCH:
@@ -123,16 +142,21 @@ class Owner:
             if not request.abandoned:
                 batch.append(request)
         if batch:
-            await self._send(batch)
+            try:
+                await self._send(batch)
+            finally:
+                # When the loop ends. Whoever hears of it by callback may live on.
+                _refuse(batch, "the store is closed")
 
     async def _go_ahead(self) -> bool:
         """Do what comes first. Says whether requests may follow."""
         ahead = list(self._events.ahead())
-        for start in range(0, len(ahead), _BATCH):
-            if not await self._send(ahead[start : start + _BATCH]):
-                for request in ahead[start + _BATCH :]:
-                    request.answer(error=StoreAway("the store is out of reach"))
-                return False
+        try:
+            for start in range(0, len(ahead), _BATCH):
+                if not await self._send(ahead[start : start + _BATCH]):
+                    return False
+        finally:
+            _refuse(ahead, "the store is out of reach")
         return bool(self._queue)
 
     async def _send(self, batch: list[Request]) -> bool:
@@ -173,7 +197,7 @@ class Owner:
     async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A reply or an exception for each command."""
         try:
-            with fail_after(DEADLINE if self._linked else CONNECT + DEADLINE):
+            with deadline(DEADLINE if self._linked else self._connect_seconds):
                 return await self._link.send(commands)
         except Exception as error:
             # Whatever the client raises: nobody knows what the server did.
@@ -207,6 +231,12 @@ class Owner:
     def _refuse_all(self, error: StoreError) -> None:
         while self._queue:
             self._queue.popleft().answer(error=error)
+
+
+def _refuse(requests: list[Request], why: str) -> None:
+    for request in requests:
+        if not request.is_answered:
+            request.answer(error=StoreAway(why))
 
 
 def _is_forgotten(reply: Any, request: Request) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any
 
-from anyio import Event, move_on_after
+from anyio import Event
 
+from toolgate._redis.deadline import wait
 from toolgate._redis.errors import StoreError, StoreSlow
 
 __all__ = ["Request", "Script"]
@@ -27,7 +28,7 @@ class Script:
 class Request:
     """A command. Cancelling who waits leaves it to be skipped or its answer to be dropped: no socket notices."""
 
-    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "reply", "script", "words")
+    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "is_answered", "reply", "script", "words")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Request:
         self.reply: Any = None
         self.error: StoreError | None = None
         self.abandoned = False
+        self.is_answered = False
         self._on_answer = on_answer
         self._answered: Event | None = None if on_answer is not None else Event()
 
@@ -64,7 +66,7 @@ class Request:
 
     def answer(self, reply: Any = None, error: StoreError | None = None) -> None:
         """Tell whoever waits."""
-        self.reply, self.error = reply, error
+        self.reply, self.error, self.is_answered = reply, error, True
         if self._answered is not None:
             self._answered.set()
         elif self._on_answer is not None:
@@ -75,8 +77,7 @@ class Request:
         if self._answered is None:
             raise ValueError("this request tells by its callback")
         try:
-            with move_on_after(seconds):
-                await self._answered.wait()
+            await wait(self._answered, seconds)
         finally:
             self.abandoned = not self._answered.is_set()
         if self.abandoned:

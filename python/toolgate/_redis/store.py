@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.links import link_to
+from toolgate._redis.links import connect_seconds, link_to
 from toolgate._redis.owner import Owner
 from toolgate._redis.request import Request, Script
 
@@ -85,6 +85,10 @@ class Store:
         """There is something to be done first: do not wait for the next request."""
         self._owner().nudge()
 
+    def wake_at(self, instant: float) -> None:
+        """There will be something to be done first at this instant of `time.monotonic`."""
+        self._owner().wake_at(instant)
+
     async def aclose(self) -> None:
         """Close the connection of this loop; a later request opens it again."""
         owner = self._current().pop(_loop(), None)
@@ -142,7 +146,8 @@ class Store:
         owner = self._current().get(loop)
         if owner is None:
             threads = not isinstance(loop, asyncio.AbstractEventLoop)
-            owner = self._owners[loop] = Owner(link_to(self._address, threads=threads), self)
+            link = link_to(self._address, threads=threads)
+            owner = self._owners[loop] = Owner(link, self, connect_seconds=connect_seconds(self._address))
             _start(loop, self._run(loop, owner))
         return owner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
@@ -11,9 +12,10 @@ from toolgate.adapters.outcome import OutcomeReader
 from toolgate.certificates import from_pem
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
-from toolgate.gate import Gate, request_id
+from toolgate.gate import Gate
 from toolgate.rendering import Response
 from toolgate.request import Request
+from toolgate.steps import request_id
 
 __all__ = ["DECISION", "GateASGI"]
 
@@ -32,6 +34,8 @@ _JUDGED_HEADERS: Final = frozenset(
         b"client-cert",
         b"content-encoding",
         b"content-length",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
         b"origin",
         b"x-forwarded-client-cert",
         b"x-forwarded-for",
@@ -48,6 +52,12 @@ _WITHHELD: Final = frozenset({b"authorization"})
 _READ_SECONDS: Final = 60.0
 """For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
 
+_STATELESS: Final = "2026-07-28"
+"""The first protocol without sessions; versions are dates, and sort like them."""
+
+_REMOVED: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
+"""Methods that name a resource, and that it no longer has."""
+
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -63,7 +73,7 @@ class GateASGI:
         if scope["type"] == "http":
             await self._http(scope, receive, _with_cors(self.gate, scope, send))
         elif scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
 
@@ -80,6 +90,16 @@ class GateASGI:
         else:
             result, reason = outcome.result()
             decision.close(result, reason=reason)
+
+    def _flushing(self, send: Send) -> Send:
+        """Before the server program hears that the app has ended: afterwards it may end the process."""
+
+        async def flushing(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await self.gate.flush()
+            await send(message)
+
+        return flushing
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _request(scope)
@@ -104,9 +124,22 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
-            await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
+            await decision.kept()
+            await _send(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
+
+    def _refusal(self, decision: Decision, request: Request) -> Response:
+        """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
+        call = decision.call
+        is_newer = (request.header("mcp-protocol-version") or "") >= _STATELESS
+        if is_newer and call is not None and call.name is None and call.method in _REMOVED:
+            decision.refusal = refusal("unknown_method")
+        response = self.gate.render(decision)
+        if response.status == 404 and request.header("mcp-session-id") is not None and not is_newer:
+            # There a 404 means that the session has ended (MCP 2025-11-25, session management).
+            return replace(response, status=200)
+        return response
 
     def _exempt(self, request: Request) -> Response | None:
         """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
@@ -221,6 +254,7 @@ class _Exchange:
             self._outcome.body(message.get("body", b""), last=self._complete)
             if self._complete:
                 self._on_complete(self._decision, self._outcome)
+                await self._decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

@@ -77,7 +77,7 @@ class GateMiddleware:
         if not isinstance(made, Decision):
             raise _error(refusal("no_decision"))
         try:
-            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params)
+            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
         except Refused as refused:
             raise _error(refused, made.request_id) from None
         if made.claim(call):
@@ -87,6 +87,7 @@ class GateMiddleware:
             return await call_next(ctx)
         decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
+            await decision.kept()
             raise _error(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
 

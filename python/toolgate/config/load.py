@@ -37,7 +37,9 @@ def load(path: str | PathLike[str]) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{file}:{line}: not UTF-8") from None
-    return Place(file, text).table(_parsed(file, text), GATE, required=("resource", "issuer"))
+    found = _parsed(file, text)
+    required = ("resource",) if "agents" in found else ("resource", "issuer")
+    return Place(file, text).table(found, GATE, required=required)
 
 
 def _parsed(file: Path, text: str) -> dict[str, Any]:

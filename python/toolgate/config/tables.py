@@ -20,6 +20,7 @@ from toolgate.config.values import (
     secret,
     string,
     strings,
+    syslog,
     text_of,
 )
 from toolgate.hosts import parse_host, parse_origin
@@ -29,7 +30,9 @@ from toolgate.resource import parse_resource
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -38,6 +41,7 @@ from toolgate.settings import (
     ResourceRule,
     Revocation,
     Rule,
+    Secret,
     ToolRule,
 )
 
@@ -114,8 +118,20 @@ def _limits(place: Place, value: Any) -> Limits:
     return place.make(Limits, value, _LIMITS)
 
 
+def _store(place: Place, value: Any) -> str | Secret:
+    return value if isinstance(value, str) else secret(place, value)
+
+
 def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
+
+
+def _sinks(place: Place, value: Any) -> list[AuditSink]:
+    return [inside.make(AuditSink, given, _SINK) for inside, given in _tables(place, value)]
+
+
+def _checkpoint(place: Place, value: Any) -> Checkpoint:
+    return place.make(Checkpoint, value, _CHECKPOINT, required=("key",))
 
 
 def _agents(place: Place, value: Any) -> Agents:
@@ -133,6 +149,8 @@ _RULE: Keys = {
     "limit": ("limit", _budgets),
     "total_limit": ("total_limit", _budgets),
     "cost": ("cost", integer),
+    "concurrency": ("concurrency", integer),
+    "on_error": ("on_error", string),
     "confirm": ("confirm", boolean),
     "mode": ("mode", string),
 }
@@ -163,14 +181,32 @@ _LIMITS: Keys = {
     "client": ("client", _budgets),
     "organization": ("organization", _budgets),
     "failed_auth": ("failed_auth", _budget),
+    "concurrency": ("concurrency", integer),
     "max_keys": ("max_keys", integer),
+    "store": ("store", _store),
+    "mode": ("mode", string),
+    "on_error": ("on_error", string),
+    "instances": ("instances", integer),
+    "prefix": ("prefix", string),
+    "snapshot": ("snapshot", path),
+}
+_SINK: Keys = {
+    "path": ("path", audit_path),
+    "syslog": ("syslog", syslog),
+    "otel": ("otel", boolean),
+    "on_failure": ("on_failure", string),
+    "max_bytes": ("max_bytes", integer),
+    "daily": ("daily", boolean),
 }
 _AUDIT: Keys = {
     "path": ("path", audit_path),
     "durability": ("durability", string),
     "on_failure": ("on_failure", string),
     "key": ("key", secret),
+    "sink": ("sinks", _sinks),
+    "checkpoint": ("checkpoint", _checkpoint),
 }
+_CHECKPOINT: Keys = {"key": ("key", secret), "every": ("every", integer), "seconds": ("seconds", seconds)}
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),

@@ -61,12 +61,14 @@ class Debts:
         for bucket in plan.buckets:
             self._add(bucket, bucket.cost)
 
-    def remove(self, plan: Plan) -> None:
-        """It was undone again: what was paid meanwhile is not asked back."""
+    def settle(self, plan: Plan, actual: int) -> None:
+        """The call turned out to cost so much: what was paid meanwhile is not asked back."""
         for bucket in plan.buckets:
-            owed = self._owed.get(bucket.name)
-            if owed is not None:
-                self._owed[bucket.name] = bucket, max(owed[1] - bucket.cost, 0)
+            owed, more = self._owed.get(bucket.name), bucket.paying * actual - bucket.cost
+            if more > 0:
+                self._add(bucket, more)
+            elif owed is not None:
+                self._owed[bucket.name] = bucket, max(owed[1] + more, 0)
 
     def take(self) -> list[tuple[Bucket, int]]:
         """All of it, to be paid."""

@@ -12,12 +12,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
 from toolgate import checks
-from toolgate._core import Charge, Grant, Limiter
+from toolgate._core import Charge
 from toolgate._redis import Store, StoreError
 from toolgate.errors import refusal
 from toolgate.limits.fallback import LocalShare
+from toolgate.limits.lease_held import Lease
+from toolgate.limits.leases import Leases
 from toolgate.limits.redis_buckets import RemoteBuckets
+from toolgate.limits.redis_grant import RemoteGrant
 from toolgate.limits.redis_keys import Plan, Plans
 from toolgate.limits.redis_script import Answer, limited, short_of
 
@@ -34,32 +39,6 @@ MAX_COST: Final = 1_000_000_000
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 """No braces: they would decide on the slot."""
-
-
-class RemoteGrant:
-    """An admission, and what it takes to undo it."""
-
-    __slots__ = ("_answer", "_local", "_plan", "remaining", "would_deny")
-
-    def __init__(
-        self,
-        plan: Plan,
-        *,
-        remaining: tuple[int, ...],
-        would_deny: tuple[str, ...] = (),
-        answer: Answer | None = None,
-        local: tuple[Limiter, Grant] | None = None,
-    ) -> None:
-        self._plan = plan
-        self._answer = answer
-        self._local = local
-        self.remaining = remaining
-        """Whole tokens left, in the order of the charges; zeros where nobody could be asked."""
-        self.would_deny = would_deny
-        """Keys of the observed charges that would have refused."""
-
-    def __repr__(self) -> str:
-        return f"RemoteGrant(remaining={self.remaining}, would_deny={self.would_deny})"
 
 
 class RedisLimiter:
@@ -97,9 +76,15 @@ class RedisLimiter:
         self._plans = Plans(prefix, apart=self._store.is_cluster)
         self._share = LocalShare(instances)
         self._buckets = RemoteBuckets(self._store, on_paid=self._share.start_anew)
+        self._leases = Leases(self._store, self._buckets) if mode == "leased" else None
         self.fallbacks: Counter[str] = Counter()
         """How many calls Redis did not decide, by what they got instead: admitted by ``local`` or ``allow``, refused by
         ``deny``."""
+
+    @property
+    def store(self) -> Store:
+        """The connection, for what else the instances tell each other."""
+        return self._store
 
     def __repr__(self) -> str:
         return f"RedisLimiter({self._store!r}, mode={self._mode!r}, on_error={self._on_error!r})"
@@ -111,24 +96,23 @@ class RedisLimiter:
         exact; None when it never fits. Raises `Unavailable` when Redis cannot be asked and ``on_error`` is ``deny``.
         """
         plan = self._plans.of(domain, charges)
-        policy = self._on_error
+        leases = self._leases
+        if leases is not None:
+            grant = leases.take(plan)
+            if grant is not None:
+                return grant
         if on_error is not None:
             checks.one_of("on_error", on_error, POLICIES)
-            policy = on_error
         if not plan.charges:
-            return RemoteGrant(plan, remaining=())
+            return RemoteGrant(plan, ())
         try:
-            answer = await self._buckets.spend(plan, plan.needs)
+            if leases is not None and leases.serve(plan):
+                return await leases.admit(plan)
+            return await self._decide(plan)
         except StoreError:
-            return self._without(plan, policy)
-        if not answer.admitted:
-            raise limited(plan, answer.wait)
-        return RemoteGrant(
-            plan,
-            remaining=tuple(answer.left[position] for position in plan.order),
-            would_deny=short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
-            answer=answer,
-        )
+            # Who asks again and again without a pause must not keep the loop from finding Redis back.
+            await checkpoint()
+        return self._without(plan, on_error or self._on_error)
 
     async def refund(self, grant: RemoteGrant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
@@ -136,8 +120,8 @@ class RedisLimiter:
         await self._settle(grant, 0)
 
     async def settle(self, grant: RemoteGrant, actual: int) -> None:
-        """Each charge of the grant that cost something costs ``actual`` tokens instead. More may leave a bucket in debt,
-        at most one full burst below empty; less gives back by the rule of `refund`. Raises `ValueError` for an
+        """Each charge of the grant that cost something costs ``actual`` tokens instead. More may leave a bucket in
+        debt, at most one full burst below empty; less gives back by the rule of `refund`. Raises `ValueError` for an
         ``actual`` that no charge could cost."""
         if isinstance(actual, bool) or not isinstance(actual, int):
             raise TypeError("actual is an int")
@@ -146,20 +130,35 @@ class RedisLimiter:
         await self._settle(grant, actual)
 
     async def aclose(self) -> None:
-        """Close the connection of the running loop; a later call opens it again."""
+        """Give back what is leased and close the connection of the running loop; a later call opens it again."""
+        if self._leases is not None:
+            self._buckets.send(self._leases.end())
         await self._store.aclose()
 
     async def _settle(self, grant: RemoteGrant, actual: int) -> None:
         if not isinstance(grant, RemoteGrant):
             raise TypeError("a RedisLimiter settles its own grants")
         plan = grant._plan
-        answer, grant._answer = grant._answer, None
-        local, grant._local = grant._local, None
-        if local is not None:
-            local[0].refund(local[1])
-            self._buckets.debts.remove(plan)
-        if answer is not None:
-            await self._buckets.settle(plan, answer, [bucket.paying * actual for bucket in plan.buckets])
+        source, grant._source = grant._source, None
+        if isinstance(source, Answer):
+            await self._buckets.settle(plan, source, [bucket.paying * actual for bucket in plan.buckets])
+        elif isinstance(source, Lease | list) and self._leases is not None:
+            self._buckets.send(self._leases.settle(plan, source, actual))
+        elif isinstance(source, tuple):
+            limiter, local = source
+            limiter.settle(local, actual, tick=time.monotonic_ns())
+            self._buckets.debts.settle(plan, actual)
+
+    async def _decide(self, plan: Plan) -> RemoteGrant:
+        answer = await self._buckets.spend(plan, plan.needs)
+        if not answer.admitted:
+            raise limited(plan, answer.wait, answer.left)
+        return RemoteGrant(
+            plan,
+            tuple([answer.left[position] for position in plan.order]),
+            short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
+            answer,
+        )
 
     def _without(self, plan: Plan, policy: str) -> RemoteGrant:
         """What a call gets that Redis did not decide."""
@@ -169,8 +168,8 @@ class RedisLimiter:
         if policy == "allow":
             self.fallbacks[policy] += 1
             self._buckets.debts.add(plan)
-            return RemoteGrant(plan, remaining=(0,) * len(plan.order))
+            return RemoteGrant(plan, (0,) * len(plan.order))
         local = self._share.admit(plan, tick=time.monotonic_ns())
         self.fallbacks[policy] += 1
         self._buckets.debts.add(plan)
-        return RemoteGrant(plan, remaining=local[1].remaining, would_deny=local[1].would_deny, local=local)
+        return RemoteGrant(plan, local[1].remaining, local[1].would_deny, local)

@@ -58,11 +58,20 @@ class RemoteBuckets:
             with suppress(StoreError):
                 await self._store.ask(request)
 
-    def post_settled(self, buckets: Sequence[Bucket], answer: Answer, actual: Sequence[int]) -> None:
-        """`settle` without waiting for it."""
-        for request in self._requests("settle", _settled(buckets, answer, actual), on_answer=_ignore):
+    def post(self, plan: Plan, needs: Sequence[int], told: Callable[[Request], None]) -> None:
+        """`spend` for the one slot of a plan, told by callback whoever is still there. Raises `StoreAway`."""
+        words = (self._now, "spend", *needs)
+        self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
+
+    def send(self, requests: Sequence[Request]) -> None:
+        """Send what nobody waits for; what cannot be sent is lost."""
+        for request in requests:
             with suppress(StoreError):
                 self._store.post(request)
+
+    def settlements(self, changes: Sequence[Change]) -> list[Request]:
+        """Requests that settle, and that nobody waits for."""
+        return self._requests("settle", changes, on_answer=_ignore)
 
     async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
         if timeout is not None and timeout <= 0:
@@ -72,7 +81,7 @@ class RemoteBuckets:
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
         if answer.admitted:
-            self.post_settled(slot.buckets, answer, [0] * len(slot.buckets))
+            self.send(self.settlements(_settled(slot.buckets, answer, [0] * len(slot.buckets))))
 
     def _payments(self) -> Sequence[Request]:
         """What is owed, before anything else is decided."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from toolgate._core import Charge
 
@@ -80,6 +80,12 @@ class Plan:
     """The domain's own first."""
     needs: tuple[tuple[int, ...], ...]
     """For each slot."""
+    in_order: bool
+    """Whether each charge has a bucket of its own."""
+    is_single: bool
+    """Whether there is but one charge."""
+    held: Any = None
+    """What `leases` keeps for the buckets; None until it is asked for, () where nothing is leased."""
 
 
 class Plans:
@@ -124,14 +130,17 @@ class Plans:
             names.append(name)
         slots = _slots(tuple(buckets.values()), apart=self._apart)
         position = {bucket.name: i for i, bucket in enumerate(b for slot in slots for b in slot.buckets)}
+        order = tuple(position[name] for name in names)
         return Plan(
             domain=domain,
             charges=charges,
             keys=tuple(charge.key for charge in charges),
-            order=tuple(position[name] for name in names),
+            order=order,
             buckets=tuple(bucket for slot in slots for bucket in slot.buckets),
             slots=slots,
             needs=tuple(tuple(slot.needs()) for slot in slots),
+            in_order=order == tuple(range(len(order))),
+            is_single=len(order) == 1,
         )
 
 

@@ -64,8 +64,8 @@ def short_of(plan: Plan, wait: Sequence[int], *, observe: bool) -> tuple[str, ..
     return tuple(dict.fromkeys(found))
 
 
-def limited(plan: Plan, wait: Sequence[int]) -> Limited:
-    """The refusal: of the longest wait, or of what never fits."""
+def limited(plan: Plan, wait: Sequence[int], left: Sequence[int] = ()) -> Limited:
+    """The refusal: of the longest wait, or of what never fits. Where nobody told what is ``left``, it says nothing."""
     enforced = [position for position in plan.order if wait[position] and not plan.buckets[position].observe]
     worst = max(enforced, key=lambda position: math.inf if wait[position] < 0 else wait[position])
     return Limited(
@@ -73,6 +73,7 @@ def limited(plan: Plan, wait: Sequence[int]) -> Limited:
         retry_after=None if wait[worst] < 0 else seconds(wait[worst]),
         budget=plan.keys[plan.order.index(worst)],
         violated=short_of(plan, wait, observe=False),
+        remaining=left[worst] if left else 0,
     )
 
 

@@ -1,4 +1,4 @@
-"""Budgets: what a limit is, and those of every caller."""
+"""Budgets: what a limit is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from toolgate import checks
-from toolgate._core import Charge, Limiter
+from toolgate._core import Charge
 
-__all__ = ["MODES", "Budget", "Limits", "budgets", "budgets_of"]
+__all__ = ["MODES", "ON_ERROR", "Budget", "budgets", "budgets_of", "concurrency"]
 
 MODES: Final = ("enforce", "observe")
+
+ON_ERROR: Final = ("local", "deny", "allow")
+"""What becomes of a call while the store of its budgets is away."""
+
+_MAX_CONCURRENCY: Final = 1_000_000
+"""More calls in flight than one process ever holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +49,13 @@ class Budget:
         return f"{self.rate} strict" if self.strict else self.rate
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The budgets of every caller, whatever it calls."""
-
-    client: Sequence[Budget | str] = ()
-    organization: Sequence[Budget | str] = ()
-    failed_auth: Budget | str = "20/minute"
-    """Per peer address, spent by failed attempts alone."""
-    max_keys: int = 100_000
-    """Buckets held at most."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "client", budgets("client", self.client))
-        object.__setattr__(self, "organization", budgets("organization", self.organization))
-        object.__setattr__(self, "failed_auth", budgets("failed_auth", [self.failed_auth])[0])
-        checks.whole("max_keys", self.max_keys, at_least=1)
-        try:
-            Limiter(max_keys=self.max_keys)
-        except ValueError as error:
-            raise ValueError(f"max_keys is out of bounds: {error}") from None
+def concurrency(name: str, value: object) -> None:
+    """Calls in flight at most; None for any number. `ValueError` names the field."""
+    if value is None:
+        return
+    checks.whole(name, value, at_least=1)
+    if isinstance(value, int) and value > _MAX_CONCURRENCY:
+        raise ValueError(f"{name} must be at most {_MAX_CONCURRENCY}")
 
 
 def budgets_of(given: Sequence[Budget | str]) -> tuple[Budget, ...]:

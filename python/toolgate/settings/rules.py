@@ -11,7 +11,7 @@ from toolgate._core import Charge, Limiter
 from toolgate.errors import Limited
 from toolgate.methods import GOVERNED_BY_METHOD
 from toolgate.patterns import Pattern
-from toolgate.settings.budgets import MODES, Budget, budgets, budgets_of
+from toolgate.settings.budgets import MODES, ON_ERROR, Budget, budgets, budgets_of, concurrency
 from toolgate.uris import is_disguised
 
 __all__ = ["MAX_NAME_BYTES", "MAX_URI_BYTES", "MethodRule", "PromptRule", "ResourceRule", "Rule", "ToolRule"]
@@ -36,6 +36,10 @@ class Rule:
     total_limit: Sequence[Budget | str] = ()
     """Everyone together."""
     cost: int = 1
+    concurrency: int | None = None
+    """Calls of one client in flight at once, in each process."""
+    on_error: str | None = None
+    """While the store is away: ``local``, ``deny`` or ``allow``; else what `Limits` says."""
     confirm: bool = False
     mode: str = "enforce"
 
@@ -50,6 +54,9 @@ class Rule:
         object.__setattr__(self, "total_limit", budgets("total_limit", self.total_limit))
         checks.whole("cost", self.cost, at_least=0)
         _check_cost(self.cost, budgets_of(self.limit) + budgets_of(self.total_limit))
+        concurrency("concurrency", self.concurrency)
+        if self.on_error is not None:
+            checks.one_of("on_error", self.on_error, ON_ERROR)
         checks.flag("confirm", self.confirm)
         checks.one_of("mode", self.mode, MODES)
 

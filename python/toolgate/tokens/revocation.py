@@ -45,23 +45,24 @@ class Revocations:
         *,
         alarm: Callable[[str], None] | None = None,
         store: Store | None = None,
+        before: Revocations | None = None,
     ) -> None:
-        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad. Raises `ValueError` that names the
-        file and, where it is known, the line."""
+        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad; ``before``: whose additions stay,
+        and go on to be shared. Raises `ValueError` that names the file and, where it is known, the line."""
         self._alarm = alarm or (lambda slug: None)
-        self._shared: SharedRevocations | None = None
-        if store is not None:
-            self._share(store)
         self._file: Watched[dict[Key, float]] | None = None
         self._listed: dict[Key, float] = {}
         if settings is not None:
             self._file = Watched(settings.file, _parse, alarm=alarm, slug="revocation_file_unreadable")
             self._listed = self._file.value
-        self._added: dict[Key, float] = {}
-        self._any = bool(self._listed)
         self._looked_at = float("-inf")
         self._purged_at = float("-inf")
-        self._lock = threading.Lock()
+        # One for both: who still decides by the earlier settings sees what is revoked from now on.
+        self._added: dict[Key, float] = {} if before is None else before._added
+        self._lock: threading.Lock = threading.Lock() if before is None else before._lock
+        self._shared: SharedRevocations | None = None if before is None else before._shared
+        if store is not None and before is None:
+            self._share(store)
 
     def __len__(self) -> int:
         return len(self._listed) + len(self._added)
@@ -80,7 +81,7 @@ class Revocations:
         """Whether the caller's credential was revoked. On the path of every request."""
         if not 0.0 <= now - self._looked_at < INTERVAL:
             self._look(now)
-        return self._any and self._covers(principal, now)
+        return bool(self._added or self._listed) and self._covers(principal, now)
 
     def revoke(
         self,
@@ -129,7 +130,6 @@ class Revocations:
                     f"more than {MAX_REVOCATIONS} revocations: revoke clients or subjects instead of tokens"
                 )
             self._added[key] = max(ends, self._added.get(key, ends))
-            self._any = True
 
     def _covers(self, principal: Principal, now: float) -> bool:
         issuer = principal.issuer
@@ -146,10 +146,9 @@ class Revocations:
         if not 0.0 <= now - self._purged_at < _PURGE_INTERVAL:
             self._purged_at = now
             with self._lock:
-                self._added = _lasting(self._added, now)
-            self._listed = _lasting(self._listed, now)
-        with self._lock:
-            self._any = bool(self._listed or self._added)
+                for key in [key for key, until in self._added.items() if until <= now]:
+                    del self._added[key]
+            self._listed = {key: until for key, until in self._listed.items() if until > now}
 
 
 def key_of(given: Mapping[str, str], issuer: str | None) -> Key:
@@ -178,10 +177,6 @@ def _values(principal: Principal) -> list[tuple[str, str]]:
         # By its id or by its name: a revocation that is written the other way must not do nothing.
         values += [("agent", principal.subject), ("agent", principal.client_id or "")]
     return values
-
-
-def _lasting(found: dict[Key, float], now: float) -> dict[Key, float]:
-    return {key: until for key, until in found.items() if until > now}
 
 
 def _parse(data: bytes) -> dict[Key, float]:

@@ -39,20 +39,20 @@ class Tokens:
         revocation: Revocation | None = None,
         alarm: Callable[[str], None],
         store: Store | None = None,
+        before: Tokens | None = None,
     ) -> None:
         """``alarm`` is told, by a slug, what an operator should know. Through the ``store`` the instances that use it
-        tell each other what was revoked. Raises `ValueError` for a configuration that cannot be right."""
+        tell each other what was revoked. ``before``: whom these succeed; what is configured as it was keeps what it
+        fetched, and what was revoked stays so. Raises `ValueError` for a configuration that cannot be right."""
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
         self._leeway = {issuer.url: issuer.leeway for issuer in issuers}
-        keys: dict[str, Keys] = {
-            issuer.url: GivenKeys(issuer, audiences)
-            if issuer.jwks is not None
-            else FetchedKeys(issuer, audiences, alarm=alarm)
-            for issuer in issuers
-        }
-        self._access_tokens = AccessTokens(keys, organization_claim=organization_claim)
+        self._audiences = tuple(audiences)
+        self._keys = {issuer.url: (issuer, self._keys_of(issuer, alarm, before)) for issuer in issuers}
+        self._access_tokens = AccessTokens(
+            {url: keys for url, (_, keys) in self._keys.items()}, organization_claim=organization_claim
+        )
         self._introspectors = {
             issuer.url: Introspector(issuer, audiences, organization_claim=organization_claim, alarm=alarm)
             for issuer in issuers
@@ -60,7 +60,8 @@ class Tokens:
         }
         self._opaque = self._introspectors[opaque[0]] if opaque else None
         self._agents = AgentTokens(agents, alarm=alarm) if agents is not None else None
-        self.revocations = Revocations(revocation, alarm=alarm, store=store)
+        revoked = None if before is None else before.revocations
+        self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, before=revoked)
 
     async def authenticate(
         self,
@@ -89,6 +90,15 @@ class Tokens:
     def good_until(self, principal: Principal) -> float:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
         return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
+
+    def _keys_of(self, issuer: Issuer, alarm: Callable[[str], None], before: Tokens | None) -> Keys:
+        known = None if before is None else before._keys.get(issuer.url)
+        if before is not None and known is not None and (known[0], before._audiences) == (issuer, self._audiences):
+            # An issuer that is away just now must not be forgotten for a change that has nothing to do with it.
+            return known[1]
+        if issuer.jwks is not None:
+            return GivenKeys(issuer, self._audiences)
+        return FetchedKeys(issuer, self._audiences, alarm=alarm)
 
     async def _verified(
         self, token: str, now: float, certificate_sha256: bytes | None, may_ask: Callable[[], None]

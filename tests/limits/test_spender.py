@@ -1,13 +1,14 @@
-"""Budgets in this process: which buckets a call spends, and what a caller over one of them is told."""
+"""Which budgets a call spends, and what a caller over one of them is told."""
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
 from toolgate.errors import Limited
-from toolgate.limits import FailedAttempts, Spender
+from toolgate.limits import Spender
 from toolgate.principal import Principal
 from toolgate.settings import Budget, Limits, MethodRule, PromptRule, Rule, ToolRule
 
@@ -18,16 +19,23 @@ def caller(subject: str = "user-1", client: str | None = "agent-1", organization
     return Principal("https://as.example.com", subject, client, organization, ("read",), None, 0.0)
 
 
+def at_once(waiting: Coroutine[Any, Any, Any]) -> Any:
+    """The result of what has nothing to wait for: budgets in this process hold up no event loop."""
+    with pytest.raises(StopIteration) as done:
+        waiting.send(None)
+    return done.value.value
+
+
 class Calls:
     """A spender, and how many of some calls it admits."""
 
     def __init__(self, **limits: Any) -> None:
-        self.spender = Spender(Limits(**limits))
         self.tick = 0
+        self.spender = Spender(Limits(**limits), tick=lambda: self.tick)
 
     def admit(self, rule: Rule | None, principal: Principal | None = None, *, governed: bool = True) -> Any:
         spending = self.spender.spending(principal or caller(), rule, governed=governed)
-        return self.spender.admit(spending, tick=self.tick)
+        return at_once(self.spender.admit(spending, tick=self.tick))
 
     def admitted(self, rule: Rule | None, principal: Principal | None = None, *, governed: bool = True) -> int:
         """Of ten calls, how many go through."""
@@ -139,12 +147,19 @@ def test_an_observed_budget_tells_what_it_would_refuse() -> None:
     assert calls.spender.names(spending, calls.admit(PLAIN).would_deny) == ("client",)
 
 
-def test_a_refund_gives_everything_back_once() -> None:
-    calls = Calls(client=["3/minute"])
-    grant = calls.admit(ToolRule("a", [], limit=["3/minute"], cost=3))
-    calls.spender.refund(grant)
-    calls.spender.refund(grant)
-    assert calls.admitted(PLAIN) == 3
+@pytest.mark.parametrize(("cost", "left"), [(0, 4), (1, 3), (4, 0), (6, -2)], ids=["nothing", "as said", "all", "debt"])
+def test_a_call_costs_what_it_is_settled_at(cost: int, left: int) -> None:
+    calls = Calls(client=["4/minute"])
+    at_once(calls.spender.settle(calls.admit(PLAIN), cost))
+    assert calls.admitted(PLAIN) == max(left, 0)
+    calls.tick += -left * 15 * SECOND if left < 0 else 0
+    assert calls.admitted(PLAIN) == 0
+    calls.tick += 15 * SECOND
+    assert calls.admitted(PLAIN) == 1
+
+
+def test_without_a_store_each_instance_takes_its_share() -> None:
+    assert Calls(client=["9/minute"], instances=3).admitted(PLAIN) == 3
 
 
 def test_what_spends_nothing_asks_nobody() -> None:
@@ -226,56 +241,9 @@ def test_budgets_are_described_a_line_each() -> None:
     ]
 
 
-# --- failed attempts --------------------------------------------------------------------------------------------------
-
-
-def failures(attempts: FailedAttempts, address: str) -> int:
-    """How many failures of the address are taken before one is too many."""
-    return sum(_is_taken(attempts, address) for _ in range(10))
-
-
-def _is_taken(attempts: FailedAttempts, address: str) -> bool:
-    try:
-        attempts.record(address, tick=0)
-    except Limited:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(
-    ("address", "same", "other"),
-    [
-        pytest.param("192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", id="IPv4"),
-        pytest.param("::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.2.8", id="IPv4 in IPv6 is nobody else's"),
-        pytest.param("2001:db8::7", "2001:DB8:0:0:ffff::", "2001:db8:0:1::7", id="IPv6 by its /64"),
-        pytest.param("fe80::7%eth0", "fe80::8%eth1", "fe80:0:0:1::7", id="whatever the zone"),
-        pytest.param("unix", "unix", "testclient", id="no address"),
-    ],
-)
-def test_failures_are_counted_by_address(address: str, same: str, other: str) -> None:
-    attempts = FailedAttempts(Limits(failed_auth="3/minute"))
-    assert failures(attempts, address) == 3
-    assert failures(attempts, same) == 0
-    assert failures(attempts, other) == 3
-
-
-def test_observed_failures_refuse_nobody() -> None:
-    attempts = FailedAttempts(Limits(failed_auth=Budget("3/minute", mode="observe")))
-    assert failures(attempts, "192.0.2.7") == 10
-
-
-def test_too_many_failures_are_told_by_their_budget() -> None:
-    attempts = FailedAttempts(Limits(failed_auth="3/minute"))
-    failures(attempts, "192.0.2.7")
-    with pytest.raises(Limited) as limited:
-        attempts.record("192.0.2.7", tick=0)
-    told = limited.value
-    assert (told.code, told.budget, told.limit) == ("too_many_failures", "failed_auth", "3/minute")
-    assert (told.shared_by, told.retry_after) == ("address", 20.0)
-
-
-def test_strangers_do_not_answer_for_a_flood_that_fills_the_table() -> None:
-    attempts = FailedAttempts(Limits(failed_auth="1/day", max_keys=16))
-    for number in range(200):
-        failures(attempts, f"192.0.2.{number}")
-    assert failures(attempts, "198.51.100.1") == 10
+def test_slots_are_described_as_well() -> None:
+    spender = Spender(Limits(concurrency=8))
+    assert list(spender.describe(ToolRule("a", [], concurrency=2, mode="observe"))) == [
+        "at most 2 in flight for a (client) (observed)",
+        "at most 8 in flight for client (client)",
+    ]

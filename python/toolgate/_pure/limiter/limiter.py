@@ -7,74 +7,30 @@ are not counted.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from operator import index
 from threading import Lock
 from typing import Final, final
 
 from toolgate._pure.bucket import Bucket, Rate
-from toolgate._pure.charge import MAX_COST, SECRET, Charge, check_length, name, whole
-from toolgate._pure.restored import MAX_GENERATIONS, NO_DOMAIN, Generation, Key, Restored, Shelf, stripe_of
-from toolgate._pure.snapshot import read_snapshot, record, write_snapshot
+from toolgate._pure.charge import MAX_COST, SECRET, Charge, name, whole
+from toolgate._pure.limiter.denied import limited
+from toolgate._pure.limiter.item import Grant, Item, Place, check, check_tick, spend
+from toolgate._pure.limiter.restored import MAX_GENERATIONS, Generation, Restored, Shelf, stripe_of
+from toolgate._pure.limiter.snapshot import read_snapshot, write_snapshot
+from toolgate._pure.limiter.walk import own_records, restored_records
 from toolgate._pure.table import Table
-from toolgate.errors import Limited
 
-__all__ = ["Grant", "Limiter"]
-
-MAX_CHARGES: Final = 64
-"""More than any policy charges one call for."""
+__all__ = ["Limiter"]
 
 MAX_KEYS: Final = 100_000_000
 """Some ten gigabytes of buckets in the native core."""
-
-MAX_TICK: Final = 2**63 - 1
-"""The last tick that is one: 292 years."""
 
 _MAX_OVERFLOW: Final = 4_096
 """All stripes of 64 different limits; whoever configures more and overflows is refused."""
 
 _SWEEP: Final = 8
 """Slots looked at after a decision that added some: more than a usual decision adds."""
-
-_COPIED: Final = 512
-"""Buckets a snapshot copies while it holds the lock: a fraction of a millisecond."""
-
-
-@final
-class Grant:
-    """An admission, and what it takes to undo it."""
-
-    __slots__ = ("_closed", "_domain", "_items", "_limiter", "_order", "_tick", "_would_deny")
-
-    def __init__(
-        self,
-        limiter: Limiter,
-        domain: bytes,
-        *,
-        items: list[_Item],
-        order: list[_Item],
-        charges: Sequence[Charge],
-        tick: int,
-    ) -> None:
-        self._limiter = limiter
-        self._domain = domain
-        self._items = items
-        self._order = order
-        self._tick = tick
-        self._closed = False
-        self._would_deny = _violated(charges, order)
-
-    @property
-    def remaining(self) -> tuple[int, ...]:
-        """Whole tokens left, in the order of the charges."""
-        return tuple(item.bucket.remaining(self._tick) for item in self._order)
-
-    @property
-    def would_deny(self) -> tuple[str, ...]:
-        """Keys of the observed charges that would have refused."""
-        return self._would_deny
 
 
 @final
@@ -119,7 +75,7 @@ class Limiter:
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none."""
         charges = tuple(charges)
-        _check(domain, charges, index(tick))
+        check(domain, charges, index(tick))
         hashed = name(domain.encode())
         with self._lock:
             if self._held >= self._max_keys:
@@ -130,9 +86,9 @@ class Limiter:
                 table = Table()
             elif self._held >= self._max_keys:
                 self._held -= table.sweep(_SWEEP, tick)
-            place = _Place(domain, hashed, table, tick)
+            place = Place(domain, hashed, table, tick)
             items, order = self._gather(place, charges)
-            refused = _spend(items, tick)
+            refused = spend(items, tick)
             self._store(place, items, refused=refused)
             if founded and len(table) > 0:
                 self._domains[hashed] = table
@@ -140,7 +96,7 @@ class Limiter:
             if place.grew:
                 self._sweep(tick)
         if refused:
-            raise _limited(charges, items, order)
+            raise limited(charges, items, order, tick=tick)
         return Grant(self, hashed, items=items, order=order, charges=charges, tick=tick)
 
     def refund(self, grant: Grant) -> None:
@@ -153,7 +109,7 @@ class Limiter:
     def settle(self, grant: Grant, actual: int, *, tick: int) -> None:
         """Each charge of the grant that cost something costs ``actual`` instead. What that is less is given back like
         a refund; what it is more is taken now, from a bucket that may be in debt then."""
-        _check_tick(index(tick))
+        check_tick(index(tick))
         actual = whole(actual)
         if actual > MAX_COST:
             raise ValueError(f"an actual cost is between 0 and {MAX_COST}")
@@ -167,15 +123,15 @@ class Limiter:
 
     def snapshot(self, *, tick: int) -> bytes:
         """All buckets that are not full, each as it was at some instant of the walk."""
-        _check_tick(index(tick))
+        check_tick(index(tick))
         # What was restored first: a bucket that is asked for meanwhile moves to the tables, not from them.
-        restored = self._restored_records(tick)
-        return write_snapshot([(SECRET, self._own_records(tick)), *restored])
+        restored = restored_records(self, tick)
+        return write_snapshot([(SECRET, own_records(self, tick)), *restored])
 
     def restore(self, data: bytes, *, tick: int, elapsed: int) -> None:
         """Take up what an earlier process wrote, ``elapsed`` nanoseconds later. If there is not room for all, those
         that would be full first are left out."""
-        _check_tick(index(tick))
+        check_tick(index(tick))
         elapsed = max(index(elapsed), 0)
         read = read_snapshot(data)
         with self._lock:
@@ -215,11 +171,11 @@ class Limiter:
         """Buckets held; the overflow is not counted."""
         return self._held
 
-    def _gather(self, place: _Place, charges: tuple[Charge, ...]) -> tuple[list[_Item], list[_Item]]:
+    def _gather(self, place: Place, charges: tuple[Charge, ...]) -> tuple[list[Item], list[Item]]:
         """The buckets of these charges, each once, and the one of each charge."""
-        known: dict[bytes, _Item] = {}
-        items: list[_Item] = []
-        order: list[_Item] = []
+        known: dict[bytes, Item] = {}
+        items: list[Item] = []
+        order: list[Item] = []
         for charge in charges:
             item = known.get(charge._name)
             if item is None:
@@ -235,7 +191,7 @@ class Limiter:
             order.append(item)
         return items, order
 
-    def _place(self, place: _Place, charge: Charge) -> _Item:
+    def _place(self, place: Place, charge: Charge) -> Item:
         """The bucket of a charge, a new one if there is room for it, or what a newcomer gets."""
         rate = charge._rate
         shelf = Shelf.SHARED if charge._shared else Shelf.DOMAIN
@@ -245,23 +201,23 @@ class Limiter:
             return self._item(charge, shelf, home, found, spot=charge._name, tick=place.tick)
         self._overflowed += 1
         if not self._counts_overflow:
-            return _Item(None, None, charge._name, Bucket.full(rate), uncounted=True, observe=charge._observe)
+            return Item(None, None, charge._name, Bucket.full(rate), uncounted=True, observe=charge._observe)
         spot = charge._overflow + stripe_of(place.domain, shared=charge._shared)
         found = self._find(place, Shelf.OVERFLOW, self._overflow, charge, spot=spot)
         if found is not None or len(self._overflow) < _MAX_OVERFLOW:
             return self._item(charge, Shelf.OVERFLOW, self._overflow, found, spot=spot, tick=place.tick)
-        return _Item(None, None, spot, Bucket.full(rate), observe=charge._observe)
+        return Item(None, None, spot, Bucket.full(rate), observe=charge._observe)
 
     def _item(
         self, charge: Charge, shelf: Shelf, table: Table, found: tuple[int, Bucket] | None, *, spot: bytes, tick: int
-    ) -> _Item:
+    ) -> Item:
         if found is not None:
-            return _Item(shelf, table, spot, found[1], slot=found[0], observe=charge._observe)
+            return Item(shelf, table, spot, found[1], slot=found[0], observe=charge._observe)
         reserved = shelf is not Shelf.OVERFLOW
-        return _Item(shelf, table, spot, self._fresh(charge._rate, tick), reserved=reserved, observe=charge._observe)
+        return Item(shelf, table, spot, self._fresh(charge._rate, tick), reserved=reserved, observe=charge._observe)
 
     def _find(
-        self, place: _Place, shelf: Shelf, table: Table, charge: Charge, *, spot: bytes
+        self, place: Place, shelf: Shelf, table: Table, charge: Charge, *, spot: bytes
     ) -> tuple[int, Bucket] | None:
         """The bucket of this name, which may still lie where a restart put it."""
         found = table.find(spot, charge._rate, place.tick)
@@ -283,7 +239,7 @@ class Limiter:
         """A bucket nobody has used."""
         return Bucket.full(rate) if self._initial is None else Bucket.holding(rate, self._initial, tick)
 
-    def _store(self, place: _Place, items: list[_Item], *, refused: bool) -> None:
+    def _store(self, place: Place, items: list[Item], *, refused: bool) -> None:
         """Store what was spent, and give back the room nobody needs."""
         for item in items:
             after = self._untouched(item, place.tick) if refused or not item.cost else item.bucket
@@ -300,7 +256,7 @@ class Limiter:
             self._held -= self._shared.sweep(_SWEEP, place.tick)
             self._overflow.sweep(_SWEEP, place.tick)
 
-    def _untouched(self, item: _Item, tick: int) -> Bucket | None:
+    def _untouched(self, item: Item, tick: int) -> Bucket | None:
         """What is stored of a bucket that gives nothing: one that began with less than it holds, or it would begin
         again with each call, and never hold what is asked of it."""
         if item.slot is not None or not (item.cost or item.short):
@@ -308,7 +264,7 @@ class Limiter:
         fresh = self._fresh(item.bucket.rate, tick)
         return fresh if fresh.full_at > tick else None
 
-    def _closing(self, grant: Grant) -> list[_Item]:
+    def _closing(self, grant: Grant) -> list[Item]:
         """What the grant spent, the first time it is asked."""
         if not isinstance(grant, Grant):
             raise TypeError("what is refunded or settled is a Grant")
@@ -319,14 +275,14 @@ class Limiter:
         grant._closed = True
         return [item for item in grant._items if item.cost and item.table is not None]
 
-    def _give(self, grant: Grant, item: _Item, back: int) -> None:
+    def _give(self, grant: Grant, item: Item, back: int) -> None:
         table = self._table_of(grant, item)
         found = None if table is None else table.get(item.spot)
         # What was swept meanwhile is full as it is.
         if table is not None and found is not None:
             table.set(found[0], found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket))
 
-    def _force(self, grant: Grant, item: _Item, more: int, *, tick: int) -> None:
+    def _force(self, grant: Grant, item: Item, more: int, *, tick: int) -> None:
         table = self._table_of(grant, item)
         found = None if table is None else table.get(item.spot)
         if table is not None and found is not None:
@@ -337,53 +293,9 @@ class Limiter:
                 self._rounds.append(grant._domain)
             table.insert(item.spot, self._fresh(item.bucket.rate, tick).force(more, tick))
 
-    def _table_of(self, grant: Grant, item: _Item) -> Table | None:
+    def _table_of(self, grant: Grant, item: Item) -> Table | None:
         """A domain's table that was swept away had only full buckets; its successor counts."""
         return self._domains.get(grant._domain) if item.shelf is Shelf.DOMAIN else item.table
-
-    def _own_records(self, tick: int) -> bytes:
-        records: list[bytes] = []
-        end: int | None = None
-        while end != 0:
-            with self._lock:
-                end = len(self._rounds) if end is None else min(end, len(self._rounds))
-                start = max(end - _COPIED, 0)
-                domains = self._rounds[start:end]
-            end = start
-            for domain in domains:
-                self._walk(records, Key(Shelf.DOMAIN, domain, b""), tick)
-        for shelf in (Shelf.SHARED, Shelf.OVERFLOW):
-            self._walk(records, Key(shelf, NO_DOMAIN, b""), tick)
-        return b"".join(records)
-
-    def _walk(self, records: list[bytes], key: Key, tick: int) -> None:
-        """Write the buckets of a table that is copied piece by piece."""
-        end: int | None = None
-        while end != 0:
-            with self._lock:
-                own = {Shelf.SHARED: self._shared, Shelf.OVERFLOW: self._overflow}
-                table = self._domains.get(key.domain) if key.shelf is Shelf.DOMAIN else own[key.shelf]
-                if table is None:
-                    return
-                end, buckets = table.before(end, _COPIED)
-            records += [record(key._replace(name=spot), bucket, tick) for spot, bucket in buckets]
-
-    def _restored_records(self, tick: int) -> list[tuple[bytes, bytes]]:
-        restored = self._restored
-        with self._lock:
-            generations: list[tuple[bytes, list[bytes]]] = [(secret, []) for secret, _ in restored.generations]
-            end = len(restored.order)
-        # From the last to the first, as only the last are dropped.
-        while end > 0:
-            with self._lock:
-                end = min(end, len(restored.order))
-                start = max(end - _COPIED, 0)
-                for _, at, key in restored.order[start:end]:
-                    bucket = restored.generations[at].buckets.get(key)
-                    if bucket is not None:
-                        generations[at][1].append(record(key, bucket, tick))
-            end = start
-        return [(secret, b"".join(records)) for secret, records in generations if any(records)]
 
     def _sweep(self, tick: int) -> None:
         """Clean a few slots of the next domains."""
@@ -404,98 +316,3 @@ class Limiter:
                 last = self._rounds.pop()
                 if self._cursor < len(self._rounds):
                     self._rounds[self._cursor] = last
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where and when one decision is made."""
-
-    text: str
-    """The domain as the caller calls it, for its names under earlier secrets,"""
-    domain: bytes
-    """and its name under this one."""
-    table: Table
-    tick: int
-    grew: bool = False
-    """Whether any bucket was added."""
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """One bucket of a call, and what came of it. Without a table the overflow is full too, unless nobody counts."""
-
-    shelf: Shelf | None
-    table: Table | None
-    spot: bytes
-    bucket: Bucket
-    slot: int | None = None
-    reserved: bool = False
-    uncounted: bool = False
-    observe: bool = False
-    cost: int = 0
-    paying: int = 0
-    order: int = 0
-    short: bool = False
-    wait: int | None = field(default=None)
-
-
-def _check(domain: str, charges: tuple[Charge, ...], tick: int) -> None:
-    """Refuse what cannot be decided."""
-    check_length("a domain", domain)
-    if not all(isinstance(charge, Charge) for charge in charges):
-        raise TypeError("charges is a sequence of Charge")
-    if len(charges) > MAX_CHARGES:
-        raise ValueError(f"one call has at most {MAX_CHARGES} charges")
-    _check_tick(tick)
-    limits: dict[bytes, Charge] = {}
-    for charge in charges:
-        other = limits.setdefault(charge._name, charge)
-        if other._rate != charge._rate:
-            raise ValueError(f"one bucket cannot have two limits in one call: {other._limit} and {charge._limit}")
-
-
-def _check_tick(tick: int) -> None:
-    if not 0 <= tick <= MAX_TICK:
-        raise ValueError(f"a tick is between 0 and {MAX_TICK}")
-
-
-def _spend(items: Iterable[_Item], tick: int) -> bool:
-    """Take from each bucket what the call costs there. Says whether an enforced one is short."""
-    refused = False
-    for item in items:
-        after = item.bucket.spend(item.cost, tick)
-        if isinstance(after, Bucket):
-            if item.table is not None or item.uncounted or item.cost == 0:
-                item.bucket = after
-                continue
-            after = item.bucket.rate.period
-        item.short = True
-        item.wait = after
-        item.cost = 0
-        refused = refused or not item.observe
-    return refused
-
-
-def _limited(charges: tuple[Charge, ...], items: list[_Item], order: list[_Item]) -> Limited:
-    enforced = [item for item in items if item.short and not item.observe]
-    worst = max(enforced, key=lambda item: math.inf if item.wait is None else item.wait)
-    return Limited(
-        "cost_exceeds_limit" if worst.wait is None else "rate_limited",
-        retry_after=None if worst.wait is None else _seconds(worst.wait),
-        budget=charges[order.index(worst)]._key,
-        violated=_violated(charges, [item if not item.observe else None for item in order]),
-    )
-
-
-def _violated(charges: Sequence[Charge], order: Sequence[_Item | None]) -> tuple[str, ...]:
-    """Keys of the charges in whose buckets something was short, each once."""
-    short = (charge._key for charge, item in zip(charges, order, strict=True) if item is not None and item.short)
-    return tuple(dict.fromkeys(short))
-
-
-def _seconds(nanoseconds: int) -> float:
-    """Seconds, never less than the exact time."""
-    seconds = nanoseconds / 1_000_000_000
-    numerator, denominator = seconds.as_integer_ratio()
-    early = numerator * 1_000_000_000 < nanoseconds * denominator
-    return math.nextafter(seconds, math.inf) if early else seconds

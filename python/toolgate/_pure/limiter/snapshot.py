@@ -12,7 +12,7 @@ from struct import Struct, error, unpack_from
 from typing import Final
 
 from toolgate._pure.bucket import MAX_DEBT, MAX_INSTANCES, MAX_LIMIT, Bucket, Rate
-from toolgate._pure.restored import MAX_GENERATIONS, Key, Shelf
+from toolgate._pure.limiter.restored import MAX_GENERATIONS, Key, Shelf
 
 __all__ = ["read_snapshot", "record", "write_snapshot"]
 

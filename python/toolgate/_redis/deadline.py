@@ -1,0 +1,67 @@
+"""How long to wait for an answer that may be here already, and only not read yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from anyio import CancelScope, Event, fail_after, move_on_after
+from anyio.lowlevel import checkpoint
+
+__all__ = ["deadline", "wait"]
+
+_TURNS: Final = 8
+"""Of the loop, after a deadline has passed: a process that was itself too busy to look must not blame the store. In the
+first turn the loop reads what has come, in the next ones it is handed on."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Raises `TimeoutError` out of the block after so many seconds and a few turns of the loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        # Under trio a thread waits, and its socket has a deadline that no busy loop delays.
+        with fail_after(seconds):
+            yield
+        return
+    with CancelScope() as scope:
+        watch = _Watch(loop, scope)
+        timer = loop.call_later(seconds, watch.look, _TURNS)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            watch.is_over = True
+    if scope.cancelled_caught:
+        raise TimeoutError
+
+
+class _Watch:
+    """Cancels a scope some turns of the loop from now, unless it is over by then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, scope: CancelScope) -> None:
+        self._loop = loop
+        self._scope = scope
+        self.is_over = False
+
+    def look(self, turns: int) -> None:
+        if self.is_over:
+            return
+        if turns:
+            self._loop.call_soon(self.look, turns - 1)
+        else:
+            self._scope.cancel()
+
+
+async def wait(event: Event, seconds: float) -> bool:
+    """Whether it is set within so many seconds and a few turns of the loop."""
+    with move_on_after(seconds):
+        await event.wait()
+    for _ in range(_TURNS):
+        if event.is_set():
+            break
+        await checkpoint()
+    return event.is_set()

@@ -1,0 +1,91 @@
+"""Concurrency: at most so many calls in flight, each held until its tool has ended.
+
+A count per process, without Redis: what one process runs is what it has to hold back, and a count that survives a
+killed process would stay wrong until somebody corrects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from toolgate.errors import Limited
+
+__all__ = ["Held", "Slot", "Slots"]
+
+_RETRY_AFTER = 1.0
+"""Seconds. When a tool ends nobody knows; sooner than this nobody should ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place among the calls in flight of one client."""
+
+    key: str
+    concurrency: int
+    """How many there are."""
+    budget: str
+    """What the caller is told it is."""
+    observe: bool = False
+
+
+class Held:
+    """The slots of one call, until `free`."""
+
+    __slots__ = ("_slots", "_wanted", "would_deny")
+
+    def __init__(self, slots: Slots, wanted: Sequence[Slot], would_deny: tuple[str, ...]) -> None:
+        self._slots: Slots | None = slots
+        self._wanted = wanted
+        self.would_deny = would_deny
+        """Budgets of the observed slots that were not free."""
+
+    def free(self) -> None:
+        """The call has ended; a second time does nothing."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots._free(self._wanted)
+
+
+class Slots:
+    """Calls in flight, by key. A key is held only while one of its calls is."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, wanted: Sequence[Slot]) -> Held:
+        """All of them or none. Raises `Limited` where a slot is not free."""
+        with self._lock:
+            short = [slot for slot in wanted if self._taken.get(slot.key, 0) >= slot.concurrency]
+            enforced = [slot for slot in short if not slot.observe]
+            if enforced:
+                raise _limited(enforced)
+            for slot in wanted:
+                self._taken[slot.key] = self._taken.get(slot.key, 0) + 1
+        return Held(self, wanted, tuple(slot.budget for slot in short))
+
+    def _free(self, wanted: Sequence[Slot]) -> None:
+        with self._lock:
+            for slot in wanted:
+                left = self._taken[slot.key] - 1
+                if left:
+                    self._taken[slot.key] = left
+                else:
+                    del self._taken[slot.key]
+
+
+def _limited(short: Sequence[Slot]) -> Limited:
+    worst = short[0]
+    return Limited(
+        "too_many_in_flight",
+        retry_after=_RETRY_AFTER,
+        budget=worst.budget,
+        violated=tuple(slot.budget for slot in short),
+        limit=f"{worst.concurrency} in flight",
+        shared_by="client",
+    )

@@ -1,0 +1,280 @@
+"""The one order of the steps, under one configuration.
+
+2 transport, 3 authenticate (`begin`); 4 read, 5 authorise, 6 limit, 7 confirm (`judge`); 9 record is the decision's own
+`close`. 1 exempt and 8 forward belong to the adapters. A decision ends under the steps it began with.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from toolgate import checks
+from toolgate._core import read_envelope
+from toolgate.audit import HashKey, Trail
+from toolgate.callers import Callers
+from toolgate.decision import Decision, Sink
+from toolgate.errors import Forbidden, Refused, Unavailable, refusal
+from toolgate.limits import FailedAttempts, Spender, remote_limiter
+from toolgate.metadata import Metadata
+from toolgate.policy import Policy, call_of
+from toolgate.rendering import Challenge, Response, render
+from toolgate.request import Call, Request
+from toolgate.resource import spellings
+from toolgate.settings import Configuration, Rule
+from toolgate.tokens import Tokens
+from toolgate.transport import Transport
+
+if TYPE_CHECKING:
+    from toolgate._redis import Store
+    from toolgate.limits import RedisLimiter
+
+__all__ = ["Steps", "request_id"]
+
+_REQUEST_ID_BYTES: Final = 12
+
+_MAX_WATCHED: Final = 1000
+"""Resources that one subscription may name."""
+
+_log = logging.getLogger("toolgate")
+
+_JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
+
+
+class Steps:
+    """What one configuration makes of each request."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], float],
+        tick: Callable[[], int],
+        alarm: Callable[[str], None],
+        before: Steps | None = None,
+    ) -> None:
+        """Those of a successor keep what was spent, revoked and fetched ``before``. Raises `ValueError` and
+        `OSError`, and then has changed nothing."""
+        self.configuration = configuration
+        self._clock = clock
+        self._tick = tick
+        self.max_body_bytes = configuration.max_body_bytes
+        self.policy = Policy(configuration.rules, configuration.scopes)
+        self.transport = Transport(
+            configuration.resource,
+            allowed_hosts=configuration.allowed_hosts,
+            allowed_origins=configuration.allowed_origins,
+            trusted_proxies=configuration.trusted_proxies,
+            max_body_bytes=configuration.max_body_bytes,
+        )
+        limits, audit = configuration.limits, configuration.audit
+        self._remote: RedisLimiter | None = remote_limiter(limits, alarm) if before is None else before._remote
+        self.tokens: Tokens = _tokens(
+            configuration,
+            alarm,
+            store=None if self._remote is None else self._remote.store,
+            before=None if before is None else before.tokens,
+        )
+        self.metadata = Metadata.of(
+            configuration.resource, [issuer.url for issuer in configuration.issuers], self.policy.scopes
+        )
+        asked = configuration.challenge_scopes
+        self._challenge = Challenge(
+            self.metadata.url,
+            checks.scopes("challenge_scopes", self.policy.narrowest_scopes if asked is None else asked),
+        )
+        # Last, because these take files for themselves.
+        if before is None:
+            if limits.url is None and limits.instances == 1 and configuration.has_budgets and _is_worker():
+                _log.warning(
+                    "this process may be one of several workers, and each would have all of every budget: "
+                    "give [limits] instances, or a store"
+                )
+            self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
+            self._failures = FailedAttempts(limits)
+            self.trail = Trail(audit, alarm=alarm, clock=clock)
+            self._hash_key = HashKey(audit.key, alarm=alarm)
+        else:
+            self.spender = before.spender.succeeded(limits)
+            self._failures = before._failures.succeeded(limits)
+            self.trail = before.trail
+            self._hash_key = before._hash_key
+        self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
+        self._sink = Sink(
+            write=self.trail.write,
+            leave=self.trail.leave,
+            kept=self.trail.kept,
+            settle=self.spender.settle,
+            clock=clock,
+        )
+
+    async def begin(self, request: Request) -> Decision:
+        """Steps 2 and 3, for which no body is needed."""
+        decision = Decision(self._sink, request_id())
+        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
+        try:
+            self.transport.check(request)
+            caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
+        except Refused as refused:
+            decision.fragment = self._callers.unverified(request, refused)
+            decision.refuse(refused)
+        else:
+            decision.caller = caller
+            decision.principal = caller.principal
+            decision.fragment = caller.fragment
+            decision.good_until = caller.good_until
+        return decision
+
+    async def judge(self, decision: Decision, body: bytes) -> None:
+        """Steps 4 to 7, for the request that `begin` let through."""
+        try:
+            if decision.good_until <= self._clock():
+                # The body may have taken its time.
+                raise refusal("token_expired")
+            if len(body) > self.max_body_bytes:
+                raise refusal("body_too_large")
+            key = decision.hash_key
+            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
+            if decision.call.method == "subscriptions/listen":
+                for rule in self.policy.rules_for_subscription(_watched(body)):
+                    self._authorise(decision, rule, decision.caller.effective)
+            await self._judge(decision, decision.call)
+        except Refused as refused:
+            decision.refuse(refused)
+
+    async def judge_message(self, parent: Decision, call: Call) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
+        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
+        decision.steps = self
+        decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
+        decision.call, decision.hash_key = call, parent.hash_key
+        try:
+            decision.good_until = parent.good_until
+            if decision.good_until <= self._clock():
+                raise refusal("token_expired")
+            await self._judge(decision, call)
+        except Refused as refused:
+            decision.refuse(refused)
+        return decision
+
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """See `Gate.call_of_message`."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        if rpc_id is not None:
+            message["id"] = rpc_id
+        message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
+        key = under.hash_key
+        return call_of(read_envelope(json.dumps(message).encode(), key=None if key is None else key.value))
+
+    def render(self, decision: Decision) -> Response:
+        """The HTTP answer to a refused decision."""
+        if decision.refusal is None:
+            raise ValueError("an allowed decision is answered by the server")
+        rpc_id = None if decision.call is None else decision.call.id
+        return render(decision.refusal, request_id=decision.request_id, rpc_id=rpc_id, challenge=self._challenge)
+
+    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
+        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
+        call = Call("request", "tools/call", 0, "tool", tool, None)
+        try:
+            rule = self.policy.rule_for(call)
+        except Forbidden:
+            rule = None
+        if rule is None:
+            return f"{tool}: no rule matches, so nobody may call it"
+        given = tuple(scopes)
+        enough = self.policy.effective(given).issuperset(rule.scopes)
+        lines = [
+            f"{tool}: governed by match = {rule.match!r} ({rule.mode})",
+            f"  scopes: {' '.join(rule.scopes) or 'none'}",
+            f"  with {' '.join(given) or 'no scopes'}: {'allowed' if enough else 'refused (insufficient_scope)'}",
+        ]
+        lines += [f"  {line}" for line in self.spender.describe(rule)]
+        if rule.confirm:
+            lines.append("  a human confirms each call")
+        return "\n".join(lines)
+
+    async def _judge(self, decision: Decision, call: Call) -> None:
+        caller = decision.caller
+        rule = decision.rule = self.policy.rule_for(call)
+        if rule is not None:
+            self._authorise(decision, rule, caller.effective)
+        self.trail.ensure_writable()
+        spending = caller.spendings.get(id(rule))
+        if spending is None:
+            spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
+            caller.spendings[id(rule)] = spending
+        # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
+        held = decision.held = self.spender.hold(spending, nested=decision.parent_id is not None)
+        if held is not None:
+            decision.would_deny += held.would_deny
+        grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
+        if grant is not None and grant.would_deny:
+            decision.would_deny += self.spender.names(spending, grant.would_deny)
+        if self.trail.is_durable:
+            await self._intend(decision)
+
+    async def _intend(self, decision: Decision) -> None:
+        """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
+        try:
+            await self.trail.intend(decision.intent())
+        except Unavailable:
+            if decision.grant is not None:
+                await self.spender.settle(decision.grant, 0)
+            raise
+
+    def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
+        try:
+            self.policy.authorise(rule, effective)
+            if rule.confirm:
+                # Fails closed: whoever could ask a human claims this step.
+                raise refusal("confirmation_unavailable")
+        except Forbidden as refused:
+            if rule.mode != "observe":
+                raise
+            decision.would_deny += (refused.code,)
+
+
+def _tokens(
+    configuration: Configuration, alarm: Callable[[str], None], *, store: Store | None, before: Tokens | None
+) -> Tokens:
+    aliases = configuration.audiences
+    claim = configuration.organization_claim
+    return Tokens(
+        configuration.issuers,
+        audiences=[*spellings(configuration.resource), *(checks.texts("audiences", aliases) if aliases else ())],
+        organization_claim=None if claim is None else checks.text("organization_claim", claim),
+        agents=configuration.agents,
+        revocation=configuration.revocation,
+        alarm=alarm,
+        store=store,
+        before=before,
+    )
+
+
+def _is_worker() -> bool:
+    """Whether a server program seems to have started several of us."""
+    return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
+
+
+def _watched(body: bytes) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
+    asked = json.loads(body).get("params", {}).get("notifications")
+    uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
+    if uris is None:
+        return []
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
+        raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
+    return uris
+
+
+def request_id() -> str:
+    """A new id for a request: random, so that ids of several workers never meet and none can be guessed from
+    another."""
+    return os.urandom(_REQUEST_ID_BYTES).hex()

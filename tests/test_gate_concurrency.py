@@ -1,0 +1,126 @@
+"""Calls in flight: a slot is held until the call has ended, however it ends."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from guarded import Guarded, message
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+Make = Callable[..., Guarded]
+
+RULE = toolgate.ToolRule("slow", scopes=["read"], concurrency=2)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_client_has_so_many_calls_of_a_tool_in_flight_and_nobody_else_notices(guarded: Make) -> None:
+    it = guarded(tools=[RULE, toolgate.ToolRule("*", scopes=[])])
+    first, second, third = [await it.call("slow", "read") for _ in range(3)]
+    assert (first.allowed, second.allowed) == (True, True)
+    assert isinstance(third.refusal, toolgate.Limited)
+    assert third.refusal.code == "too_many_in_flight"
+    assert (await it.call("slow", "read", client_id="agent-2")).allowed
+    assert (await it.call("quick", "read")).allowed
+    first.close("cancelled")
+    assert (await it.call("slow", "read")).allowed
+
+
+async def test_a_client_has_so_many_calls_in_flight_at_all(guarded: Make) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=toolgate.Limits(concurrency=1))
+    running = await it.call("a", "read")
+    refused = (await it.call("b", "read")).refusal
+    assert isinstance(refused, toolgate.Limited)
+    assert (refused.budget, refused.limit) == ("client", "1 in flight")
+    running.close()
+    assert (await it.call("b", "read")).allowed
+
+
+async def test_what_a_call_leads_to_is_no_second_call_of_the_client(guarded: Make) -> None:
+    it = guarded(tools=[RULE], limits=toolgate.Limits(concurrency=1))
+    running = await it.call("slow", "read")
+    call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}})
+    nested = await it.gate.judge_message(running, call)
+    assert nested.allowed
+    again = await it.gate.judge_message(running, call)
+    assert isinstance(again.refusal, toolgate.Limited), "the tool itself still runs twice at most"
+
+
+@pytest.mark.parametrize("how", ["success", "tool_error", "error", "cancelled", "dropped", "over budget"])
+async def test_however_it_ends_the_slot_is_free(guarded: Make, how: str) -> None:
+    rule = toolgate.ToolRule("slow", scopes=["read"], concurrency=1, limit=["3/minute"])
+    it = guarded(tools=[rule])
+    for _ in range(2):
+        decision: Any = await it.call("slow", "read")
+        assert decision.allowed
+        if how == "dropped":
+            del decision
+            gc.collect()
+        else:
+            decision.close(how if how != "over budget" else "success")
+    if how == "over budget":
+        (await it.call("slow", "read")).close()
+        for _ in range(2):
+            refusal = (await it.call("slow", "read")).refusal
+            assert refusal is not None
+            assert refusal.code == "rate_limited", "a refused call holds nothing"
+
+
+async def test_a_refused_slot_spends_no_budget(guarded: Make) -> None:
+    rule = toolgate.ToolRule("slow", scopes=["read"], concurrency=1, limit=["2/minute"])
+    it = guarded(tools=[rule])
+    running = await it.call("slow", "read")
+    for _ in range(5):
+        assert not (await it.call("slow", "read")).allowed
+    running.close()
+    assert (await it.call("slow", "read")).allowed
+
+
+async def test_an_observed_rule_tells_and_lets_pass(guarded: Make) -> None:
+    it = guarded(tools=[toolgate.ToolRule("slow", scopes=["read"], concurrency=1, mode="observe")])
+    first, second = [await it.call("slow", "read") for _ in range(2)]
+    assert (first.allowed, second.allowed) == (True, True)
+    assert (first.would_deny, second.would_deny) == ((), ("slow",))
+
+
+async def test_the_caller_is_told_what_it_can_act_on(guarded: Make) -> None:
+    it = guarded(tools=[RULE])
+    open_ones = [await it.call("slow", "read") for _ in range(2)]
+    refused = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=message("slow"))
+    answer = it.gate.render(refused)
+    headers = dict(answer.headers)
+    assert (answer.status, headers["retry-after"]) == (429, "1")
+    assert headers["ratelimit-policy"] == '"slow-concurrency";q=2;qu="concurrent-requests"'
+    assert headers["ratelimit"] == '"slow-concurrency";r=0;t=1'
+    assert b"over 2 in flight for slow (client): retry in 1 s" in answer.body
+    assert it.records()[-1]["reason"] == "too_many_in_flight"
+    assert len(open_ones) == 2
+
+
+# --- what a call turns out to cost ------------------------------------------------------------------------------------
+
+
+async def test_a_handler_says_what_its_call_cost(guarded: Make) -> None:
+    it = guarded(tools=[toolgate.ToolRule("query", scopes=["read"], limit=["10/minute"])])
+    decision = await it.call("query", "read")
+    await decision.settle(9)
+    decision.close()
+    allowed = [(await it.call("query", "read")).allowed for _ in range(2)]
+    assert allowed == [True, False]
+
+
+async def test_an_ended_call_is_not_settled_any_more(guarded: Make) -> None:
+    it = guarded()
+    decision = await it.call("read_order", "read")
+    decision.close()
+    with pytest.raises(ValueError, match="has ended"):
+        await decision.settle(1)
