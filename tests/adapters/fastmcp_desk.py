@@ -37,7 +37,7 @@ def fastmcp_tools(ran: list[str], may_end: threading.Event | None = None) -> Fas
     async def read_slowly(ctx: Context) -> str:
         ran.append("read_slowly")
         await ctx.report_progress(1, 2)
-        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+        while not may_end.is_set():
             await anyio.sleep(0.01)
         ran.append("read_slowly ended")
         return "done"
