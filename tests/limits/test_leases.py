@@ -87,7 +87,7 @@ async def test_a_lease_that_ends_gives_back_what_nobody_spent(leased: RedisLimit
     await spend(leased, 100, LARGE)
     assert await left(exact, LARGE) < 9_900
     with anyio.fail_after(LEASE_SECONDS + 10):
-        while await left(exact, LARGE) < 9_900:  # noqa: ASYNC110 - it has to be asked
+        while await left(exact, LARGE) < 9_900:
             await anyio.sleep(0.05)
     assert await left(exact, LARGE) == 9_900
     await spend(leased, 1, LARGE)

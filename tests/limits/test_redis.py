@@ -219,7 +219,7 @@ async def test_what_was_admitted_meanwhile_is_paid_before_anything_else_is_decid
 async def answering(limiter: RedisLimiter) -> None:
     """Return when Redis decides again."""
     with anyio.fail_after(10):
-        while await outcome(limiter, "deny", domain="somebody else") == "store_unavailable":  # noqa: ASYNC110 - ask it
+        while await outcome(limiter, "deny", domain="somebody else") == "store_unavailable":
             await anyio.sleep(0.02)
 
 

@@ -130,7 +130,7 @@ async def test_what_was_abandoned_before_it_was_sent_is_never_sent(start_redis: 
 async def answering(store: Store) -> None:
     """Return when it answers again."""
     with anyio.fail_after(10):
-        while not await _ignoring_errors(store, "PING"):  # noqa: ASYNC110 - it has to be asked
+        while not await _ignoring_errors(store, "PING"):
             await anyio.sleep(0.01)
 
 
