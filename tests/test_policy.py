@@ -191,9 +191,9 @@ def test_settings_know_the_bounds_of_a_message() -> None:
 def test_no_name_is_slow() -> None:
     rules = policy(*(ResourceRule("*a" * stars + f"*b{stars}", []) for stars in range(1, 60)))
     hostile = call("resources/read", uri="a" * MAX_URI_BYTES)
-    began = time.perf_counter()
+    began = time.process_time()
     assert governing(rules, hostile) == "no_rule"
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------------
