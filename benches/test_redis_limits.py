@@ -53,6 +53,12 @@ class Contest:
         self.loop.run_until_complete(_run(admit, tasks))
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does other things at times is measured, not refused."""
+    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)
+
+
 def ours(contest: Contest, budgets: tuple[str, ...], mode: str) -> Admit:
     """All budgets by minute and day, all or nothing, in one script."""
     limiter = RedisLimiter(contest.server.url, mode=mode, on_error="deny")
