@@ -23,8 +23,8 @@ import toolgate
 from toolgate.limits import RedisLimiter
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from servers.patience import PATIENT  # noqa: E402 - the tests' own servers
-from servers.standalone import RedisServer  # noqa: E402 - the same
+from servers.patience import PATIENT
+from servers.standalone import RedisServer
 
 # Of the peers, not all say how to close what they opened.
 pytestmark = [

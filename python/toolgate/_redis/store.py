@@ -91,6 +91,11 @@ class Store:
         """There will be something to be done first at this instant of `time.monotonic`."""
         self._owner().wake_at(instant)
 
+    def tell(self, slug: str, message: str) -> None:
+        """Warn, and raise the alarm of this slug."""
+        _log.warning("%s", message)
+        self._raise_alarm(slug)
+
     async def aclose(self) -> None:
         """Close the connection of this loop; a later request opens it again."""
         owner = self._current().pop(_loop(), None)

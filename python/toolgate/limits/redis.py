@@ -47,7 +47,7 @@ class RedisLimiter:
     ``mode``: ``exact`` asks Redis about every call; ``leased`` takes tokens of hot keys in advance. ``on_error``: what
     a call gets while Redis does not answer within 50 ms. ``local`` is a share of one in ``instances`` in this process,
     ``deny`` a refusal, ``allow`` an admission; `fallbacks` counts each. ``alarm`` is told slugs: ``redis_unreachable``,
-    ``redis_evicts``.
+    ``redis_evicts``, ``redis_debts_lost``.
 
     Starts on the running loop (asyncio or trio) with the first call; nothing here waits for Redis before that. Raises
     `ValueError` for an argument that cannot be right and `ImportError` without redis-py.

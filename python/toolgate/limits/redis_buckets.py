@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 
 from toolgate._redis import Request, Store, StoreError, StoreSlow
-from toolgate.limits.fallback import Debts
+from toolgate.limits.fallback import MAX_DEBTS, Debts
 from toolgate.limits.redis_keys import Bucket, Plan, Slot
 from toolgate.limits.redis_script import Answer, admit_script, packed, read
 
@@ -66,7 +66,12 @@ class RemoteBuckets:
 
     def owe(self, plan: Plan) -> None:
         """The call was admitted without Redis, which is told as soon as it can be."""
+        was_complete = self.debts.is_complete
         self.debts.add(plan)
+        if was_complete and not self.debts.is_complete:
+            self._store.tell(
+                "redis_debts_lost", f"more than {MAX_DEBTS} budgets were used while redis was away: not all are charged"
+            )
         self._store.nudge()
 
     def send(self, requests: Sequence[Request]) -> None:
