@@ -171,8 +171,8 @@ def contest(server: RedisServer) -> Iterator[Contest]:
     contest.loop.close()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", CONTESTANTS)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_admit_on_redis(name: str, shape: str, contest: Contest, measure: Measure) -> None:
     budgets, tasks = SHAPES[shape]
     admit = CONTESTANTS[name](contest, budgets)
