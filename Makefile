@@ -20,8 +20,8 @@ export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
 # alone, and the rest of these are about servers that others wrote.
-ONCE := $(addprefix --ignore=tests/,core fuzz interop servers store limits/test_redis_script.py tokens/test_fetch.py tokens/test_discovery.py \
-	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
+ONCE := $(addprefix --ignore=tests/,core fuzz interop servers store tokens/test_fetch.py tokens/test_discovery.py \
+	limits/test_redis_script.py remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 
 say = @printf '==> %s\n'
 
