@@ -213,6 +213,7 @@ async def test_what_was_admitted_meanwhile_is_paid_before_anything_else_is_decid
     server = start_redis()
     charge = Charge("client", "100/day")
     limiter = RedisLimiter(server.url, on_error="allow")
+    limiter._store.patience = PATIENT
     assert (await limiter.admit(domain="acme", charges=[charge])).remaining == (99,)
     server.kill()
     for _ in range(30):
