@@ -100,7 +100,7 @@ clean: ## remove the environment and everything built
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
 	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel
 	@touch $@
 
 $(VENV)/.made:
@@ -115,5 +115,5 @@ $(VENV)/.made:
 
 $(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis,bench
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel,bench
 	@touch $@

@@ -82,6 +82,16 @@ class Callers:
             return None
         return None if found is None else unverified_fragment(**found._asdict())
 
+    async def holder_of(self, token: str, *, now: float) -> Caller:
+        """Whose token it is, where no connection and so no address belongs to it: nobody's failures count against
+        anybody. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        token = bearer_token(Request(headers=(("authorization", f"Bearer {token}"),)))
+        caller = self._remembered.get(token, now=now)
+        if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
+            verified = await self._tokens.authenticate(token, now=now, certificate_sha256=None)
+            caller = self._remember(token, verified)
+        return caller
+
     def forget(self) -> None:
         """Remember nobody: every token is verified anew."""
         self._remembered.clear()
@@ -90,7 +100,11 @@ class Callers:
         def may_ask() -> None:
             self._failures.ensure_left(self._transport.address(request), tick=tick)
 
-        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        return self._remember(
+            token, await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        )
+
+    def _remember(self, token: str, verified: Verified) -> Caller:
         principal = verified.principal
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)

@@ -127,6 +127,13 @@ class Decision:
         """Whether nobody has claimed or closed it yet."""
         return self._state is _OPEN
 
+    def belongs_to(self, caller: Any) -> None:
+        """It is about this caller."""
+        self.caller = caller
+        self.principal = caller.principal
+        self.fragment = caller.fragment
+        self.good_until = caller.good_until
+
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
         claimant alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""

@@ -17,7 +17,7 @@ from toolgate.rendering import Response
 from toolgate.request import Request
 from toolgate.steps import request_id
 
-__all__ = ["DECISION", "GateASGI"]
+__all__ = ["DECISION", "ASGIApp", "GateASGI", "Message", "Receive", "Scope", "Send", "without_credentials"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -157,33 +157,34 @@ class GateASGI:
         """The whole body, or `Malformed` as soon as it is longer than allowed: the rest is never read."""
         chunks: list[bytes] = []
         size = 0
-        deadline = anyio.current_time() + _READ_SECONDS
-        while True:
-            message = None
-            with anyio.move_on_after(deadline - anyio.current_time()):
+        with anyio.move_on_after(_READ_SECONDS):
+            while True:
                 message = await receive()
-            if message is None:
-                raise refusal("body_too_slow")
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self.gate.max_body_bytes:
-                raise refusal("body_too_large")
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+                if message["type"] == "http.disconnect":
+                    raise _Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > self.gate.max_body_bytes:
+                    raise refusal("body_too_large")
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+        raise refusal("body_too_slow")
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         scope = dict(scope)
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in _WITHHELD]
+        scope["headers"] = without_credentials(scope["headers"])
         scope[DECISION] = decision
         self.prepare(scope, decision)
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
         try:
-            with anyio.CancelScope(deadline=self._deadline(decision)) as stream:
+            if not self._ends_with_its_token(decision):
+                await self._app(scope, exchange.receive, exchange.send)
+                return
+            remaining = max(0.0, decision.good_until - self.gate.now())
+            with anyio.move_on_after(remaining) as stream:
                 await self._app(scope, exchange.receive, exchange.send)
             if stream.cancelled_caught and not await exchange.end():
                 decision.refuse(refusal("token_expired"))
@@ -195,12 +196,9 @@ class GateASGI:
             current_decision.reset(token)
             self.finish(decision, outcome)
 
-    def _deadline(self, decision: Decision) -> float:
-        """A stream that carries no call ends with its token; the answer of a running tool is not cut."""
-        call = decision.call
-        if call is not None and call.method not in _STREAMS:
-            return float("inf")
-        return anyio.current_time() + max(0.0, decision.good_until - self.gate.now())
+    def _ends_with_its_token(self, decision: Decision) -> bool:
+        """A stream that carries no call does; the answer of a running tool is not cut."""
+        return decision.call is None or decision.call.method in _STREAMS
 
 
 class _Disconnected(Exception):
@@ -307,6 +305,11 @@ async def _send(send: Send, response: Response, *, close: bool = False) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What the server behind the gate sees of the headers."""
+    return _without(headers, _WITHHELD)
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
