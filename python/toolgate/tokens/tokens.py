@@ -44,7 +44,8 @@ class Tokens:
     ) -> None:
         """``alarm`` is told, by a slug, what an operator should know. Through the ``store`` the instances that use it
         under the same ``prefix`` tell each other what was revoked. ``before``: whom these succeed; what is configured
-        as it was keeps what it fetched, and what was revoked stays so. Raises `ValueError` for a configuration that cannot be right."""
+        as it was keeps what it fetched, and what was revoked stays so. Raises `ValueError` for a configuration that
+        cannot be right."""
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
