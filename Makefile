@@ -26,7 +26,7 @@ ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/t
 =======
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
 # alone, and the rest of these are about servers that others wrote.
-ONCE := $(addprefix --ignore=tests/,core fuzz interop servers tokens/test_fetch.py tokens/test_discovery.py \
+ONCE := $(addprefix --ignore=tests/,core fuzz interop servers store tokens/test_fetch.py tokens/test_discovery.py \
 	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 >>>>>>> limits
 

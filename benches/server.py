@@ -86,7 +86,7 @@ class Server:
         connection = self._connections[0]
         began = time.perf_counter()
         connection.sendall(request)
-        first = connection.recv(65536)
+        first = _more(connection)
         took = time.perf_counter() - began
         _answer(connection, first)
         return took
@@ -119,6 +119,8 @@ def _answer(connection: socket.socket, begun: bytes = b"") -> bytes:
 
 
 def _more(connection: socket.socket) -> bytes:
+    # Else the second segment of an answer waits up to 40 ms for the acknowledgement of the first (RFC 896, RFC 1122).
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     data = connection.recv(65536)
     assert data, "the server hung up"
     return data

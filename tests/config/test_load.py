@@ -12,6 +12,7 @@ from toolgate.gate import Gate
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
     Introspection,
     Issuer,
@@ -234,3 +235,43 @@ def test_checkpoints_take_a_key_how_often_and_how_long(configured: Configured) -
     text = f'{HEAD}[audit]\ncheckpoint = {{ key = {{ file = "key", id = "1" }}, every = 500, seconds = "2m" }}'
     checkpoint = configured.load(text)["audit"].checkpoint
     assert (checkpoint.key.id, checkpoint.every, checkpoint.seconds) == ("1", 500, 120.0)
+
+
+def test_several_places_at_once(configured: Configured) -> None:
+    audit = configured.load(f"""{HEAD}
+[audit]
+durability = "durable"
+
+[[audit.sink]]
+path = "audit.jsonl"
+max_bytes = 100000000
+daily = true
+
+[[audit.sink]]
+path = "stdout"
+
+[[audit.sink]]
+syslog = "udp://log.example.com:514"
+on_failure = "allow"
+
+[[audit.sink]]
+syslog = "/dev/log"
+
+[[audit.sink]]
+otel = true
+""")["audit"]
+    assert audit == Audit(
+        durability="durable",
+        sinks=[
+            AuditSink(str(configured.directory / "audit.jsonl"), max_bytes=100_000_000, daily=True),
+            AuditSink("stdout"),
+            AuditSink(syslog="udp://log.example.com:514", on_failure="allow"),
+            AuditSink(syslog="/dev/log"),
+            AuditSink(otel=True),
+        ],
+    )
+
+
+def test_a_key_remembers_its_file_so_that_it_can_be_read_again(configured: Configured) -> None:
+    audit = configured.load(f'{HEAD}[audit]\nkey = {{ file = "key" }}')["audit"]
+    assert audit.key.file == str(configured.directory / "key")

@@ -183,6 +183,22 @@ WRONG = {
         f'{HEAD}[audit.checkpoint]\nkey = {{ file = "key" }}\nevery = 0',
         "8: [audit] checkpoint.every: must be a whole number, at least 1",
     ),
+    "durable without a file": (
+        f'{HEAD}[audit]\ndurability = "durable"',
+        "7: [audit] durability: is 'durable': that needs",
+    ),
+    "a sink that is none": (
+        f"{HEAD}[[audit.sink]]\ndaily = true",
+        "6: [audit] sink: path, syslog, otel or sink must be given",
+    ),
+    "a sink's syslog": (
+        f'{HEAD}[[audit.sink]]\nsyslog = "udp://a"',
+        "7: [audit] sink.syslog: is 'udp://a': it must be like",
+    ),
+    "a sink and a path": (
+        f'{HEAD}[audit]\npath = "a"\n[[audit.sink]]\npath = "b"',
+        "8: [audit] sink: must not stand beside path",
+    ),
     "an empty path": (f'{HEAD}[audit]\npath = ""', "7: [audit] path: must be a string, and not empty"),
     # TOML itself
     "not TOML": (f"{HEAD}[limits\n", "6: "),

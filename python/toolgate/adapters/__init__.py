@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.exempt import WellKnownASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.gate import Gate
 
-__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier"]
+__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier", "well_known"]
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
@@ -77,3 +78,8 @@ def middleware(gate: Gate) -> Any:
     from toolgate.adapters.fastmcp import ComponentMiddleware
 
     return ComponentMiddleware(gate)
+
+
+def well_known(gate: Gate) -> Any:
+    """The metadata alone, as an ASGI app."""
+    return WellKnownASGI(gate)

@@ -11,10 +11,11 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
-from toolgate.adapters.asgi import ASGIApp, GateASGI, Scope
+from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.messages import access_token, install
 from toolgate.adapters.outcome import OutcomeReader
+from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
 
@@ -62,6 +63,12 @@ class AppASGI(GateASGI):
 
 class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims."""
+
+    def prepare(self, scope: Scope, decision: Decision) -> None:
+        super().prepare(scope, decision)
+        # The server is served at the resource's path, wherever an app has mounted it: what was mounted off is no part
+        # of its routes.
+        scope["root_path"] = ""
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":

@@ -19,9 +19,9 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from toolgate.adapters.asgi import DECISION
 from toolgate.adapters.lists import filtered
 from toolgate.adapters.local import LocalCredential
+from toolgate.adapters.wire import DECISION
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate

@@ -47,7 +47,7 @@ class Audit:
         if not all(isinstance(sink, AuditSink) for sink in self.sinks):
             raise ValueError("sinks must be AuditSinks")
         if self.sinks and self.path != "stdout":
-            raise ValueError("sinks stand beside path: one of them says where the record goes")
+            raise ValueError("sinks must not stand beside path: one of them says where the record goes")
         object.__setattr__(self, "sinks", tuple(self.sinks))
         places = [(sink.path, sink.syslog, sink.otel) for sink in self.sinks if sink.sink is None]
         if len(set(places)) < len(places):

@@ -41,8 +41,8 @@ def named(token: str, refused: Refused) -> Named | None:
         return None
     if is_agent_token(token):
         return Named(None, id_of(token), AGENTS_ISSUER, None)
-    # Without an issuer it is no JWT to the gate, however it looks: then nobody has verified what it says.
-    if token_issuer(token) is None:
+    # Without an issuer no key has verified it, however much it looks like a JWT.
+    if not token_issuer(token):
         return None
     claims = _claims(token)
     texts = {name: value for name, value in claims.items() if isinstance(value, str)}

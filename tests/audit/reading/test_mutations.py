@@ -12,7 +12,7 @@ from conftest import Proof, Tell
 from signing import PUBLIC_PEM
 from written import a_trail
 
-from toolgate.audit.reading.files import find_files
+from toolgate.audit.reading.files import trail_files
 from toolgate.audit.reading.lines import hash_of, parse_line
 from toolgate.audit.reading.order import chains_of
 from toolgate.audit.reading.verify import heads_of, load_public_keys, verify
@@ -145,7 +145,7 @@ def test_every_change_is_found_and_named(tmp_path: Path, proof: Proof, tell: Tel
         if content == files[path]:
             continue
         path.write_bytes(content)
-        found = verify([directory], public_keys=public_keys, heads=heads)
+        found = verify([directory], public_keys=public_keys, heads=heads, pause=lambda: None)
         said = [str(problem) for problem in found.problems]
         assert said, f"{mutate.__name__} of {path.name}: nothing was found: {expected}"
         if expected is not None:
@@ -165,12 +165,12 @@ def test_a_file_that_is_gone_is_found(tmp_path: Path, gone: int) -> None:
     a_trail(tmp_path)
     heads = heads_of(verify([tmp_path]))
     sorted(tmp_path.iterdir())[gone].unlink()
-    assert not verify([tmp_path]).intact
-    assert not verify([tmp_path], heads=heads).intact
+    assert not verify([tmp_path], pause=lambda: None).intact
+    assert not verify([tmp_path], heads=heads, pause=lambda: None).intact
 
 
 def test_files_given_in_any_order_are_read_in_theirs(tmp_path: Path) -> None:
     a_trail(tmp_path)
-    for order in (sorted, lambda files, key: sorted(files, key=key, reverse=True)):
-        chains = chains_of(order(find_files([tmp_path]), key=lambda file: file.path.name))  # type: ignore[operator]
-        assert sorted(len(chain) for chain in chains) == [1, 3]
+    with trail_files([tmp_path]) as files:
+        for order in (files, files[::-1]):
+            assert sorted(len(chain) for chain in chains_of(order)) == [1, 3]

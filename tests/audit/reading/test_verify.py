@@ -12,7 +12,8 @@ from written import NOW, Writer, a_trail, event, lines_of
 
 from toolgate.audit.reading.findings import Findings
 from toolgate.audit.reading.lines import hash_of
-from toolgate.audit.reading.verify import Head, heads_of, load_public_keys, verify
+from toolgate.audit.reading.verify import heads_of, load_public_keys, verify
+from toolgate.audit.reading.wholeness import Head
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def trail(tmp_path: Path) -> Path:
 @pytest.fixture
 def check(public_key: Path) -> Callable[..., Findings]:
     """Verification with the public key."""
-    return lambda *paths, **given: verify(paths, public_keys=load_public_keys([public_key]), **given)
+    keys = load_public_keys([public_key])
+    return lambda *paths, **given: verify(paths, public_keys=keys, **({"pause": lambda: None} | given))
 
 
 def kinds(findings: Findings) -> list[str]:
@@ -162,6 +164,11 @@ def test_a_missing_file_is_noticed(
     assert kind in kinds(found)
     told = next(problem for problem in found.problems if problem.kind == kind)
     assert str(told).startswith(f"{trail}/{place}")
+
+
+def test_a_writer_that_rotates_right_now_is_waited_for(trail: Path, check: Callable[..., Findings]) -> None:
+    away = (trail / "audit.jsonl").rename(trail / "away")
+    assert check(trail, pause=lambda: away.rename(trail / "audit.jsonl")).intact
 
 
 def test_what_is_older_than_what_is_kept_is_not_missed(trail: Path, check: Callable[..., Findings]) -> None:

@@ -10,10 +10,10 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from starlette.middleware import Middleware
 
-from toolgate.adapters.asgi import ASGIApp, Receive, Scope, Send, without_credentials
 from toolgate.adapters.fastmcp.installing import install
 from toolgate.adapters.mcp import ServerASGI
 from toolgate.adapters.verifier import SDKVerifier
+from toolgate.adapters.wire import ASGIApp, Receive, Scope, Send, without_credentials
 from toolgate.gate import Gate
 
 __all__ = ["FastMCPVerifier", "GateAuth"]

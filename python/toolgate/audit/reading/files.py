@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from toolgate.audit.names import names_of
 
-__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "find_files", "own_file"]
+__all__ = ["MAX_LINE_BYTES", "TrailFile", "blocks_of", "own_file", "trail_files"]
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 """Of one line: a hundred times the longest record. What is longer is no trail, and is not held in memory."""
@@ -19,8 +22,11 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 """Read at once: some six thousand lines."""
 
-_TRIES: Final = 5
-"""How often the directory is looked at anew because a file was rotated meanwhile."""
+_TRIES: Final = 50
+"""How often the directory is looked at anew because a file was rotated meanwhile: of a thousand files in a few ms."""
+
+_LATELY_SECONDS: Final = 3600.0
+"""A file that nobody wrote to for as long is not kept open: there may be more of them than descriptors."""
 
 _ROTATED = re.compile(r"(.+)\.[0-9a-zA-Z_-]{1,64}\.([0-9]{8}T[0-9]{12}Z)(\.[^.]*)?")
 
@@ -34,42 +40,72 @@ class TrailFile:
     """Bytes."""
     rotated: str | None
     """When its writer went on in another file, as its name says, in the form of a record's timestamp."""
+    identity: tuple[int, int]
+    """Which file it is, whatever it is called by now."""
+    descriptor: int | None = None
+    """Of a file that may be rotated any moment, so that the name may lead to another one."""
+
+    def open(self) -> BinaryIO:
+        """For reading, from its start. Raises `OSError`."""
+        if self.descriptor is None:
+            return self.path.open("rb", buffering=0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return open(self.descriptor, "rb", buffering=0, closefd=False)
 
 
-def find_files(paths: Sequence[Path]) -> list[TrailFile]:
-    """The files of the trails that ``paths`` name, sorted by name.
+@contextmanager
+def trail_files(paths: Sequence[Path]) -> Iterator[list[TrailFile]]:
+    """The files of the trails that ``paths`` name, sorted by name, at one moment: while they are read, their writers
+    may go on, and rotate them.
 
     A file stands for its whole trail, a directory for every ``*.jsonl`` in it. Raises `OSError` for what cannot be
     read, and `ValueError` where nothing is found.
     """
-    for _ in range(_TRIES):
-        names = _names(paths)
-        try:
-            found = [TrailFile(path, path.stat().st_size, _rotated(path)) for path in names]
-        except FileNotFoundError:
-            continue  # rotated between the two looks
-        if _names(paths) == names:
-            break
-    else:
-        raise OSError(None, "files come and go while the trail is looked at", str(paths[0]))
-    if not found:
-        raise ValueError(f"{paths[0]} has no *.jsonl: name the trail's file or its directory")
-    return found
+    with ExitStack() as opened:
+        for _ in range(_TRIES):
+            names = _names(paths)
+            if not names:
+                raise ValueError(f"{paths[0]} has no *.jsonl: name the trail's file or its directory")
+            try:
+                found = [_found(path, opened) for path in names]
+            except FileNotFoundError:
+                found = []  # rotated between the two looks
+            if found and _names(paths) == names:
+                break
+            opened.close()
+        else:
+            raise OSError(None, "its files come and go faster than they can be listed", str(paths[0]))
+        yield found
+
+
+def _found(path: Path, opened: ExitStack) -> TrailFile:
+    status, rotated, descriptor = path.stat(), _rotated(path), None
+    if rotated is None and time.time() - status.st_mtime < _LATELY_SECONDS:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+        opened.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+    return TrailFile(path, status.st_size, rotated, (status.st_dev, status.st_ino), descriptor)
 
 
 def _names(paths: Sequence[Path]) -> list[Path]:
     found: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            found |= {each for each in path.iterdir() if each.suffix == ".jsonl" and each.is_file()}
+            found |= _files_in(path, lambda name: name.endswith(".jsonl"))
             continue
-        own = own_file(path)
-        relatives = {each for each in path.parent.iterdir() if names_of(own, each.name) is not None and each.is_file()}
-        if path not in relatives:
-            path.stat()  # not there: the error names it
-            relatives.add(path)
-        found |= relatives
+        path.stat()  # not there: the error names it
+        found.add(path)
+        found |= _files_in(path.parent, partial(_belongs, own_file(path)))
     return sorted(found)
+
+
+def _files_in(directory: Path, wanted: Callable[[str], bool]) -> set[Path]:
+    with os.scandir(directory) as entries:
+        return {directory / entry.name for entry in entries if wanted(entry.name) and entry.is_file()}
+
+
+def _belongs(own: Path, name: str) -> bool:
+    return names_of(own, name) is not None
 
 
 def _rotated(path: Path) -> str | None:
@@ -95,8 +131,8 @@ def blocks_of(file: TrailFile, *, start: int = 0) -> Iterator[tuple[list[bytes],
     the file's last line may be. Raises `OSError`, and `ValueError` for a line without end."""
     left = file.size - start
     rest = b""
-    with file.path.open("rb", buffering=0) as opened:
-        os.lseek(opened.fileno(), start, os.SEEK_SET)
+    with file.open() as opened:
+        opened.seek(start)
         while left > 0:
             data = opened.read(min(left, _BLOCK_BYTES))
             if not data:

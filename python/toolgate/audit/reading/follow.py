@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from toolgate.audit.reading.files import MAX_LINE_BYTES, TrailFile, find_files
+from toolgate.audit.reading.files import MAX_LINE_BYTES, TrailFile, trail_files
 
 __all__ = ["Entry", "Follower", "last_entries"]
 
@@ -38,13 +38,13 @@ Fits = Callable[[dict[str, Any]], bool]
 def last_entries(paths: Sequence[Path], count: int, fits: Fits) -> tuple[list[Entry], list[TrailFile]]:
     """The last entries that fit, in the order of time, and the files as far as they were read. Raises `OSError` and
     `ValueError`."""
-    files = find_files(paths)
-    # Newest first, so that of years of rotated files only the last ones are opened.
     found: list[Entry] = []
-    for file in sorted(files, key=lambda file: file.rotated or "~", reverse=True):
-        if file.rotated is not None and len(found) >= count and (not found or file.rotated < found[-1].timestamp):
-            break
-        found = heapq.nlargest(count, found + _last_of(file, count, fits))
+    with trail_files(paths) as files:
+        # Newest first, so that of years of rotated files only the last ones are opened.
+        for file in sorted(files, key=lambda file: file.rotated or "~", reverse=True):
+            if file.rotated is not None and len(found) >= count and (not found or file.rotated < found[-1].timestamp):
+                break
+            found = heapq.nlargest(count, found + _last_of(file, count, fits))
     return sorted(found), files
 
 
@@ -55,52 +55,42 @@ class Follower:
         self._paths = paths
         self._fits = fits
         self._opened: dict[tuple[int, int], _Opened] = {}
-        for file in files:
-            if file.rotated is None:
-                self._open(file.path, position=file.size)
-        self._known = {file.path for file in files}
+        self._seen = {file.identity: file.size for file in files}
+        self._known = {file.path for file in files if file.rotated is not None}
 
     def poll(self) -> list[Entry]:
         """The entries since the last time, in the order of time. Raises `OSError`."""
         entries = self._read()
         try:
-            names = find_files(self._paths)
+            with trail_files(self._paths) as files:
+                self._open(files)
         except (OSError, ValueError):
-            return entries  # within a rotation there may be nothing for a moment
-        written_to = set()
-        for file in names:
-            if file.rotated is None or file.path not in self._known:
-                identity = self._open(file.path, position=0)
-                written_to |= {identity} if file.rotated is None else set()
-        self._known = {file.path for file in names}
-        entries += self._read()
-        self._let_go(written_to)
-        return sorted(entries)
+            return sorted(entries)  # within a rotation there may be nothing for a moment
+        return sorted(entries + self._read())
 
     def close(self) -> None:
         """Let go of the files."""
         for opened in self._opened.values():
             opened.file.close()
 
-    def _open(self, path: Path, *, position: int) -> tuple[int, int] | None:
-        try:
-            file = path.open("rb")
-        except FileNotFoundError:
-            return None
-        status = os.fstat(file.fileno())
-        identity = (status.st_dev, status.st_ino)
-        if identity in self._opened:  # renamed or not, it is the same file
-            file.close()
-        else:
-            file.seek(position)
-            self._opened[identity] = _Opened(file)
-        return identity
+    def _open(self, files: Sequence[TrailFile]) -> None:
+        for file in files:
+            if file.identity not in self._opened and file.path not in self._known:
+                opened = file.path.open("rb")
+                status = os.fstat(opened.fileno())
+                if (status.st_dev, status.st_ino) != file.identity:
+                    opened.close()  # rotated just now: the next time it has another name
+                    continue
+                opened.seek(self._seen.pop(file.identity, 0))
+                self._opened[file.identity] = _Opened(opened)
+        self._known |= {file.path for file in files if file.rotated is not None}
+        self._let_go({file.identity for file in files if file.rotated is None})
 
     def _read(self) -> list[Entry]:
         lines = (raw for opened in self._opened.values() for raw in opened.lines())
         return [entry for raw in lines if (entry := _entry(raw, self._fits)) is not None]
 
-    def _let_go(self, written_to: set[tuple[int, int] | None]) -> None:
+    def _let_go(self, written_to: set[tuple[int, int]]) -> None:
         """A file that was renamed or deleted is read a little longer: its writer may be about to finish a line."""
         for identity, opened in list(self._opened.items()):
             opened.left = _POLLS_LEFT if identity in written_to else opened.left - 1
@@ -129,7 +119,7 @@ class _Opened:
 def _last_of(file: TrailFile, count: int, fits: Fits) -> list[Entry]:
     """From the end backwards, until there are enough."""
     found: list[Entry] = []
-    with file.path.open("rb") as opened:
+    with file.open() as opened:
         position, rest = file.size, b""
         while position > 0 and len(found) < count:
             start = max(0, position - _STEP_BYTES)

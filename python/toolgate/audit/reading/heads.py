@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from toolgate.audit.reading.verify import Head
+from toolgate.audit.reading.wholeness import Head
 
 __all__ = ["read_heads", "write_heads"]
 

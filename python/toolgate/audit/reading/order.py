@@ -25,10 +25,14 @@ class Ends:
     last_hash: bytes
     """Of the last line, and with what stands behind it: what the next file carries."""
 
+    def carries_on(self, earlier: Ends) -> bool:
+        """Whether this file was begun behind that one."""
+        return self.first is not None and self.first.previous == earlier.last_hash
+
 
 def ends_of(file: TrailFile) -> Ends:
     """Read both ends. Raises `OSError`."""
-    with file.path.open("rb") as opened:
+    with file.open() as opened:
         beginning = opened.read(min(file.size, MAX_LINE_BYTES))
         opened.seek(max(0, file.size - MAX_LINE_BYTES))
         ending = opened.read(min(file.size, MAX_LINE_BYTES))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from toolgate.audit.reading.files import MAX_LINE_BYTES, find_files
+from toolgate.audit.reading.files import MAX_LINE_BYTES, TrailFile, trail_files
 from toolgate.audit.reading.queries import ANSWERS, CALLERS, COLUMNS, LINES, LOOPS, SERIES, TABLES, TOTALS, UNREADABLE
 
 if TYPE_CHECKING:
@@ -127,11 +127,18 @@ def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | N
 
     Raises `OSError` and `ValueError` for what cannot be read, and `ModuleNotFoundError` without the extra ``report``.
     """
+    import duckdb  # noqa: F401 - missing, it is said before anything is read
+
+    with trail_files(paths) as found:
+        files = [file for file in found if file.size]
+        if not files:
+            raise ValueError(f"{paths[0]} is empty: nothing has been recorded yet")
+        return _read(files, since, until)
+
+
+def _read(files: Sequence[TrailFile], since: str | None, until: str | None) -> Report:
     import duckdb
 
-    files = [file for file in find_files(paths) if file.size]
-    if not files:
-        raise ValueError(f"{paths[0]} is empty: nothing has been recorded yet")
     with tempfile.TemporaryDirectory(prefix="toolgate-report-") as spill, duckdb.connect() as connection:
         connection.execute(f"set memory_limit = '{_MEMORY}'")
         connection.execute("set temp_directory = $spill", {"spill": spill})
@@ -143,7 +150,7 @@ def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | N
         connection.execute(
             LINES,
             {
-                "files": [_literal(file.path) for file in files],
+                "files": [_named(file) for file in files],
                 "columns": COLUMNS,
                 "longest": 2 * MAX_LINE_BYTES,
                 "since": since,
@@ -153,9 +160,12 @@ def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | N
         return _report(connection, files=len(files), size=sum(file.size for file in files))
 
 
-def _literal(path: Path) -> str:
-    """The path as the engine takes it for itself: it reads a name with ``*``, ``?`` or ``[`` as a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
+def _named(file: TrailFile) -> str:
+    """A name that leads the engine to this very file, even if it is rotated now; and as it takes it for itself, since
+    it reads ``*``, ``?`` and ``[`` as a pattern."""
+    if file.descriptor is not None and Path("/dev/fd").is_dir():
+        return f"/dev/fd/{file.descriptor}"
+    return re.sub(r"([*?\[])", r"[\1]", str(file.path))
 
 
 def _report(connection: duckdb.DuckDBPyConnection, *, files: int, size: int) -> Report:
