@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import Proof
-from trails import check_chain, records_in
+from trails import check_chain, lines_of, records_in
 
 from toolgate.audit import Trail
 from toolgate.audit.threaded import INTERVAL_SECONDS
 from toolgate.settings import Audit
 
 TESTS = Path(__file__).parents[1]
-SLACK_SECONDS = 0.3
+SLACK_SECONDS = 0.6
 """For a thread to get its turn on a machine that is busy."""
 
 
@@ -29,6 +29,7 @@ def killed(path: Path, durability: str, *, after: float) -> list[list[str]]:
         [sys.executable, str(TESTS / "victim.py"), str(path), durability],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))},
         stdout=subprocess.PIPE,
+        bufsize=0,  # what a buffer read ahead would come in behind what is read past it
     ) as victim:
         assert victim.stdout is not None
         seen = victim.stdout.readline()
@@ -48,7 +49,7 @@ def test_the_promise_is_kept_by_a_process_that_is_killed(
     moments = random.Random(seed)
     for number in range(proof("kills", small=5, large=100)):
         path = tmp_path / f"{number}.jsonl"
-        seen = killed(path, durability, after=moments.uniform(0.0, 0.3) + (0.6 if durability == "buffered" else 0.0))
+        seen = killed(path, durability, after=moments.uniform(0.0, 0.3) + (0.9 if durability == "buffered" else 0.0))
         answered = {int(words[1]): float(words[2]) for words in seen if words[0] == "answered"}
         ran = {int(words[1]) for words in seen if words[0] == "ran"}
         recorded = {record["rpc_id"] for record in records_in(path, "call")}
@@ -64,6 +65,8 @@ def test_the_promise_is_kept_by_a_process_that_is_killed(
         if durability == "durable":
             assert ran <= intended
             assert recorded <= intended
-        # Whoever comes next goes on behind whatever the kill left.
+        # Whoever comes next goes on behind whatever the kill left: at most a line that it cut, whose number is taken.
         Trail(Audit(str(path))).close()
-        assert check_chain(path) == []
+        cut = len(lines_of(path)) - len(records_in(path))
+        assert cut <= 1
+        assert len(check_chain(path)) == cut

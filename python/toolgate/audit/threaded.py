@@ -74,11 +74,15 @@ class ThreadedLane(Lane):
 
     def put(self, record: Record, ticket: Ticket | None = None) -> None:
         """Queue the record; lost, and counted, where the queue is full."""
-        if self._closed or self._queue.qsize() >= MAX_QUEUED:
+        waiting = self._queue.qsize()
+        if self._closed or waiting >= MAX_QUEUED:
             with self._losing:
                 self._lose()
-        else:
-            self._queue.put((record, ticket))
+            return
+        self._queue.put((record, ticket))
+        if waiting >= _MAX_BATCH and not self._failing:
+            # An event loop that never rests keeps the thread from its turn: a moment for it, and it catches up.
+            time.sleep(0)
 
     leave = put
 
