@@ -32,6 +32,17 @@ def edit(rng: random.Random, lines: Lines) -> Named:
     return {number + 1}
 
 
+def edit_a_hash(rng: random.Random, lines: Lines) -> Named:
+    """Another digit in a hash, a number or a signature: what looks as it should."""
+    number = rng.randrange(len(lines))
+    digits = [place for place, byte in enumerate(lines[number]) if 48 <= byte < 58]
+    place = rng.choice(digits[-80:])
+    line = bytearray(lines[number])
+    line[place] = 48 + (line[place] - 48 + rng.randrange(1, 10)) % 10
+    lines[number] = bytes(line)
+    return {number + 1}
+
+
 def edit_a_member(rng: random.Random, lines: Lines) -> Named:
     """Another value of a member, as an attacker would write it."""
     number = rng.randrange(len(lines))
@@ -118,8 +129,20 @@ def cut(rng: random.Random, lines: Lines) -> Named:
 
 
 MUTATIONS: list[Callable[[random.Random, Lines], Named]] = [
-    *(edit, edit_a_member, delete, insert_a_copy, insert_a_forgery, insert_text, swap, join, split, replay),
-    *(empty, cut),
+    *(
+        edit,
+        edit_a_hash,
+        edit_a_member,
+        delete,
+        insert_a_copy,
+        insert_a_forgery,
+        insert_text,
+        swap,
+        join,
+        split,
+        replay,
+    ),
+    *(swap, join, split, replay, empty, cut),
 ]
 
 
