@@ -37,6 +37,9 @@ def diagnosis(
             return Diagnosis("changed", "this line was changed: neither neighbour fits it")
         words = "this line was changed: the next one carries the hash of another text"
         return Diagnosis("changed", words, of_the_line_before=True)
+    begins = earlier.sequence if earlier is not None else 0
+    if last is not None and raw != behind and begins < line.sequence <= last.sequence and (before or not last.previous):
+        return Diagnosis("changed", "the number of this line was changed", of_the_line_before=True)
     number = max(in_order, default=2) - 1
     if line.sequence > number:
         words = (
