@@ -18,10 +18,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
+<<<<<<< HEAD
+# Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves, fetching is the network's, the interop and
+# conformance tests are about what others send and answer.
+ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop --ignore=tests/conformance \
+	--ignore=tests/fuzz
+=======
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
 # alone, and the rest of these are about servers that others wrote.
 ONCE := $(addprefix --ignore=tests/,core fuzz interop servers tokens/test_fetch.py tokens/test_discovery.py \
 	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
+>>>>>>> limits
 
 say = @printf '==> %s\n'
 
@@ -93,7 +100,7 @@ clean: ## remove the environment and everything built
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
 	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel
 	@touch $@
 
 $(VENV)/.made:
@@ -108,5 +115,5 @@ $(VENV)/.made:
 
 $(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis,bench
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel,bench
 	@touch $@

@@ -225,13 +225,13 @@ impl Bucket {
         Self::lacking(rate, rate.period.saturating_mul(missing), now)
     }
 
-    /// The bucket after `cost` tokens were taken. A cost of 0 only looks.
-    pub fn spend(self, cost: u64, now: u64) -> Result<Self, Shortage> {
+    /// Take `cost` tokens, or nothing. A cost of 0 only looks.
+    pub fn spend(&mut self, cost: u64, now: u64) -> Result<(), Shortage> {
         if cost > self.rate.burst {
             return Err(Shortage::Never);
         }
         if cost == 0 {
-            return Ok(self);
+            return Ok(());
         }
         let full_at = self
             .full_at
@@ -241,24 +241,24 @@ impl Bucket {
         if full_at > latest {
             return Err(Shortage::Wait(full_at - latest));
         }
-        Ok(self.moved_to(full_at, now))
+        self.move_to(full_at, now);
+        Ok(())
     }
 
-    fn moved_to(self, full_at: u64, now: u64) -> Self {
-        let was_full = self.is_full(now);
-        Self {
-            full_at,
-            last: self.last.max(now),
-            since: if was_full { now } else { self.since },
-            given: if was_full { 0 } else { self.given },
-            rate: self.rate,
+    // Number by number: a bucket made anew would be copied, and the processor waits for such copies.
+    fn move_to(&mut self, full_at: u64, now: u64) {
+        if self.is_full(now) {
+            self.since = now;
+            self.given = 0;
         }
+        self.full_at = full_at;
+        self.last = self.last.max(now);
     }
 
     /// The bucket after `tokens` were taken that it may not have: it is in debt then, but never deeper than
     /// `MAX_DEBT` or than it is.
     #[must_use]
-    pub fn force(self, tokens: u64, now: u64) -> Self {
+    pub fn force(mut self, tokens: u64, now: u64) -> Self {
         if tokens == 0 {
             return self;
         }
@@ -269,7 +269,8 @@ impl Bucket {
             .saturating_add(self.rate.period.saturating_mul(tokens))
             .min(lowest)
             .max(self.full_at);
-        self.moved_to(full_at, now)
+        self.move_to(full_at, now);
+        self
     }
 
     /// The bucket after `back` of the `cost` tokens were not needed that were spent at `tick` and left it as
@@ -406,11 +407,12 @@ mod tests {
 
     #[test]
     fn a_retry_is_due_exactly_then() {
-        let empty = Bucket::full(rate("2/second")).spend(2, 100).unwrap();
+        let mut empty = Bucket::full(rate("2/second"));
+        empty.spend(2, 100).unwrap();
         assert_eq!(empty.spend(1, 100), Err(Shortage::Wait(SECOND / 2)));
         assert_eq!(empty.spend(1, 99 + SECOND / 2), Err(Shortage::Wait(1)));
-        assert!(empty.spend(1, 100 + SECOND / 2).is_ok());
         assert_eq!(empty.spend(3, 100), Err(Shortage::Never));
+        assert_eq!(empty.spend(1, 100 + SECOND / 2), Ok(()));
     }
 
     proptest! {
@@ -423,8 +425,9 @@ mod tests {
         fn no_number_panics(
             period in any::<u64>(), burst in any::<u64>(), cost in any::<u64>(), now in any::<u64>(), later in any::<u64>(),
         ) {
-            let bucket = Bucket::full(Rate { period, burst });
-            let bucket = bucket.spend(cost, now).unwrap_or(bucket).convert(Rate { period: burst, burst: period }, later);
+            let mut bucket = Bucket::full(Rate { period, burst });
+            let _ = bucket.spend(cost, now);
+            let bucket = bucket.convert(Rate { period: burst, burst: period }, later);
             let settled = bucket.force(burst, later).give(period, cost, now, &bucket);
             prop_assert!(settled.remaining(later) <= period);
         }
@@ -437,8 +440,7 @@ mod tests {
             let (mut bucket, mut now, mut admitted) = (Bucket::full(rate), 0, Vec::new());
             for step in steps {
                 now += step / (limit * 4);
-                if let Ok(spent) = bucket.spend(1, now) {
-                    bucket = spent;
+                if bucket.spend(1, now).is_ok() {
                     admitted.push(now);
                 }
             }

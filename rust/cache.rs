@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use ring::rand::{SecureRandom, SystemRandom};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// A value is about as large as its token, or some small multiple of it. Ten thousand typical tokens weigh 10 MiB.
-pub const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Half of what a gate may grow by under any flood. Ten thousand typical callers weigh as much.
+pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 
-/// What an entry weighs beside its token.
+/// What an entry weighs beside its token and its value.
 const OVERHEAD: usize = 256;
 
 /// A bounded cache. Values that leave it are handed back, so that the caller can drop them when no lock is held.
@@ -68,12 +68,16 @@ impl<V> TokenCache<V> {
         Some(copy(&entry.value))
     }
 
-    /// Keep a value until `expires_at`; returns what had to go for it, itself where it is too large to keep.
+    /// Keep a value of so many bytes until `expires_at`; returns what had to go for it, itself where it is too large
+    /// to keep.
     #[must_use = "drop what was evicted where no lock is held"]
-    pub fn put(&self, token: &[u8], value: V, expires_at: f64) -> Vec<V> {
-        let weight = token.len() + OVERHEAD;
+    pub fn put(&self, token: &[u8], value: V, bytes: usize, expires_at: f64) -> Vec<V> {
+        let weight = token.len().saturating_add(OVERHEAD).saturating_add(bytes);
         if weight > self.max_bytes {
-            return vec![value];
+            let mut gone = vec![value];
+            // What was kept of the token before is no longer what it means.
+            gone.extend(self.lock().remove(self.digest(token)));
+            return gone;
         }
         let entry = Entry {
             weight,
@@ -83,14 +87,16 @@ impl<V> TokenCache<V> {
         };
         let digest = self.digest(token);
         let mut shelf = self.lock();
-        if let Some(known) = shelf.entries.get_mut(&digest) {
-            return vec![std::mem::replace(known, entry).value];
-        }
         let mut evicted = Vec::new();
-        while shelf.entries.len() >= self.max_entries || shelf.bytes + weight > self.max_bytes {
-            let Some(value) = shelf.evict() else { break };
-            evicted.push(value);
+        if let Some(known) = shelf.entries.get_mut(&digest) {
+            let before = std::mem::replace(known, entry);
+            shelf.bytes = shelf.bytes - before.weight + weight;
+            evicted.push(before.value);
+            // It may have become heavier.
+            evicted.extend(shelf.make_room(self.max_entries, self.max_bytes));
+            return evicted;
         }
+        evicted.extend(shelf.make_room(self.max_entries - 1, self.max_bytes - weight));
         shelf.bytes += weight;
         shelf.queue.push_back(digest);
         shelf.entries.insert(digest, entry);
@@ -157,6 +163,23 @@ impl<V> Shelf<V> {
         }
     }
 
+    /// Evicts until no more than so many entries and bytes are left.
+    fn make_room(&mut self, entries: usize, bytes: usize) -> Vec<V> {
+        let mut evicted = Vec::new();
+        while self.entries.len() > entries || self.bytes > bytes {
+            let Some(value) = self.evict() else { break };
+            evicted.push(value);
+        }
+        evicted
+    }
+
+    fn remove(&mut self, digest: u128) -> Option<V> {
+        let removed = self.entries.remove(&digest)?;
+        self.queue.retain(|&other| other != digest);
+        self.bytes -= removed.weight;
+        Some(removed.value)
+    }
+
     /// Removes the first of the queue that was not seen again since its last judgement.
     fn evict(&mut self) -> Option<V> {
         loop {
@@ -187,7 +210,7 @@ mod tests {
     #[test]
     fn never_serves_at_or_past_expiry() {
         let cache = TokenCache::new(10).unwrap();
-        assert!(cache.put(b"token", 1, 100.0).is_empty());
+        assert!(cache.put(b"token", 1, 0, 100.0).is_empty());
         assert_eq!(kept(&cache, b"token", 99.999), Some(1));
         assert_eq!(kept(&cache, b"token", 100.0), None);
         assert_eq!(kept(&cache, b"token", f64::NAN), None);
@@ -198,13 +221,13 @@ mod tests {
     fn a_flood_passes_through_beside_what_is_seen_again() {
         let cache = TokenCache::new(10).unwrap();
         for token in 0..5_u32 {
-            let _ = cache.put(&token.to_le_bytes(), token, 100.0);
+            let _ = cache.put(&token.to_le_bytes(), token, 0, 100.0);
         }
         for flood in 1_000..2_000_u32 {
             for token in 0..5_u32 {
                 assert_eq!(kept(&cache, &token.to_le_bytes(), 0.0), Some(token));
             }
-            let _ = cache.put(&flood.to_le_bytes(), flood, 100.0);
+            let _ = cache.put(&flood.to_le_bytes(), flood, 0, 100.0);
         }
         assert_eq!(cache.len(), 10);
     }
@@ -213,24 +236,42 @@ mod tests {
     fn is_bounded_in_bytes() {
         let cache = TokenCache::bounded(1_000, 10 * (1_000 + OVERHEAD)).unwrap();
         for token in 0..100_u8 {
-            let _ = cache.put(&[token; 1_000], 0, 100.0);
+            let _ = cache.put(&[token; 500], 0, 500, 100.0);
         }
         assert_eq!(cache.len(), 10);
-        assert_eq!(cache.put(&[0; 100_000], 7, 100.0), [7]);
+        assert_eq!(cache.put(&[0; 100_000], 7, 0, 100.0), [7]);
+        assert_eq!(cache.put(b"", 7, usize::MAX, 100.0), [7]);
         assert_eq!(cache.clear().len(), 10);
         assert!(cache.is_empty());
     }
 
+    #[test]
+    fn a_value_that_became_heavier_takes_the_room_of_others() {
+        let cache = TokenCache::bounded(10, 4 * (1 + OVERHEAD + 100)).unwrap();
+        for (value, token) in [b"a", b"b", b"c", b"d"].into_iter().enumerate() {
+            assert!(cache.put(token, value, 100, 9.0).is_empty());
+        }
+        assert_eq!(cache.put(b"d", 5, 200, 9.0), [3, 0]);
+        // Too heavy to keep, and what it meant before must not come back.
+        assert_eq!(cache.put(b"d", 6, 100_000, 9.0), [6, 5]);
+        assert_eq!(cache.get(b"d", 0.0, |value| *value), None);
+        assert!(cache.put(b"d", 7, 100, 9.0).is_empty());
+        assert_eq!(
+            (cache.len(), cache.get(b"d", 0.0, |value| *value)),
+            (3, Some(7))
+        );
+    }
+
     proptest! {
         #[test]
-        fn stays_bounded_and_true(steps in prop::collection::vec((any::<bool>(), 0..20_u8, 0..4_u8), 0..200)) {
+        fn stays_bounded_and_true(steps in prop::collection::vec((any::<bool>(), 0..20_u8, 0..4_u8, 0..9_u8), 0..200)) {
             let cache = TokenCache::bounded(8, 8 * (OVERHEAD + 10)).unwrap();
             let mut alive = 0_usize;
-            for (put, token, time) in steps {
+            for (put, token, time, weight) in steps {
                 let bytes = vec![token; usize::from(token)];
                 if put {
                     alive += 1;
-                    alive -= cache.put(&bytes, u32::from(token), f64::from(time)).len();
+                    alive -= cache.put(&bytes, u32::from(token), usize::from(weight) * 64, f64::from(time)).len();
                 } else if let Some(value) = kept(&cache, &bytes, f64::from(time)) {
                     prop_assert_eq!(value, u32::from(token));
                 }

@@ -16,23 +16,24 @@ pub const MAX_KEY_BYTES: usize = 16_384;
 
 /// What one call spends of one bucket; everything that can be computed beforehand is.
 #[derive(Clone, Debug)]
+#[repr(C)] // What every decision reads comes first, in one line of the processor's cache.
 pub struct Charge {
-    /// Whose budget.
-    pub key: Arc<str>,
+    /// The bucket. One that is observed is not the enforced one of the same key: it must not change it.
+    pub(crate) name: Name,
     /// The limit, or this process's share of it.
     pub limit: Limit,
-    /// The limit as it was written.
-    pub text: Box<str>,
     /// Tokens; 0 only looks.
     pub cost: u64,
     /// Whether it only tells what it would refuse.
     pub observe: bool,
     /// Whether all domains share the bucket.
     pub shared: bool,
+    /// Whose budget.
+    pub key: Arc<str>,
+    /// The limit as it was written.
+    pub text: Box<str>,
     /// Processes that share the limit without a common store.
     pub instances: u64,
-    /// The bucket. One that is observed is not the enforced one of the same key: it must not change it.
-    pub(crate) name: Name,
     /// The bucket newcomers with this limit share when there is no room for their own.
     pub(crate) overflow: Name,
 }

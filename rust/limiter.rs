@@ -117,7 +117,7 @@ impl Limiter {
         charges: &[&Charge],
         tick: u64,
     ) -> Result<Result<Grant, Denied>, Invalid> {
-        check(domain, charges, tick)?;
+        let distinct = check(domain, charges, tick)?;
         let text = domain;
         let domain = name(text.as_bytes())?;
         if self.room.is_full() {
@@ -126,11 +126,12 @@ impl Limiter {
         let mut founded = false;
         let verdict = match self.domains.entry(domain) {
             Entry::Occupied(mut entry) => {
-                Deciding::new(self, (text, domain), entry.get_mut(), tick).decide(charges)
+                Deciding::new(self, (text, domain), entry.get_mut(), tick).decide(charges, distinct)
             }
             Entry::Vacant(entry) => {
                 let mut table = Table::default();
-                let verdict = Deciding::new(self, (text, domain), &mut table, tick).decide(charges);
+                let verdict =
+                    Deciding::new(self, (text, domain), &mut table, tick).decide(charges, distinct);
                 if table.len() > 0 {
                     entry.insert(table);
                     founded = true;
@@ -147,8 +148,7 @@ impl Limiter {
         if verdict.refused {
             return Ok(Err(Denied::new(charges, &verdict.items, tick)));
         }
-        let items = verdict.items;
-        Ok(Ok(Grant::new(self.number, domain, charges, items, tick)))
+        Ok(Ok(Grant::new(self.number, domain, charges, verdict, tick)))
     }
 
     /// Give back what a call spent that never started, as far as the time since has not given it back. A
@@ -254,6 +254,13 @@ impl Limiter {
         }
     }
 
+    /// The item's bucket is new.
+    fn begin(&self, item: &mut Item, tick: u64) {
+        if self.settings.initial.is_some() {
+            item.bucket = self.fresh(item.bucket.rate(), tick);
+        }
+    }
+
     /// A bucket nobody has used.
     fn fresh(&self, rate: Rate, tick: u64) -> Bucket {
         self.settings.initial.map_or_else(
@@ -282,8 +289,8 @@ impl Limiter {
     }
 }
 
-/// Refuse what cannot be decided.
-fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<(), Invalid> {
+/// Refuse what cannot be decided. Says whether no two charges are of one bucket.
+fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<bool, Invalid> {
     check_length("a domain", domain)?;
     if charges.len() > MAX_CHARGES {
         return Err(Invalid(format!(
@@ -291,19 +298,21 @@ fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<(), Invalid> {
         )));
     }
     check_tick(tick)?;
+    let mut distinct = true;
     for (position, charge) in charges.iter().enumerate() {
-        let namesake = charges
-            .iter()
-            .take(position)
-            .find(|other| other.name == charge.name);
-        if let Some(other) = namesake.filter(|other| other.limit.rate != charge.limit.rate) {
+        let mut before = charges.iter().take(position);
+        let Some(other) = before.find(|other| other.name == charge.name) else {
+            continue;
+        };
+        distinct = false;
+        if other.limit.rate != charge.limit.rate {
             return Err(Invalid(format!(
                 "one bucket cannot have two limits in one call: {} and {}",
                 other.text, charge.text
             )));
         }
     }
-    Ok(())
+    Ok(distinct)
 }
 
 fn check_tick(tick: u64) -> Result<(), Invalid> {

@@ -4,6 +4,7 @@
 //! use to whoever would like them to collide.
 
 use std::hash::{BuildHasherDefault, Hasher};
+use std::hint::black_box;
 
 use crate::bucket::{Bucket, Rate};
 use crate::charge::Name;
@@ -17,6 +18,9 @@ mod index;
 /// Up to this many slots are searched one by one, which then is quicker than an index.
 const FEW: usize = 8;
 
+/// More than these do not stay in the nearer caches.
+const MANY: usize = 4_096;
+
 /// Buckets, and where the cleaning stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -29,20 +33,19 @@ pub(crate) struct Table {
 impl Table {
     /// The slot and the bucket of this name, under `rate` from now on. A limit that admits nothing
     /// converts nothing: it would forget what was consumed.
-    pub(crate) fn find(&mut self, name: Name, rate: Rate, now: u64) -> Option<(usize, Bucket)> {
+    pub(crate) fn find(&mut self, name: Name, rate: Rate, now: u64) -> Option<(usize, &Bucket)> {
         let at = self.slot(name)?;
         let (_, bucket) = self.slots.get_mut(at)?;
-        if rate.burst == 0 {
-            return Some((at, Bucket::full(rate)));
+        if bucket.rate() != rate && rate.burst > 0 {
+            *bucket = bucket.convert(rate, now);
         }
-        *bucket = bucket.convert(rate, now);
-        Some((at, *bucket))
+        Some((at, bucket))
     }
 
     /// Store what `find` found.
-    pub(crate) fn set(&mut self, at: usize, bucket: Bucket) {
-        if let Some(slot) = self.slots.get_mut(at) {
-            slot.1 = bucket;
+    pub(crate) fn set(&mut self, at: usize, bucket: &Bucket) {
+        if let Some((_, known)) = self.slots.get_mut(at) {
+            known.clone_from(bucket);
         }
     }
 
@@ -94,11 +97,29 @@ impl Table {
         self.slots.len()
     }
 
+    /// Bring what these names lead to into the processor's cache, all at once: one after the other they would
+    /// be waited for one after the other. Small tables are there anyway.
+    pub(crate) fn touch(&self, names: impl Iterator<Item = Name> + Clone) {
+        let Some(index) = self.index.as_ref().filter(|_| self.len() > MANY) else {
+            return;
+        };
+        let bins = names.clone().fold(0, |sum, name| sum ^ index.touch(name));
+        black_box(bins);
+        let slots = names
+            .filter_map(|name| self.slots.get(index.candidates(name).next()?))
+            .fold(false, |any, (_, bucket)| any ^ bucket.is_full(0));
+        black_box(slots);
+    }
+
     fn slot(&self, name: Name) -> Option<usize> {
         let is_here = |at: &usize| self.slots.get(*at).is_some_and(|(known, _)| *known == name);
         match &self.index {
             Some(index) => index.candidates(name).find(is_here),
-            None => (0..self.slots.len()).find(is_here),
+            None => self
+                .slots
+                .first()
+                .iter()
+                .position(|(known, _)| *known == name),
         }
     }
 
@@ -151,7 +172,9 @@ mod tests {
             .map(|i| name(&i.to_be_bytes()).unwrap())
             .collect();
         for (i, name) in (1..).zip(&names) {
-            table.insert(*name, Bucket::full(rate).spend(i % 3 + 1, 0).unwrap());
+            let mut bucket = Bucket::full(rate);
+            bucket.spend(i % 3 + 1, 0).unwrap();
+            table.insert(*name, bucket);
         }
         let mut dropped = 0;
         for _ in 0..1_200 {

@@ -19,6 +19,7 @@ CLASSES = {
     400: Malformed,
     401: Unauthenticated,
     403: Forbidden,
+    404: Forbidden,
     405: Malformed,
     408: Malformed,
     413: Malformed,

@@ -73,6 +73,10 @@ PYTHON = {
 REACHING_UP = {
     # A name of the public contract for what lies above it: the import waits inside the function until it is wanted.
     ("gate", "Gate.protect"): "adapters",
+    ("gate", "Gate.protect_stdio"): "adapters",
+    ("gate", "Gate.auth"): "adapters",
+    ("gate", "Gate.middleware"): "adapters",
+    ("gate", "Gate.token_verifier"): "adapters",
     ("gate", "Gate.from_file"): "config",
     # A log record names the call it was made in, and only a decision knows that.
     ("audit", "_request_id"): "decision",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
 
 from toolgate._core import TokenCache
 from toolgate.audit import principal_fragment, unverified_fragment
@@ -19,6 +21,10 @@ _NO_FAILURE: Final = frozenset({"missing_credentials", "unsupported_scheme", "to
 """Refusals that no attacker learns from: an honest client meets them every hour."""
 
 
+_CALLER_BYTES: Final = 1_536
+"""What a caller weighs beside what its token says: objects, the effective scopes, the rules it has met."""
+
+
 class Caller:
     """A verified credential with everything about its principal that stays the same from call to call."""
 
@@ -31,6 +37,11 @@ class Caller:
         self.fragment = principal_fragment(verified.principal)
         self.good_until = good_until
         self.spendings: dict[int, Spending] = {}
+
+    @property
+    def weight(self) -> int:
+        """The bytes it takes to remember it: claims that are small grow thirtyfold when they become objects."""
+        return _CALLER_BYTES + sum(map(len, self.fragment)) + _bytes_of(self.principal.claims)
 
 
 class Callers:
@@ -71,6 +82,16 @@ class Callers:
             return None
         return None if found is None else unverified_fragment(**found._asdict())
 
+    async def holder_of(self, token: str, *, now: float) -> Caller:
+        """Whose token it is, where no connection and so no address belongs to it: nobody's failures count against
+        anybody. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        token = bearer_token(Request(headers=(("authorization", f"Bearer {token}"),)))
+        caller = self._remembered.get(token, now=now)
+        if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
+            verified = await self._tokens.authenticate(token, now=now, certificate_sha256=None)
+            caller = self._remember(token, verified)
+        return caller
+
     def forget(self) -> None:
         """Remember nobody: every token is verified anew."""
         self._remembered.clear()
@@ -79,8 +100,27 @@ class Callers:
         def may_ask() -> None:
             self._failures.ensure_left(self._transport.address(request), tick=tick)
 
-        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        return self._remember(
+            token, await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        )
+
+    def _remember(self, token: str, verified: Verified) -> Caller:
         principal = verified.principal
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
-        self._remembered.put(token, caller, expires_at=principal.expires_at)
+        self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller
+
+
+def _bytes_of(claims: Mapping[str, Any]) -> int:
+    """What a JSON object takes in memory; the token's own bound bounds the walk."""
+    left: list[Any] = [dict(claims)]
+    total = 0
+    while left:
+        value = left.pop()
+        total += sys.getsizeof(value)
+        if isinstance(value, dict):
+            left += value
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return total

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
-from toolgate.errors import Limited, Refused, Unauthenticated, Unavailable
+from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
@@ -127,6 +127,13 @@ class Decision:
         """Whether nobody has claimed or closed it yet."""
         return self._state is _OPEN
 
+    def belongs_to(self, caller: Any) -> None:
+        """It is about this caller."""
+        self.caller = caller
+        self.principal = caller.principal
+        self.fragment = caller.fragment
+        self.good_until = caller.good_until
+
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
         claimant alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
@@ -233,4 +240,4 @@ def _outcome_of(refusal: Refused) -> Outcome:
         return Outcome("denied_auth", refusal.code)
     if refusal.code == "insufficient_scope":
         return Outcome("denied_scope", refusal.code)
-    return Outcome("denied_policy" if refusal.status == 403 else "malformed", refusal.code)
+    return Outcome("denied_policy" if isinstance(refusal, Forbidden) else "malformed", refusal.code)

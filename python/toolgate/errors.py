@@ -4,7 +4,7 @@
 
     Refused                     whatever toolgate refuses
     ├── Unauthenticated   401   who is calling is not proven
-    ├── Forbidden         403   known, and may not
+    ├── Forbidden         403   known, and may not (404: there is no such method)
     ├── Limited           429   may, but not now (or, without retry_after, never at this cost)
     ├── Unavailable       503   cannot tell now
     └── Malformed         400   not a request that can be judged
@@ -52,6 +52,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "invalid_origin": (403, "this Origin is not allowed"),
         "no_decision": (403, "this message reached the server without a decision of the gate"),
         "no_rule": (403, "no rule allows this call"),
+        "unknown_method": (404, "the method is not known here"),
         # may they now
         "rate_limited": (429, "over a limit"),
         "cost_exceeds_limit": (429, "the call costs more than its limit ever holds"),
@@ -100,7 +101,8 @@ class Unauthenticated(Refused):
 
 
 class Forbidden(Refused):
-    """403: the caller is known and may not do this; ``required_scopes`` says what would be enough, if anything."""
+    """403, or 404 for a method nobody knows (MCP 2026-07-28): the caller is known and may not do this;
+    ``required_scopes`` says what would be enough, if anything."""
 
     def __init__(self, code: str, detail: str = "", *, required_scopes: tuple[str, ...] = ()) -> None:
         super().__init__(code, detail)
@@ -161,6 +163,7 @@ class Malformed(Refused):
 _CLASSES: Final[Mapping[int, type[Refused]]] = {
     401: Unauthenticated,
     403: Forbidden,
+    404: Forbidden,
     429: Limited,
     503: Unavailable,
 }

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows has no flock: there two writers at once are up to the operator
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MAX_BYTES", "Stamp", "hold", "is_public", "locked", "read", "replace", "stamp_of"]
+__all__ = ["MAX_BYTES", "Stamp", "hold", "is_public", "is_shared", "locked", "read", "replace", "stamp_of"]
 
 MAX_BYTES: Final = 1024 * 1024
 """Some 3,000 agents or 15,000 revocations, which are read again in an eighth of a second."""
@@ -35,16 +35,26 @@ def is_public(stamp: Stamp) -> bool:
     return hasattr(os, "geteuid") and bool(mode & stat.S_IROTH)
 
 
-def read(path: Path, *, anybodys: bool = False, max_bytes: int = MAX_BYTES) -> tuple[bytes, Stamp]:
-    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file. Raises
-    `OSError`, and `ValueError` for a file that is not to be believed."""
+def is_shared(stamp: Stamp) -> bool:
+    """Whether anybody but its owner may read it."""
+    *_, mode, _ = stamp
+    return hasattr(os, "geteuid") and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
+
+
+def read(
+    path: Path, *, anybodys: bool = False, lets_in: bool = True, max_bytes: int = MAX_BYTES
+) -> tuple[bytes, Stamp]:
+    """What stands in it; ``anybodys``: whoever owns it, as when an operator looks after a server's file; ``lets_in``:
+    whether it decides who comes in, so that nobody else may have written it. Raises `OSError`, and `ValueError` for a
+    file that is not to be believed."""
     # A pipe of this name must not stop the server until somebody writes to it.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is not a regular file")
-        _check_hands(status, anybodys=anybodys)
+        if lets_in:
+            _check_hands(status, anybodys=anybodys)
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ValueError(f"is larger than {max_bytes} bytes")

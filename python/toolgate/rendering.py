@@ -18,9 +18,9 @@ __all__ = ["Challenge", "Response", "error_of", "render"]
 
 _REALM = "mcp"
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
-_RPC_CODES = {"invalid_json": -32700}
-"""Below 401 the codes are those of JSON-RPC; from there on the HTTP number, which lies outside the range the
-specification reserves."""
+_RPC_CODES = {"invalid_json": -32700, "unknown_method": -32601}
+"""What JSON-RPC has a code for has that code; who may not, or not now, is told the HTTP number, which lies outside the
+range the specification reserves."""
 _INVALID_REQUEST = -32600
 
 _NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})
@@ -154,7 +154,7 @@ def _oauth_error(refusal: Refused) -> str:
 
 
 def _rpc_code(refusal: Refused) -> int:
-    if refusal.status in (403, 429, 503):
+    if refusal.status in (401, 403, 429, 503):
         return refusal.status
     return _RPC_CODES.get(refusal.code, _INVALID_REQUEST)
 

@@ -11,15 +11,15 @@ import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
 from toolgate._core import read_envelope
 from toolgate.audit import HashKey, Trail
-from toolgate.callers import Callers
+from toolgate.callers import Caller, Callers
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
-from toolgate.limits import FailedAttempts, Spender
+from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
@@ -28,6 +28,10 @@ from toolgate.resource import spellings
 from toolgate.settings import Configuration, Rule
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
+
+if TYPE_CHECKING:
+    from toolgate._redis import Store
+    from toolgate.limits import RedisLimiter
 
 __all__ = ["Steps", "request_id"]
 
@@ -67,7 +71,14 @@ class Steps:
             trusted_proxies=configuration.trusted_proxies,
             max_body_bytes=configuration.max_body_bytes,
         )
-        self.tokens: Tokens = _tokens(configuration, alarm, None if before is None else before.tokens)
+        limits, audit = configuration.limits, configuration.audit
+        self._remote: RedisLimiter | None = remote_limiter(limits, alarm) if before is None else before._remote
+        self.tokens: Tokens = _tokens(
+            configuration,
+            alarm,
+            store=None if self._remote is None else self._remote.store,
+            before=None if before is None else before.tokens,
+        )
         self.metadata = Metadata.of(
             configuration.resource, [issuer.url for issuer in configuration.issuers], self.policy.scopes
         )
@@ -76,7 +87,6 @@ class Steps:
             self.metadata.url,
             checks.scopes("challenge_scopes", self.policy.narrowest_scopes if asked is None else asked),
         )
-        limits, audit = configuration.limits, configuration.audit
         # Last, because these take files for themselves.
         if before is None:
             if limits.url is None and limits.instances == 1 and configuration.has_budgets and _is_worker():
@@ -84,7 +94,7 @@ class Steps:
                     "this process may be one of several workers, and each would have all of every budget: "
                     "give [limits] instances, or a store"
                 )
-            self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm)
+            self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
             self.trail = Trail(audit, alarm=alarm, clock=clock)
             self._hash_key = HashKey(audit.key, alarm=alarm)
@@ -104,20 +114,32 @@ class Steps:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, request_id())
-        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
+        decision = self._made("http")
         try:
             self.transport.check(request)
-            caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
+            decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
         except Refused as refused:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
-        else:
-            decision.caller = caller
-            decision.principal = caller.principal
-            decision.fragment = caller.fragment
-            decision.good_until = caller.good_until
         return decision
+
+    async def decide_local(
+        self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> Decision:
+        """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
+        decision = self._made("stdio")
+        try:
+            decision.call = self.call_of_message(method, rpc_id, params, under=decision)
+            decision.belongs_to(await self.caller_of(token()))
+            self._authorise_watching(decision, decision.call, params)
+            await self._judge(decision, decision.call)
+        except Refused as refused:
+            decision.refuse(refused)
+        return decision
+
+    async def caller_of(self, token: str) -> Caller:
+        """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
+        return await self._callers.holder_of(token, now=self._clock())
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
@@ -130,26 +152,39 @@ class Steps:
             key = decision.hash_key
             decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
             if decision.call.method == "subscriptions/listen":
-                for rule in self.policy.rules_for_subscription(_watched(body)):
-                    self._authorise(decision, rule, decision.caller.effective)
+                self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
-    async def judge_message(self, parent: Decision, call: Call) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
-        decision.steps = self
-        decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
+    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
+        ``refused``: what its adapter holds against it already."""
+        decision = self._made(parent.transport, parent_id=parent.request_id)
+        decision.belongs_to(parent.caller)
         decision.call, decision.hash_key = call, parent.hash_key
         try:
-            decision.good_until = parent.good_until
-            if decision.good_until <= self._clock():
-                raise refusal("token_expired")
+            # The first call was allowed a while ago: its credential may have been withdrawn since.
+            self.ensure_held(parent)
+            if refused is not None:
+                raise refused
             await self._judge(decision, call)
-        except Refused as refused:
-            decision.refuse(refused)
+        except Refused as found:
+            decision.refuse(found)
         return decision
+
+    def ensure_held(self, decision: Decision) -> None:
+        """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
+        now = self._clock()
+        if decision.good_until <= now:
+            raise refusal("token_expired")
+        if self.tokens.has_withdrawn(decision.caller.verified, now=now):
+            raise refusal("token_revoked")
+
+    def shows(self, decision: Decision, target: str, name: str) -> bool:
+        """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
+        out. No check, only a courtesy: each call is judged."""
+        return self.policy.may_reach(target, name, decision.caller.effective)
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
@@ -190,6 +225,11 @@ class Steps:
             lines.append("  a human confirms each call")
         return "\n".join(lines)
 
+    def _made(self, transport: str, *, parent_id: str | None = None) -> Decision:
+        decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
+        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
+        return decision
+
     async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
@@ -219,6 +259,12 @@ class Steps:
                 await self.spender.settle(decision.grant, 0)
             raise
 
+    def _authorise_watching(self, decision: Decision, call: Call, params: Any) -> None:
+        """To be told about a resource takes what reading it takes."""
+        if call.method == "subscriptions/listen":
+            for rule in self.policy.rules_for_subscription(_watched(params)):
+                self._authorise(decision, rule, decision.caller.effective)
+
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
         try:
             self.policy.authorise(rule, effective)
@@ -231,7 +277,9 @@ class Steps:
             decision.would_deny += (refused.code,)
 
 
-def _tokens(configuration: Configuration, alarm: Callable[[str], None], before: Tokens | None) -> Tokens:
+def _tokens(
+    configuration: Configuration, alarm: Callable[[str], None], *, store: Store | None, before: Tokens | None
+) -> Tokens:
     aliases = configuration.audiences
     claim = configuration.organization_claim
     return Tokens(
@@ -241,6 +289,7 @@ def _tokens(configuration: Configuration, alarm: Callable[[str], None], before: 
         agents=configuration.agents,
         revocation=configuration.revocation,
         alarm=alarm,
+        store=store,
         before=before,
     )
 
@@ -250,9 +299,9 @@ def _is_worker() -> bool:
     return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
 
 
-def _watched(body: bytes) -> list[str]:
-    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
-    asked = json.loads(body).get("params", {}).get("notifications")
+def _watched(params: Any) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a message that was read strictly before."""
+    asked = params.get("notifications") if isinstance(params, Mapping) else None
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
         return []

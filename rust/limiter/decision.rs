@@ -3,10 +3,9 @@
 use std::sync::MutexGuard;
 
 use super::item::Item;
-use super::shelf::{Common, MAX_OVERFLOW, Shelf, Spot, stripe};
+use super::shelf::{Common, MAX_OVERFLOW, Shelf, stripe};
 use super::sweep::SWEEP;
 use super::{Limiter, lock};
-use crate::bucket::Bucket;
 use crate::charge::{Charge, Name};
 use crate::table::Table;
 
@@ -27,6 +26,8 @@ pub(super) struct Deciding<'a> {
 pub(super) struct Verdict {
     pub(super) items: Vec<Item>,
     pub(super) refused: bool,
+    /// Whether any bucket gave nothing, be it only observed.
+    pub(super) short: bool,
     /// Whether any bucket was added.
     pub(super) grew: bool,
 }
@@ -52,44 +53,39 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    pub(super) fn decide(mut self, charges: &[&Charge]) -> Verdict {
-        let mut items = self.gather(charges);
-        let mut refused = false;
+    pub(super) fn decide(mut self, charges: &[&Charge], distinct: bool) -> Verdict {
+        self.table.touch(charges.iter().map(|charge| charge.name));
+        let mut items = self.gather(charges, distinct);
+        let (mut refused, mut short) = (false, false);
         for item in &mut items {
-            match item.spend(self.tick) {
-                Ok(after) => item.bucket = after,
-                Err(shortage) => {
-                    item.shortage = Some(shortage);
-                    item.cost = 0;
-                    refused |= !item.observe;
-                }
+            if let Err(shortage) = item.spend(self.tick) {
+                item.shortage = Some(shortage);
+                item.cost = 0;
+                short = true;
+                refused |= !item.observe;
             }
         }
         self.store(&items, refused);
         Verdict {
             items,
             refused,
+            short,
             grew: self.grew,
         }
     }
 
     /// The buckets of these charges; charges of one bucket are one item.
-    fn gather(&mut self, charges: &[&Charge]) -> Vec<Item> {
+    fn gather(&mut self, charges: &[&Charge], distinct: bool) -> Vec<Item> {
         let mut items: Vec<Item> = Vec::with_capacity(charges.len());
         for (charge, position) in charges.iter().zip(0..) {
-            let known = items.iter().position(|item| item.name == charge.name);
-            let at = known.unwrap_or_else(|| {
-                let item = self.place(charge);
-                // Newcomers of one limit meet in one overflow bucket, within a call too.
-                let met = items
-                    .iter()
-                    .position(|other| other.spot == item.spot && other.shelf == item.shelf);
-                met.unwrap_or_else(|| {
-                    items.push(item);
-                    items.len() - 1
-                })
-            });
-            if let Some(item) = items.get_mut(at) {
+            let met = if distinct {
+                None
+            } else {
+                namesake(&items, charges, charge)
+            };
+            let at = met.unwrap_or_else(|| self.place(charge, &mut items));
+            let item = items.get_mut(at);
+            if let Some(item) = item {
                 item.cost += charge.cost;
                 item.paying += u64::from(charge.cost > 0);
                 item.charges |= 1 << position;
@@ -98,88 +94,102 @@ impl<'a> Deciding<'a> {
         items
     }
 
-    /// The bucket of a charge, a new one if there is room for it, or what a newcomer gets.
-    fn place(&mut self, charge: &Charge) -> Item {
+    /// Add the bucket of a charge, a new one if there is room for it, or what a newcomer gets. Says where
+    /// among the items.
+    fn place(&mut self, charge: &Charge, items: &mut Vec<Item>) -> usize {
         let shelf = if charge.shared {
             Shelf::Shared
         } else {
             Shelf::Domain
         };
-        let found = self.find(shelf, charge, charge.name);
-        let spot = if found.is_some() || self.limiter.room.reserve() {
-            let name = charge.name;
-            Spot { shelf, name, found }
-        } else {
-            self.overflow(charge)
+        let at = items.len();
+        items.push(Item::new(charge, shelf));
+        let Some(item) = items.get_mut(at) else {
+            return at;
         };
-        let fresh = match spot.shelf {
-            Shelf::Nowhere | Shelf::Uncounted => Bucket::full(charge.limit.rate),
-            _ => self.limiter.fresh(charge.limit.rate, self.tick),
-        };
-        Item::new(charge, spot, fresh)
+        if self.find(charge, item) {
+            return at;
+        }
+        if self.limiter.room.reserve() {
+            self.limiter.begin(item, self.tick);
+            return at;
+        }
+        self.overflow(charge, item);
+        // Newcomers of one limit meet in one overflow bucket, within a call too.
+        let (spot, shelf) = (item.spot, item.shelf);
+        let met = items
+            .iter()
+            .position(|other| other.spot == spot && other.shelf == shelf)
+            .unwrap_or(at);
+        items.truncate(at.max(met + 1));
+        met
     }
 
     /// What a newcomer gets for which there is no room.
-    fn overflow(&mut self, charge: &Charge) -> Spot {
+    #[cold]
+    fn overflow(&mut self, charge: &Charge, item: &mut Item) {
         self.limiter.count_overflowed();
         if !self.limiter.settings.overflow {
-            let (shelf, name) = (Shelf::Uncounted, charge.name);
-            return Spot {
-                shelf,
-                name,
-                found: None,
-            };
+            item.shelf = Shelf::Uncounted;
+            return;
         }
-        let name = charge
-            .overflow
-            .in_stripe(stripe(self.domain, charge.shared));
-        let found = self.find(Shelf::Overflow, charge, name);
-        let room = found.is_some() || self.common().overflow.len() < MAX_OVERFLOW;
-        let shelf = if room {
-            Shelf::Overflow
+        let stripe = stripe(self.domain, charge.shared);
+        item.spot = charge.overflow.in_stripe(stripe);
+        item.shelf = Shelf::Overflow;
+        if self.find(charge, item) {
+            return;
+        }
+        if self.common().overflow.len() < MAX_OVERFLOW {
+            self.limiter.begin(item, self.tick);
         } else {
-            Shelf::Nowhere
-        };
-        Spot { shelf, name, found }
+            item.shelf = Shelf::Nowhere;
+        }
     }
 
-    /// The bucket of this name, which may still lie where a restart put it.
-    fn find(&mut self, shelf: Shelf, charge: &Charge, name: Name) -> Option<(usize, Bucket)> {
-        let (rate, tick) = (charge.limit.rate, self.tick);
-        let found = self.shelf(shelf)?.find(name, rate, tick);
-        if found.is_some() || !self.limiter.has_restored() {
-            return found;
+    /// Fetch the item's bucket, which may still lie where a restart put it. Says whether there is one.
+    fn find(&mut self, charge: &Charge, item: &mut Item) -> bool {
+        if self.fetch(charge, item) {
+            return true;
         }
-        let restored = self.limiter.take_restored(shelf, charge, self.text)?;
+        if !self.limiter.has_restored() {
+            return false;
+        }
+        let restored = self.limiter.take_restored(item.shelf, charge, self.text);
+        let (Some(restored), Some(table)) = (restored, self.shelf(item.shelf)) else {
+            return false;
+        };
+        table.insert(item.spot, restored);
         self.grew = true;
-        let table = self.shelf(shelf)?;
-        table.insert(name, restored);
-        table.find(name, rate, tick)
+        self.fetch(charge, item)
+    }
+
+    fn fetch(&mut self, charge: &Charge, item: &mut Item) -> bool {
+        let (rate, tick) = (charge.limit.rate, self.tick);
+        let Some(table) = self.shelf(item.shelf) else {
+            return false;
+        };
+        let Some((slot, bucket)) = table.find(item.spot, rate, tick) else {
+            return false;
+        };
+        item.slot = Some(slot);
+        if rate.burst > 0 {
+            item.bucket.clone_from(bucket);
+        }
+        true
     }
 
     /// Store what was spent, and give back the room nobody needs.
     fn store(&mut self, items: &[Item], refused: bool) {
         for item in items {
-            let after = if refused || item.cost == 0 {
-                self.untouched(item)
-            } else {
-                Some(item.bucket)
-            };
-            let reserved =
-                item.slot.is_none() && matches!(item.shelf, Shelf::Domain | Shelf::Shared);
-            let Some(after) = after else {
-                self.limiter.room.release(usize::from(reserved));
-                continue;
-            };
-            let Some(table) = self.shelf(item.shelf) else {
-                continue;
-            };
+            let spent = !refused && item.cost > 0;
             match item.slot {
-                Some(slot) => table.set(slot, after),
-                None => {
-                    table.insert(item.spot, after);
-                    self.grew = true;
+                Some(slot) if spent => {
+                    if let Some(table) = self.shelf(item.shelf) {
+                        table.set(slot, &item.bucket);
+                    }
                 }
+                Some(_) => {}
+                None => self.store_new(item, spent),
             }
         }
         let grew = self.grew;
@@ -191,15 +201,19 @@ impl<'a> Deciding<'a> {
         }
     }
 
-    /// What is stored of a bucket that gives nothing: one that began with less than it holds, or it would
+    /// Store a new bucket. One that gives nothing is stored if it began with less than it holds: or it would
     /// begin again with each call, and never hold what is asked of it.
-    fn untouched(&self, item: &Item) -> Option<Bucket> {
+    fn store_new(&mut self, item: &Item, spent: bool) {
         let asked = item.cost > 0 || item.shortage.is_some();
-        if item.slot.is_some() || !asked {
-            return None;
+        let untouched = self.limiter.fresh(item.bucket.rate(), self.tick);
+        let bucket = if spent { item.bucket } else { untouched };
+        if !spent && (!asked || untouched.is_full(self.tick)) {
+            let reserved = matches!(item.shelf, Shelf::Domain | Shelf::Shared);
+            self.limiter.room.release(usize::from(reserved));
+        } else if let Some(table) = self.shelf(item.shelf) {
+            table.insert(item.spot, bucket);
+            self.grew = true;
         }
-        let fresh = self.limiter.fresh(item.bucket.rate(), self.tick);
-        (!fresh.is_full(self.tick)).then_some(fresh)
     }
 
     fn shelf(&mut self, shelf: Shelf) -> Option<&mut Table> {
@@ -215,4 +229,12 @@ impl<'a> Deciding<'a> {
         self.common
             .get_or_insert_with(|| lock(&self.limiter.common))
     }
+}
+
+/// The item of an earlier charge of the same bucket.
+fn namesake(items: &[Item], charges: &[&Charge], charge: &Charge) -> Option<usize> {
+    let first = charges.iter().position(|other| other.name == charge.name)?;
+    items
+        .iter()
+        .position(|item| item.charges & (1 << first) != 0)
 }

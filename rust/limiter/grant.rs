@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::decision::Verdict;
 use super::item::{Item, violated};
 use super::shelf::Shelf;
 use crate::charge::{Charge, Name};
@@ -36,16 +37,21 @@ impl Grant {
         limiter: u64,
         domain: Name,
         charges: &[&Charge],
-        items: Vec<Item>,
+        verdict: Verdict,
         tick: u64,
     ) -> Self {
+        let would_deny = if verdict.short {
+            violated(charges, &verdict.items)
+        } else {
+            Vec::new()
+        };
         Self {
             limiter,
             domain,
             tick,
             charges: charges.len(),
-            would_deny: violated(charges, &items),
-            items,
+            would_deny,
+            items: verdict.items,
             closed: AtomicBool::new(false),
         }
     }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use super::shelf::{Shelf, Spot};
+use super::shelf::Shelf;
 use crate::bucket::{Bucket, Shortage};
 use crate::charge::{Charge, Name};
 
 /// One bucket of a call: the charges that spend from it, and what came of it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    /// The bucket the charges name,
-    pub(super) name: Name,
-    /// and where it is, or the overflow bucket that stands in for it.
+    /// The bucket the charges name, or the overflow bucket that stands in for it.
     pub(super) spot: Name,
     pub(super) shelf: Shelf,
     pub(super) slot: Option<usize>,
@@ -27,13 +25,13 @@ pub(super) struct Item {
 }
 
 impl Item {
-    pub(super) fn new(charge: &Charge, spot: Spot, fresh: Bucket) -> Self {
+    /// A bucket nobody has used, of a charge that is to be placed.
+    pub(super) const fn new(charge: &Charge, shelf: Shelf) -> Self {
         Self {
-            name: charge.name,
-            spot: spot.name,
-            shelf: spot.shelf,
-            slot: spot.found.map(|(slot, _)| slot),
-            bucket: spot.found.map_or(fresh, |(_, bucket)| bucket),
+            spot: charge.name,
+            shelf,
+            slot: None,
+            bucket: Bucket::full(charge.limit.rate),
             charges: 0,
             cost: 0,
             paying: 0,
@@ -50,14 +48,12 @@ impl Item {
         self.bucket.remaining(now)
     }
 
-    /// The bucket after the call, which finds nothing where there was no room for a bucket.
-    pub(super) fn spend(&self, now: u64) -> Result<Bucket, Shortage> {
-        match self.bucket.spend(self.cost, now) {
-            Ok(_) if self.shelf == Shelf::Nowhere && self.cost > 0 => {
-                Err(Shortage::Wait(self.bucket.period()))
-            }
-            verdict => verdict,
+    /// Take what the call spends, which finds nothing where there was no room for a bucket.
+    pub(super) fn spend(&mut self, now: u64) -> Result<(), Shortage> {
+        if self.shelf == Shelf::Nowhere && 0 < self.cost && self.cost <= self.bucket.rate().burst {
+            return Err(Shortage::Wait(self.bucket.rate().period));
         }
+        self.bucket.spend(self.cost, now)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Where a bucket lies, and what lies outside the domains.
 
-use crate::bucket::Bucket;
 use crate::charge::Name;
 use crate::table::Table;
 
@@ -19,13 +18,6 @@ pub(super) enum Shelf {
     Shared,
     /// There is no overflow: full, and never stored.
     Uncounted,
-}
-
-/// One place on a shelf, and the bucket there with its slot.
-pub(super) struct Spot {
-    pub(super) shelf: Shelf,
-    pub(super) name: Name,
-    pub(super) found: Option<(usize, Bucket)>,
 }
 
 /// What the domains have in common.

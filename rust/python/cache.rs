@@ -30,9 +30,17 @@ impl TokenCache {
     }
 
     /// Keep what a token was found to mean, until it expires.
-    #[pyo3(signature = (token, value, *, expires_at))]
-    fn put(&self, token: &Bound<'_, PyAny>, value: Py<PyAny>, expires_at: f64) -> PyResult<()> {
-        drop(self.0.put(token_bytes(token)?, value, expires_at));
+    #[pyo3(signature = (token, value, *, expires_at, weight = 0))]
+    fn put(
+        &self,
+        token: &Bound<'_, PyAny>,
+        value: Py<PyAny>,
+        expires_at: f64,
+        weight: i64,
+    ) -> PyResult<()> {
+        let bytes =
+            usize::try_from(weight).map_err(|_| PyValueError::new_err("weight is less than 0"))?;
+        drop(self.0.put(token_bytes(token)?, value, bytes, expires_at));
         Ok(())
     }
 

@@ -8,29 +8,37 @@ const CHUNK: usize = 1_024;
 /// All chunks but the last are full, and only the first may be empty.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    // Apart, because most lists are short: those cost one allocation.
+    // Apart, because most lists are short: those cost one allocation, and no more than they hold.
     first: Vec<T>,
-    rest: Vec<Vec<T>>,
+    rest: Option<Box<Rest<T>>>,
 }
+
+#[derive(Debug)]
+struct Rest<T>(Vec<Vec<T>>);
 
 impl<T> Chunks<T> {
     pub(crate) fn len(&self) -> usize {
-        self.rest.last().map_or(self.first.len(), |last| {
-            self.rest.len() * CHUNK + last.len()
+        self.rest.as_ref().map_or(self.first.len(), |rest| {
+            rest.0.len() * CHUNK + rest.0.last().map_or(0, Vec::len)
         })
+    }
+
+    /// Those of the first chunk: all, if there are few.
+    pub(crate) fn first(&self) -> &[T] {
+        &self.first
     }
 
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
         match (at / CHUNK).checked_sub(1) {
             None => self.first.get(at),
-            Some(chunk) => self.rest.get(chunk)?.get(at % CHUNK),
+            Some(chunk) => self.rest.as_ref()?.0.get(chunk)?.get(at % CHUNK),
         }
     }
 
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         match (at / CHUNK).checked_sub(1) {
             None => self.first.get_mut(at),
-            Some(chunk) => self.rest.get_mut(chunk)?.get_mut(at % CHUNK),
+            Some(chunk) => self.rest.as_mut()?.0.get_mut(chunk)?.get_mut(at % CHUNK),
         }
     }
 
@@ -46,17 +54,26 @@ impl<T> Chunks<T> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.first.iter().chain(self.rest.iter().flatten())
+        let rest = self.rest.iter().flat_map(|rest| rest.0.iter().flatten());
+        self.first.iter().chain(rest)
     }
 
     pub(crate) fn push(&mut self, item: T) {
-        let last = self.rest.last_mut().unwrap_or(&mut self.first);
-        if last.len() < CHUNK {
-            last.push(item);
-        } else {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            chunk.push(item);
-            self.rest.push(chunk);
+        if self.first.len() < CHUNK {
+            if self.first.len() == self.first.capacity() {
+                self.first.reserve_exact(self.first.len().max(1));
+            }
+            self.first.push(item);
+            return;
+        }
+        let rest = self.rest.get_or_insert_with(|| Box::new(Rest(Vec::new())));
+        match rest.0.last_mut().filter(|last| last.len() < CHUNK) {
+            Some(last) => last.push(item),
+            None => {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                chunk.push(item);
+                rest.0.push(chunk);
+            }
         }
     }
 
@@ -70,12 +87,16 @@ impl<T> Chunks<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let Some(last) = self.rest.last_mut() else {
+        let Some(rest) = &mut self.rest else {
             return self.first.pop();
         };
+        let last = rest.0.last_mut()?;
         let item = last.pop();
         if last.is_empty() {
-            self.rest.pop();
+            rest.0.pop();
+        }
+        if rest.0.is_empty() {
+            self.rest = None;
         }
         item
     }
@@ -85,7 +106,7 @@ impl<T> Default for Chunks<T> {
     fn default() -> Self {
         Self {
             first: Vec::new(),
-            rest: Vec::new(),
+            rest: None,
         }
     }
 }

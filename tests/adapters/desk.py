@@ -1,4 +1,4 @@
-"""A server of the official SDK behind a gate, its clients, and what happened."""
+"""A server behind a gate, its clients, and what happened."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[A
     async def read_slowly(ctx: Context[Any, Any]) -> str:
         ran.append("read_slowly")
         await ctx.report_progress(1, 2)
-        while not may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+        while not may_end.is_set():
             await anyio.sleep(0.01)
         ran.append("read_slowly ended")
         return "done"
@@ -88,6 +88,7 @@ class Desk:
         self.ran = ran
         self.may_end = may_end or threading.Event()
         self.server_sends_json = False
+        self.is_fastmcp = False
 
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
@@ -158,4 +159,10 @@ def modern(tool: str, **arguments: Any) -> bytes:
 
 def modern_headers(tool: str) -> dict[str, str]:
     """The headers that belong to it."""
-    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+    return {
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": tool,
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+    }

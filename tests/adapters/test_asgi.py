@@ -62,7 +62,7 @@ class Server:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         progress = b'event: message\r\ndata: {"jsonrpc":"2.0","method":"notifications/progress","params":{}}\r\n\r\n'
         await send({"type": "http.response.body", "body": progress, "more_body": True})
-        while not self.may_end.is_set():  # noqa: ASYNC110 - it is set from another thread
+        while not self.may_end.is_set():
             await asyncio.sleep(0.01)
         result = json.dumps({"jsonrpc": "2.0", "id": rpc_id, "result": {"content": [], "isError": True}})
         await send({"type": "http.response.body", "body": f"data: {result}\r\n\r\n".encode()})
@@ -195,6 +195,36 @@ def test_what_is_refused_never_reaches_the_server(it: Guarded) -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 403, 403, 400, 415, 403, 403, 405]
     assert it.server.reached == []  # type: ignore[attr-defined]
     assert [record["request_id"] for record in it.records()] == [answer.headers["x-request-id"] for answer in answers]
+
+
+UNKNOWN, UNNAMED = "admin/reset", "resources/subscribe"
+SESSION, OLDER, NEWER = (
+    {"Mcp-Session-Id": "1"},
+    {"MCP-Protocol-Version": "2025-11-25"},
+    {"MCP-Protocol-Version": "2026-07-28"},
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status", "code"),
+    [
+        pytest.param(UNKNOWN, NEWER, 404, -32601, id="the newer protocol wants 404"),
+        pytest.param(UNKNOWN, NEWER | SESSION, 404, -32601, id="it has no sessions"),
+        pytest.param(UNKNOWN, OLDER, 404, -32601, id="so the older without a session"),
+        pytest.param(UNKNOWN, OLDER | SESSION, 200, -32601, id="where there is one, 404 would end it"),
+        pytest.param(UNKNOWN, SESSION, 200, -32601, id="no version is the oldest"),
+        pytest.param(UNNAMED, NEWER, 404, -32601, id="a method that the newer one no longer has"),
+        pytest.param(UNNAMED, OLDER | SESSION, 400, -32600, id="the older one has it"),
+    ],
+)
+def test_a_method_nobody_knows_is_refused_as_its_protocol_would(
+    it: Guarded, method: str, headers: dict[str, str], status: int, code: int
+) -> None:
+    response = post(it, json.dumps({"jsonrpc": "2.0", "id": 7, "method": method}).encode(), headers=headers)
+    assert (response.status_code, response.json()["error"]["code"], response.json()["id"]) == (status, code, 7)
+    assert it.server.reached == []  # type: ignore[attr-defined]
+    [record] = it.records()
+    assert record["result"] in ("denied_policy", "malformed")
 
 
 def test_a_runaway_client_is_told_how_long_to_wait(it: Guarded) -> None:

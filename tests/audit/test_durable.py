@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
-from guarded import Guarded
-from trails import names_in, record, records_in
+from guarded import Guarded, message
+from trails import names_in, no_file_longer_than, record, records_in
 
 import toolgate
 from toolgate.audit import Trail
@@ -155,9 +156,42 @@ async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
     assert refused.refusal.code == "audit_unavailable"
     may_go_on.set()
     with anyio.fail_after(5):
-        while it.gate._steps.trail._lanes[0].is_failing():  # noqa: ASYNC110 - a thread ends it
+        while it.gate._steps.trail._lanes[0].is_failing():
             await anyio.sleep(0.01)
     assert (await it.call("read_order", "read")).allowed
+    it.gate.close()
+
+
+async def test_an_app_of_whatever_kind_answers_when_the_disk_has_it(
+    guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable")
+    it = guarded(tools=PLENTY, audit=audit)
+    it.gate._steps.trail.flush()
+    happened: list[str] = []
+    sync = os.fdatasync
+
+    def noted(descriptor: int) -> None:
+        sync(descriptor)
+        happened.append("synced")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        happened.append("ran")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": message("read_order")}
+
+    async def send(frame: dict[str, Any]) -> None:
+        happened.append(frame["type"])
+
+    headers = [(b"host", b"mcp.example.com"), (b"authorization", f"Bearer {it.token('read')}".encode())]
+    scope = {"type": "http", "method": "POST", "scheme": "https", "path": "/mcp", "headers": headers}
+    monkeypatch.setattr(os, "fdatasync", noted)
+    await it.gate.protect(app)(scope, receive, send)
+    assert happened == ["synced", "ran", "http.response.start", "synced", "http.response.body"]
     it.gate.close()
 
 
@@ -199,6 +233,28 @@ def test_an_append_that_took_too_long_is_the_last_that_a_call_waits_for(tmp_path
     lane.close()
     trail.close()
     assert names_in(sink.path) == ["quick", "slow", *(f"meanwhile-{number}" for number in range(100)), "after"]
+
+
+def test_nor_does_a_call_wait_for_those_that_wait_themselves(tmp_path: Path) -> None:
+    trail = Trail(Audit(str(tmp_path / "other.jsonl")))
+    sink = Slow(str(tmp_path / "audit.jsonl"), "i1")
+    lane = DirectLane(sink, trail._lanes[0]._notes, denies=True)
+    with no_file_longer_than(sink.path.stat().st_size):
+        lane.put(record("first"))
+        sink.seconds = 0.3
+    names = [f"tool-{number}" for number in range(20)]
+    began = time.monotonic()
+    for name in names:
+        lane.put(record(name))
+    assert time.monotonic() - began < len(names) * sink.seconds / 2
+    sink.seconds = 0.0
+    deadline = time.monotonic() + 20
+    while lane.is_failing():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lane.close()
+    trail.close()
+    assert names_in(sink.path) == ["first", *names]
 
 
 # --- buffered ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ every mode. In ``durable`` mode what ran has an intent as well, and what was ref
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -165,8 +166,8 @@ WAYS: dict[str, tuple[Way, int, dict[str, Any]]] = {
     ),
     "an unknown method": (
         body(b'{"jsonrpc":"2.0","id":1,"method":"made/up"}'),
-        403,
-        KNOWN | {"result": "denied_policy", "reason": "no_rule", "method": "made/up"},
+        404,
+        KNOWN | {"reason": "unknown_method", "method": "made/up"},
     ),
     "to be confirmed": (call("wipe", "read"), 403, {"result": "denied_policy", "reason": "confirmation_unavailable"}),
 }
@@ -278,3 +279,28 @@ def test_no_line_of_all_that_lacks_a_member(desk: Desk) -> None:
             assert list(line) == list(calls[0])
         assert set(calls[0]) <= set(line)
     assert len({record["request_id"] for record in calls}) == len(calls)
+
+
+@pytest.mark.parametrize(
+    ("way", "syncs"),
+    [
+        pytest.param(call("read_caller", "read"), 2, id="intent and call"),
+        pytest.param(call("read_failing", "read"), 2, id="a tool that fails"),
+        pytest.param(call("delete_user", "read", name="ada"), 1, id="refused"),
+        pytest.param(as_whom(lambda _: None), 1, id="nobody"),
+        pytest.param(body(b"{"), 1, id="malformed"),
+    ],
+)
+def test_no_answer_before_the_disk_has_it(desk: Desk, way: Way, syncs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not desk.gate._steps.trail.is_durable:
+        pytest.skip("only where that is promised")
+    seconds, sync = 0.2, os.fdatasync
+
+    def slowly(descriptor: int) -> None:
+        time.sleep(seconds)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slowly)
+    began = time.monotonic()
+    way(desk)
+    assert time.monotonic() - began >= syncs * seconds

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Proof
-from trails import check_chain, records_in
+from trails import check_chain, lines_of, records_in
 
 from toolgate.audit import Trail
 from toolgate.audit.threaded import INTERVAL_SECONDS
@@ -29,6 +29,7 @@ def killed(path: Path, durability: str, *, after: float) -> list[list[str]]:
         [sys.executable, str(TESTS / "victim.py"), str(path), durability],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))},
         stdout=subprocess.PIPE,
+        bufsize=0,  # what a buffer read ahead would come in behind what is read past it
     ) as victim:
         assert victim.stdout is not None
         seen = victim.stdout.readline()
@@ -64,6 +65,8 @@ def test_the_promise_is_kept_by_a_process_that_is_killed(
         if durability == "durable":
             assert ran <= intended
             assert recorded <= intended
-        # Whoever comes next goes on behind whatever the kill left.
+        # Whoever comes next goes on behind whatever the kill left: at most a line that it cut, whose number is taken.
         Trail(Audit(str(path))).close()
-        assert check_chain(path) == []
+        cut = len(lines_of(path)) - len(records_in(path))
+        assert cut <= 1
+        assert len(check_chain(path)) == cut

@@ -85,6 +85,14 @@ def test_what_a_credential_looks_like(text: str, clean: str) -> None:
     assert scrub(clean) == clean
 
 
+def test_a_key_of_ours_does_not_hide_where_another_begins() -> None:
+    armour = "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----"
+    ours = Secret(armour.format("MC4CAQAwBQYDK2VwBCIEIOurs").encode())
+    assert scrub(armour.format("MC4C")) == "[redacted]"
+    assert scrub("MC4CAQAwBQYDK2VwBCIEIOurs") == "[redacted]"
+    assert ours.value
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -18,7 +18,7 @@ import pytest
 from audit.test_sinks import as_nobody
 from trails import lines_of, names_in, record, records_in
 
-from toolgate.audit.sinks import FileSink
+from toolgate.audit.sinks import FileSink, files
 
 BESIDE = str(Path(__file__).parents[1])
 DAY = 86_400.0
@@ -245,3 +245,20 @@ def test_it_does_not_go_on_in_the_middle_of_somebody_else_s_chain(path: Path, cl
     sink.close()
     assert names_in(path) == ["b"]
     assert names_in(path.with_name("audit.i1.jsonl")) == ["c"]
+
+
+def test_a_file_that_is_rotated_away_while_it_is_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening = files._open
+    rotated_away: list[Path] = []
+
+    def open_and_lose(at: Path) -> int:
+        descriptor = opening(at)
+        if not rotated_away:  # by its writer, which lets go of it then
+            rotated_away.append(at.rename(at.with_suffix(".1")))
+        return descriptor
+
+    monkeypatch.setattr(files, "_open", open_and_lose)
+    sink = FileSink(str(path), "i1")
+    write(sink, "a")
+    sink.close()
+    assert (names_in(path), names_in(rotated_away[0])) == (["a"], [])

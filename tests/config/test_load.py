@@ -43,6 +43,7 @@ allowed_hosts = ["mcp.example.com", "inner:8443"]
 allowed_origins = ["https://app.example.com"]
 trusted_proxies = ["10.0.0.0/8", "unix"]
 max_body_bytes = 1000
+filter_lists = false
 scopes.admin = ["write"]
 scopes."write" = ["read"]
 
@@ -111,6 +112,7 @@ key = {{ file = "key", id = "2026-11" }}
         "allowed_origins": ["https://app.example.com"],
         "trusted_proxies": ["10.0.0.0/8", "unix"],
         "max_body_bytes": 1000,
+        "filter_lists": False,
         "scopes": {"admin": ("write",), "write": ("read",)},
         "tools": [
             ToolRule(

@@ -54,13 +54,38 @@ def test_a_flood_passes_through_beside_what_is_in_use(core: ModuleType) -> None:
     assert len(cache) == 100
 
 
-def test_it_is_bounded_in_bytes_too(core: ModuleType) -> None:
+@pytest.mark.parametrize("weight", [0, 500_000, 900_000], ids=["the token's", "both", "the value's"])
+def test_it_is_bounded_in_bytes_too(core: ModuleType, weight: int) -> None:
     cache = core.TokenCache()
     for number in range(150):
-        cache.put(f"{number}".ljust(1_000_000), number, expires_at=NOW + 1)
-    assert 50 < len(cache) < 70  # 64 MiB
-    cache.put("x" * 70_000_000, 1, expires_at=NOW + 1)
-    assert cache.get("x" * 70_000_000, now=NOW) is None
+        cache.put(f"{number}".ljust(1_000_000 - weight), number, expires_at=NOW + 1, weight=weight)
+    assert len(cache) == 33  # 32 MiB
+    cache.put("x" * 40_000_000, 1, expires_at=NOW + 1)
+    assert cache.get("x" * 40_000_000, now=NOW) is None
+
+
+def test_a_value_that_became_heavier_takes_the_room_of_others(core: ModuleType) -> None:
+    cache = core.TokenCache()
+    for token in "abcd":
+        cache.put(token, token, expires_at=NOW + 1, weight=8_000_000)
+    cache.put("d", "heavier", expires_at=NOW + 1, weight=16_000_000)
+    assert [cache.get(token, now=NOW) for token in "abcd"] == [None, "b", "c", "heavier"]
+
+
+def test_what_became_too_heavy_does_not_mean_what_it_did(core: ModuleType) -> None:
+    cache = core.TokenCache(max_entries=2)
+    for token in "ab":
+        cache.put(token, token, expires_at=NOW + 1)
+    cache.put("a", "too heavy", expires_at=NOW + 1, weight=2**40)
+    assert [cache.get(token, now=NOW) for token in "ab"] == [None, "b"]
+    for token in "acde":
+        cache.put(token, token, expires_at=NOW + 1)
+        assert (len(cache), cache.get(token, now=NOW)) == (2, token)
+
+
+def test_nothing_weighs_less_than_nothing(core: ModuleType) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        core.TokenCache().put("token", 1, expires_at=NOW + 1, weight=-1)
 
 
 def test_what_leaves_is_let_go(core: ModuleType) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from importlib.util import find_spec
 
 import pytest
 from conftest import Tell
-from fuzz.fuzz import fuzz, judge
+from fuzz.fuzz import MAX_SECONDS, fuzz, judge
 from fuzz.targets import TARGETS, Case
 
 from toolgate.errors import refusal
@@ -42,3 +44,19 @@ def _raise(error: BaseException) -> object:
 def test_what_is_a_finding(run: object, finding: str | None) -> None:
     found = judge(Case("test", b"", run), 1, 2)  # type: ignore[arg-type]
     assert found is None if finding is None else found is not None and found.startswith(finding)
+
+
+def test_a_pause_of_the_collector_is_not_the_inputs() -> None:
+    def pause(_phase: str, _info: object) -> None:
+        end = time.thread_time() + MAX_SECONDS
+        while time.thread_time() < end:
+            pass
+
+    gc.callbacks.append(pause)
+    try:
+        # More than twice as many new objects as any Python lets pass before its youngest collection.
+        found = judge(Case("test", b"", lambda _: len([[] for _ in range(10_000)])), 1, 2)
+    finally:
+        gc.callbacks.remove(pause)
+    assert found is None
+    assert gc.isenabled()

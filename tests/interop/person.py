@@ -53,6 +53,11 @@ class Person:
         ):
             yield client
 
+    async def lands(self, url: str) -> dict[str, str]:
+        """Log in and agree; what the client's callback is told."""
+        await self._browse(url)
+        return {name: values[0] for name, values in parse_qs(urlsplit(self._landed).query).items()}
+
     async def _browse(self, url: str) -> None:
         self.authorizations.append(parse_qs(urlsplit(url).query))
         async with httpx2.AsyncClient(cookies=self._cookies, timeout=REQUEST_SECONDS, trust_env=False) as browser:

@@ -15,7 +15,8 @@ import httpx2
 import pytest
 from adapters.serving import listening, served, url_of
 from guarded import message
-from interop.authorization_server import install, running
+from interop.authorization_server import running
+from interop.npm import install
 from interop.person import REQUEST_SECONDS, Person
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer

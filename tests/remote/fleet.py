@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -50,12 +50,12 @@ class Spent:
 
 
 class Instance:
-    """One process with one limiter."""
+    """One process with one limiter at a time."""
 
-    def __init__(self, url: str, **settings: Any) -> None:
+    def __init__(self, *, patient: bool, clock_off_by: float = 0.0) -> None:
         self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "instance.py"), json.dumps({"url": url, **settings})],
+            [sys.executable, str(Path(__file__).parent / "instance.py"), str(clock_off_by), "patient" * patient],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,15 +63,22 @@ class Instance:
             text=True,
         )
 
-    def wait_until_ready(self) -> None:
+    @property
+    def alive(self) -> bool:
+        """Whether it has not been killed."""
+        return self._process.poll() is None
+
+    def use(self, **settings: Any) -> None:
+        """Have a new limiter; `ready` waits for it."""
+        self._send({"limiter": settings})
+
+    def ready(self) -> None:
         """Its limiter is made; nothing has been asked of Redis yet."""
-        assert self._line() == "ready"
+        self._line()
 
     def begin(self, job: dict[str, Any]) -> None:
         """Start a job; `result` waits for its end."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
+        self._send(job)
 
     def result(self) -> Spent:
         """Of the job begun last."""
@@ -87,6 +94,11 @@ class Instance:
         for stream in (self._process.stdin, self._process.stdout, self._complaints):
             if stream is not None:
                 stream.close()
+
+    def _send(self, job: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -127,14 +139,39 @@ class Fleet:
         return reduce(add, [instance.result() for instance in self.instances])
 
 
-@contextmanager
-def fleet(size: int, url: str, **settings: Any) -> Iterator[Fleet]:
-    """So many instances with the same settings of `RedisLimiter`, and ``clock_off_by`` seconds."""
-    with ExitStack() as stack:
-        instances = []
-        for _ in range(size):
-            instances.append(Instance(url, **settings))
-            stack.callback(instances[-1].kill)
+class Fleets:
+    """Lends processes to one test after another: to start one takes longer than most of what it is asked to do."""
+
+    def __init__(self, *, patient: bool) -> None:
+        self._patient = patient
+        self._idle: list[Instance] = []
+
+    @contextmanager
+    def __call__(self, size: int, url: str, *, clock_off_by: float = 0.0, **settings: Any) -> Iterator[Fleet]:
+        """So many instances, each with a new `RedisLimiter` of these settings."""
+        lendable = [] if clock_off_by else self._idle
+        instances = [lendable.pop() if lendable else self._start(clock_off_by) for _ in range(size)]
+        try:
+            for instance in instances:
+                instance.use(url=url, **settings)
+            for instance in instances:
+                instance.ready()
+            yield Fleet(instances)
+        except BaseException:
+            # Nobody knows what they are doing.
+            for instance in instances:
+                instance.kill()
+            raise
         for instance in instances:
-            instance.wait_until_ready()
-        yield Fleet(instances)
+            if clock_off_by or not instance.alive:
+                instance.kill()
+            else:
+                self._idle.append(instance)
+
+    def close(self) -> None:
+        """End those that nobody has."""
+        while self._idle:
+            self._idle.pop().kill()
+
+    def _start(self, clock_off_by: float) -> Instance:
+        return Instance(patient=self._patient, clock_off_by=clock_off_by)

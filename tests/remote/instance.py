@@ -24,10 +24,8 @@ def _wrong_clock(seconds: float) -> None:
     time.time_ns = lambda: int(time.time() * 1e9)
 
 
-if __name__ == "__main__":
-    settings = json.loads(sys.argv[1])
-    if wrong := settings.pop("clock_off_by", 0.0):
-        _wrong_clock(wrong)
+if __name__ == "__main__" and (wrong := float(sys.argv[1])):
+    _wrong_clock(wrong)
 
 # ruff: noqa: E402 - because of the clock
 from collections import Counter
@@ -35,6 +33,7 @@ from collections import Counter
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+from remote.patience import be_patient
 
 import toolgate
 from toolgate.errors import Limited, Refused
@@ -109,17 +108,25 @@ class Spender:
         return None
 
 
-async def main(settings: dict[str, Any]) -> None:
-    """Do every job with one limiter."""
-    limiter = RedisLimiter(settings.pop("url"), **settings)
-    print("ready", flush=True)
+async def main() -> None:
+    """Do every job, with the limiter that the last one asked for."""
+    limiter: RedisLimiter | None = None
     while line := await anyio.to_thread.run_sync(sys.stdin.readline):
         job = json.loads(line)
-        spender = Spender(limiter, job)
-        await spender.spend()
-        print(json.dumps(spender.result()), flush=True)
-    await limiter.aclose()
+        if "limiter" in job:
+            if limiter is not None:
+                await limiter.aclose()
+            limiter = RedisLimiter(**job["limiter"])
+            print("{}", flush=True)
+        elif limiter is not None:
+            spender = Spender(limiter, job)
+            await spender.spend()
+            print(json.dumps(spender.result()), flush=True)
+    if limiter is not None:
+        await limiter.aclose()
 
 
 if __name__ == "__main__":
-    anyio.run(main, settings)
+    if "patient" in sys.argv:
+        be_patient()
+    anyio.run(main)

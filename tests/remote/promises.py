@@ -33,13 +33,15 @@ class Promise(NamedTuple):
 def excess(promise: Promise, times: Sequence[tuple[float, float]]) -> float:
     """By how much the worst window of all has more admissions than a bucket would have allowed in it.
 
-    An admission happened somewhere between its call and its answer, so a window reaches from a call to an answer.
+    An admission happened somewhere between its call and its answer, so only those count in a window that lie in it
+    with both.
     """
-    # The most that `admissions - rate * window` reaches over all windows, as one pass over the admissions in order.
-    longest = max((end - start for start, end in times), default=0.0)
-    worst = running = 0.0
-    last = None
-    for end in sorted(end for _, end in times):
-        running = max(0.0, running - promise.per_second * (end - last if last is not None else 0.0)) + 1
-        worst, last = max(worst, running), end
-    return worst - promise.per_second * longest - promise.burst
+    by_end = sorted((end, start) for start, end in times)
+    worst = 0.0
+    for opens, _ in times:
+        inside = 0
+        for end, start in by_end:
+            if start >= opens:
+                inside += 1
+                worst = max(worst, inside - promise.per_second * (end - opens))
+    return worst - promise.burst

@@ -17,7 +17,7 @@ import toolgate
 from toolgate.errors import Limited
 from toolgate.limits import RedisLimiter
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -71,7 +71,9 @@ async def test_calls_that_wait_share_one_connection(redis_server: RedisServer) -
 FORK = """
 import os, sys, anyio, toolgate
 from toolgate.limits import RedisLimiter
+from remote.patience import be_patient
 
+be_patient()
 charges = [toolgate.Charge("key", "1000/day")]
 limiter = RedisLimiter(sys.argv[1], on_error="deny")
 

@@ -99,7 +99,7 @@ async def test_while_the_store_is_away_each_rule_has_its_say(
         server.start()
         with anyio.fail_after(10):
             # What is waited for is an answer, and nobody tells of it.
-            while not (await gates[0].call("delete_order", "read", client_id="agent-9")).allowed:  # noqa: ASYNC110
+            while not (await gates[0].call("delete_order", "read", client_id="agent-9")).allowed:
                 await anyio.sleep(0.05)
 
 

@@ -7,46 +7,45 @@ seconds in each of N instances.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import pytest
 from conftest import Proof, Tell
-from remote.fleet import Fleet, fleet
+from remote.fleet import Fleet, Fleets
 from remote.promises import Promise, excess
 from servers.standalone import RedisServer
 
-from toolgate.limits.leases import LEASE_SECONDS, MOST_LEASED
+from toolgate.limits.lease_held import LEASE_SECONDS, most_leased
 
 INSTANCES = 4
 
 
-@pytest.mark.parametrize("limit", ["60000/minute burst 500", "6000/minute burst 50"])
+@pytest.mark.parametrize("limit", ["60000/minute burst 500", "400/hour"], ids=["N*q", "r*tau"])
 def test_hoarders_who_fire_at_once_stay_within_the_bound(
-    limit: str, redis_server: RedisServer, proof: Proof, tell: Tell
+    limit: str, fleet: Fleets, redis_server: RedisServer, proof: Proof, tell: Tell
 ) -> None:
     rounds = proof("times that all instances hoard and then fire", small=2, large=100)
     promise = Promise.of(limit)
-    moved = min(promise.per_second * LEASE_SECONDS, INSTANCES * MOST_LEASED)
-    times: list[tuple[float, float]] = []
+    moved = min(promise.per_second * LEASE_SECONDS, INSTANCES * most_leased(promise))
+    found = []
     with fleet(INSTANCES, redis_server.url, mode="leased", on_error="deny") as instances:
         instances.spend(limits=[limit], calls=1, domain="connects")
-        before = redis_server.microseconds()
-        for _ in range(rounds):
-            # A few calls as fast as can be, which earn large leases; the bucket is full again before these run out;
-            # then everything at once.
-            few = max(1, promise.burst // INSTANCES // 2)
-            times += instances.spend(limits=[limit], calls=few, timed=True).times
+        for number in range(rounds):
+            spend = partial(instances.spend, limits=[limit], domain=f"round {number}", timed=True)
+            before = redis_server.microseconds()
+            # A few calls as fast as can be, which earn the largest leases; the bucket has refilled before these run
+            # out, as far as it can; then everything at once.
+            times = spend(calls=promise.burst // INSTANCES // 3).times
             time.sleep(LEASE_SECONDS / 2)
-            times += instances.spend(limits=[limit], calls=4 * promise.burst, timed=True).times
-            time.sleep(LEASE_SECONDS / 2)
-        elapsed = redis_server.microseconds() - before
-    worst = excess(promise, times)
-    tell(f"{limit}: {len(times):,} admitted, at most {worst:+.1f} of {moved:.0f} beyond the bucket in any window")
-    assert worst <= moved
-    assert len(times) <= promise.most(elapsed), "all in all nothing is made"
+            times += spend(calls=2 * promise.burst).times
+            assert len(times) <= promise.most(redis_server.microseconds() - before), "all in all nothing is made"
+            found.append(excess(promise, times))
+    tell(f"{limit}: at most {max(found):+.1f} beyond the bucket in any window, of {moved:.0f} that leases can move")
+    assert max(found) <= moved
 
 
 @pytest.mark.parametrize("off", [3_600.0, -3_600.0], ids=["fast", "slow"])
-def test_a_clock_that_is_an_hour_off_makes_nothing(off: float, redis_server: RedisServer) -> None:
+def test_a_clock_that_is_an_hour_off_makes_nothing(off: float, fleet: Fleets, redis_server: RedisServer) -> None:
     limit = "6000/minute burst 100"
     with (
         fleet(1, redis_server.url, mode="leased", on_error="deny", clock_off_by=off) as wrong,
@@ -57,17 +56,18 @@ def test_a_clock_that_is_an_hour_off_makes_nothing(off: float, redis_server: Red
         assert 100 <= sum(spent.admitted) <= Promise.of(limit).most(redis_server.microseconds() - before)
 
 
-def test_a_hot_key_asks_redis_less_often_than_it_decides(redis_server: RedisServer, tell: Tell) -> None:
+def test_a_hot_key_asks_redis_less_often_than_it_decides(fleet: Fleets, redis_server: RedisServer, tell: Tell) -> None:
     with fleet(1, redis_server.url, mode="leased", on_error="deny") as instances:
         spent = instances.spend(limits=["600000/minute"], calls=20_000, tasks=50)
+        slow = spent.errors.total()
     asked = redis_server.script_calls()
     tell(f"{asked:,} calls of Redis for {sum(spent.admitted):,} admissions")
-    assert sum(spent.admitted) == 20_000
+    assert sum(spent.admitted) == 20_000 - slow
     assert asked < 20_000 / 5
 
 
-def test_a_killed_instance_loses_no_more_than_its_lease(redis_server: RedisServer, tell: Tell) -> None:
-    limit, burst = "20000/day", 20_000
+def test_a_killed_instance_loses_no_more_than_its_lease(fleet: Fleets, redis_server: RedisServer, tell: Tell) -> None:
+    limit, burst = "2000/day", 2_000
     with (
         fleet(1, redis_server.url, mode="leased", on_error="deny") as doomed,
         fleet(1, redis_server.url, on_error="deny") as heir,
@@ -78,29 +78,33 @@ def test_a_killed_instance_loses_no_more_than_its_lease(redis_server: RedisServe
         rest = heir.spend(limits=[limit], calls=1, tasks=1, dry=True)
         elapsed = redis_server.microseconds() - before
     admitted = sum(first.admitted) + sum(rest.admitted)
-    tell(f"{burst - admitted} of at most {MOST_LEASED} tokens died with the instance")
-    assert burst - MOST_LEASED <= admitted <= Promise.of(limit).most(elapsed)
+    lease = most_leased(Promise.of(limit))
+    tell(f"{burst - admitted} of at most {lease} tokens died with the instance")
+    slow = first.errors.total() + rest.errors.total()
+    assert burst - lease - slow <= admitted <= Promise.of(limit).most(elapsed)
 
 
-def test_what_was_leased_and_not_spent_comes_back(redis_server: RedisServer) -> None:
-    limit, burst = "20000/day", 20_000
+def test_what_was_leased_and_not_spent_comes_back(fleet: Fleets, redis_server: RedisServer) -> None:
+    limit, burst = "2000/day", 2_000
     with (
         fleet(1, redis_server.url, mode="leased", on_error="deny") as hoarder,
         fleet(1, redis_server.url, on_error="deny") as heir,
     ):
         first = hoarder.spend(limits=[limit], calls=burst // 2)
-        # Another key, until every lease of the first has run out: leases are returned with what is asked next.
-        hoarder.spend(limits=[limit], calls=None, seconds=2 * LEASE_SECONDS, domain="other", tasks=1)
+        time.sleep(1.5 * LEASE_SECONDS)
         rest = heir.spend(limits=[limit], calls=1, tasks=1, dry=True)
-    assert sum(first.admitted) + sum(rest.admitted) >= burst
+    together = first + rest
+    assert sum(together.admitted) >= burst - together.errors.total()
 
 
-def test_near_the_end_leases_shrink_and_all_that_there_is_is_had(redis_server: RedisServer, proof: Proof) -> None:
-    calls = proof(f"calls by each of {INSTANCES} processes", small=1_000, large=100_000)
+def test_near_the_end_leases_shrink_and_all_that_there_is_is_had(
+    fleet: Fleets, redis_server: RedisServer, proof: Proof
+) -> None:
+    calls = proof(f"calls by each of {INSTANCES} processes", small=500, large=100_000)
     limit = f"{INSTANCES * calls // 2}/day"
     with fleet(INSTANCES, redis_server.url, mode="leased", on_error="deny") as instances:
         before = redis_server.microseconds()
         spent = instances.spend(limits=[limit], calls=calls)
-        last = Fleet(instances.instances).spend(limits=[limit], calls=1, tasks=1, dry=True)
+        spent += instances.spend(limits=[limit], calls=1, tasks=1, dry=True)
         promise, elapsed = Promise.of(limit), redis_server.microseconds() - before
-    assert promise.least(0) <= sum(spent.admitted) + sum(last.admitted) <= promise.most(elapsed)
+    assert promise.least(0) - spent.errors.total() <= sum(spent.admitted) <= promise.most(elapsed)

@@ -11,7 +11,7 @@ import toolgate
 from toolgate.errors import Limited
 from toolgate.limits import RedisLimiter
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 ENFORCED = toolgate.Charge("enforced", "5/day")
 TIGHT = toolgate.Charge("observed", "2/day", observe=True)

@@ -39,6 +39,10 @@ def test_the_worst_window(at: list[float], expected: float) -> None:
     assert excess(TEN_A_SECOND, [(time, time) for time in at]) == pytest.approx(expected)
 
 
+def test_what_may_have_happened_outside_a_window_is_not_in_it() -> None:
+    assert excess(TEN_A_SECOND, [*[(5.0, 5.0)] * 20, *[(4.0, 6.0)] * 5]) == 0
+
+
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=60))
 def test_the_worst_window_is_that_of_all_windows(tenths: list[int]) -> None:
     at = sorted(tenth / 10 for tenth in tenths)

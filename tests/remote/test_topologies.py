@@ -14,7 +14,7 @@ import toolgate
 from toolgate.errors import Limited, Unavailable
 from toolgate.limits import RedisLimiter
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
 CLIENT = toolgate.Charge("client", "100/day")
 TOOL = toolgate.Charge("tool", "50/day")

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from minting import NOW
 
 from toolgate.settings import Introspection, Secret
-from toolgate.tokens.client_auth import ASSERTION_SECONDS, client_authentication
+from toolgate.settings.secrets import known_secrets
+from toolgate.tokens.client_auth import ASSERTION_SECONDS, ClientAuthentication, client_authentication
 
 URL = "https://auth.example.com/introspect"
 
@@ -51,6 +53,81 @@ def test_id_and_secret_are_encoded_before_they_are_joined(client_id: str, secret
     assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", pair)
     assert client.form(now=NOW) == {}
     assert unquote_plus(pair.partition(":")[0]) == client_id
+
+
+# --- a secret that stands in a file -----------------------------------------------------------------------------------
+
+
+def shown(client: ClientAuthentication, *, now: float) -> str:
+    """The secret in the next request, or the key id of its assertion."""
+    form = client.form(now=now)
+    if form:
+        return str(jwt.get_unverified_header(form["client_assertion"])["alg"])
+    return base64.b64decode(client.headers()["authorization"].removeprefix("Basic ")).decode().partition(":")[2]
+
+
+def test_a_secret_in_a_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"first\n")
+    client = client_authentication(Introspection(URL, "mcp", secret=Secret(b"first", file=str(file))))
+    assert shown(client, now=NOW) == "first"
+    file.write_bytes(b"second\n")
+    assert shown(client, now=NOW + 1) == "second"
+    assert b"second" in known_secrets(), "so that no log shows it"
+
+
+def test_a_key_in_a_file_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    first, second = ec.generate_private_key(ec.SECP256R1()), ed25519.Ed25519PrivateKey.generate()
+    file.write_bytes(pem(first))
+    client = client_authentication(Introspection(URL, "mcp", private_key=Secret(pem(first), "1", str(file))))
+    assert shown(client, now=NOW) == "ES256"
+    file.write_bytes(pem(second))
+    assert shown(client, now=NOW + 1) == "EdDSA"
+
+
+def test_a_mounted_secret_is_a_link_that_is_exchanged(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "secret").write_bytes(name.encode())
+    (tmp_path / "data").symlink_to("first")
+    client = client_authentication(
+        Introspection(URL, "mcp", secret=Secret(b"first", file=str(tmp_path / "data" / "secret")))
+    )
+    assert shown(client, now=NOW) == "first"
+    (tmp_path / "next").symlink_to("second")
+    (tmp_path / "next").replace(tmp_path / "data")
+    assert shown(client, now=NOW + 1) == "second"
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"-----BEGIN", None], ids=["empty", "blank", "half", "gone"])
+def test_what_cannot_be_a_key_never_replaces_one(
+    content: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "key.pem"
+    key = pem(ec.generate_private_key(ec.SECP256R1()))
+    file.write_bytes(key)
+    alarms: list[str] = []
+    asked = Introspection(URL, "mcp", private_key=Secret(key, file=str(file)))
+    client = client_authentication(asked, alarm=alarms.append)
+    file.unlink() if content is None else file.write_bytes(content)
+    assert shown(client, now=NOW + 1) == "ES256"
+    assert alarms == ["secret_file_unreadable"]
+    assert str(file) in caplog.text
+    assert "BEGIN" not in caplog.text
+    file.write_bytes(pem(ed25519.Ed25519PrivateKey.generate()))
+    assert shown(client, now=NOW + 2) == "EdDSA"
+
+
+def test_a_secret_may_be_written_by_others(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"first")
+    file.chmod(0o660)  # as the volumes of some orchestrators are
+    client = client_authentication(Introspection(URL, "mcp", secret=Secret(b"first", file=str(file))))
+    assert shown(client, now=NOW) == "first"
+
+
+# --- assertions -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

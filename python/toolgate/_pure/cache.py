@@ -20,10 +20,10 @@ __all__ = ["MAX_BYTES", "TokenCache"]
 
 _T = TypeVar("_T")
 
-MAX_BYTES: Final = 64 * 1024 * 1024
-"""A value is about as large as its token, or some small multiple of it. Ten thousand typical tokens weigh 10 MiB."""
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Half of what a gate may grow by under any flood. Ten thousand typical callers weigh as much."""
 
-_OVERHEAD: Final = 256  # what an entry weighs beside its token
+_OVERHEAD: Final = 256  # what an entry weighs beside its token and its value
 
 
 @dataclass(slots=True)
@@ -56,22 +56,31 @@ class TokenCache(Generic[_T]):
         entry.seen_again = True
         return entry.value
 
-    def put(self, token: str | bytes, value: _T, *, expires_at: float) -> None:
-        """Keep a value until ``expires_at``."""
+    def put(self, token: str | bytes, value: _T, *, expires_at: float, weight: int = 0) -> None:
+        """Keep a value of so many bytes until ``expires_at``."""
+        if weight < 0:
+            raise ValueError("weight is less than 0")
         data = token_bytes(token)
-        entry = _Entry(len(data) + _OVERHEAD, expires_at, value)
-        if entry.weight > MAX_BYTES:
-            return
+        entry = _Entry(len(data) + _OVERHEAD + weight, expires_at, value)
         digest = self._digest(data)
-        evicted: list[_Entry[_T] | None] = []  # outlives the lock, because dropping a value may run foreign code
+        evicted: list[_Entry[_T]] = []  # outlives the lock, because dropping a value may run foreign code
         with self._lock:
+            if entry.weight > MAX_BYTES:
+                # What was kept of the token before is no longer what it means.
+                if digest in self._entries:
+                    self._queue.remove(digest)
+                    evicted.append(self._remove(digest))
+                return
             if digest in self._entries:
                 evicted.append(self._entries[digest])
-            else:
-                while len(self._entries) >= self._max_entries or self._bytes + entry.weight > MAX_BYTES:
-                    evicted.append(self._evict())
-                self._queue.append(digest)
-                self._bytes += entry.weight
+                self._bytes += entry.weight - evicted[0].weight
+                self._entries[digest] = entry
+                # It may have become heavier.
+                self._make_room(evicted, self._max_entries, MAX_BYTES)
+                return
+            self._make_room(evicted, self._max_entries - 1, MAX_BYTES - entry.weight)
+            self._queue.append(digest)
+            self._bytes += entry.weight
             self._entries[digest] = entry
 
     def clear(self) -> None:
@@ -87,14 +96,22 @@ class TokenCache(Generic[_T]):
     def _digest(self, token: bytes) -> bytes:
         return blake2b(token, key=self._key, digest_size=16).digest()
 
+    def _make_room(self, evicted: list[_Entry[_T]], entries: int, size: int) -> None:
+        """Evicts until no more than so many entries and bytes are left."""
+        while len(self._entries) > entries or self._bytes > size:
+            evicted.append(self._evict())
+
+    def _remove(self, digest: bytes) -> _Entry[_T]:
+        entry = self._entries.pop(digest)
+        self._bytes -= entry.weight
+        return entry
+
     def _evict(self) -> _Entry[_T]:
         """Removes the first of the queue that was not seen again since its last judgement."""
         while True:
             digest = self._queue.popleft()
             entry = self._entries[digest]
             if not entry.seen_again:
-                del self._entries[digest]
-                self._bytes -= entry.weight
-                return entry
+                return self._remove(digest)
             entry.seen_again = False
             self._queue.append(digest)

@@ -77,6 +77,9 @@ def parse_url(url: str) -> Address:
     kind, tls = _KINDS[parts.scheme]
     userinfo, _, hosts = parts.netloc.rpartition("@")
     options = _options(parts, kind)
+    if parts.scheme != "unix" and "@" in parts.path:
+        # Half a password would be taken for a host, and shown.
+        raise ValueError("the URL of Redis has an @ in its path: write a / that belongs to a password as %2F")
     nodes = () if parts.scheme == "unix" else _nodes(hosts, kind)
     path, service, db = _path(parts, kind)
     number = _number(options.pop("db", db))

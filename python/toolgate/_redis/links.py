@@ -1,7 +1,7 @@
 """The ways to send commands: redis-py's clients, without their retries and with our deadlines.
 
-A link belongs to the one task that owns it. redis-py's asyncio client needs asyncio; under trio the synchronous one does
-the same in a thread.
+A link belongs to the one task that owns it. redis-py's asyncio client needs asyncio; under trio the synchronous one
+does the same in a thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from anyio import CancelScope, to_thread
 
 from toolgate._redis.address import Address
 
-__all__ = ["CONNECT", "DEADLINE", "Link", "link_to"]
+__all__ = ["CONNECT", "DEADLINE", "Link", "connect_seconds", "link_to"]
 
 CONNECT: Final = 0.1
 """Seconds for a connection. Whoever waits is told sooner; the next find it made."""
@@ -44,6 +44,11 @@ class Link(Protocol):
 
     async def drop(self) -> None:
         """Close the connections; the next `send` makes new ones."""
+
+
+def connect_seconds(address: Address) -> float:
+    """How long a first answer may take: sentinels and first nodes are asked one after the other."""
+    return CONNECT * max(len(address.nodes), 1) + DEADLINE
 
 
 def link_to(address: Address, *, threads: bool) -> Link:

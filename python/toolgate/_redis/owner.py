@@ -50,8 +50,11 @@ class Events(Protocol):
 class Owner:
     """Owns a link for as long as its task runs."""
 
-    def __init__(self, link: Link, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, link: Link, events: Events, *, connect_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._link = link
+        self._connect_seconds = connect_seconds
         self._events = events
         self._clock = clock
         self._breaker = Breaker()
@@ -194,7 +197,7 @@ class Owner:
     async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A reply or an exception for each command."""
         try:
-            with deadline(DEADLINE if self._linked else CONNECT + DEADLINE):
+            with deadline(DEADLINE if self._linked else self._connect_seconds):
                 return await self._link.send(commands)
         except Exception as error:
             # Whatever the client raises: nobody knows what the server did.

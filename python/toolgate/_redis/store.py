@@ -11,7 +11,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.links import link_to
+from toolgate._redis.links import connect_seconds, link_to
 from toolgate._redis.owner import Owner
 from toolgate._redis.request import Request, Script
 
@@ -146,7 +146,8 @@ class Store:
         owner = self._current().get(loop)
         if owner is None:
             threads = not isinstance(loop, asyncio.AbstractEventLoop)
-            owner = self._owners[loop] = Owner(link_to(self._address, threads=threads), self)
+            link = link_to(self._address, threads=threads)
+            owner = self._owners[loop] = Owner(link, self, connect_seconds=connect_seconds(self._address))
             _start(loop, self._run(loop, owner))
         return owner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
@@ -16,7 +17,7 @@ from toolgate.rendering import Response
 from toolgate.request import Request
 from toolgate.steps import request_id
 
-__all__ = ["DECISION", "GateASGI"]
+__all__ = ["DECISION", "ASGIApp", "GateASGI", "Message", "Receive", "Scope", "Send", "without_credentials"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -33,6 +34,8 @@ _JUDGED_HEADERS: Final = frozenset(
         b"client-cert",
         b"content-encoding",
         b"content-length",
+        b"mcp-protocol-version",
+        b"mcp-session-id",
         b"origin",
         b"x-forwarded-client-cert",
         b"x-forwarded-for",
@@ -48,6 +51,12 @@ _WITHHELD: Final = frozenset({b"authorization"})
 
 _READ_SECONDS: Final = 60.0
 """For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
+
+_STATELESS: Final = "2026-07-28"
+"""The first protocol without sessions; versions are dates, and sort like them."""
+
+_REMOVED: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
+"""Methods that name a resource, and that it no longer has."""
 
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
@@ -116,9 +125,21 @@ class GateASGI:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
             await decision.kept()
-            await _send(send, self.gate.render(decision), close=_has_much_to_say(scope, request))
+            await _send(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
+
+    def _refusal(self, decision: Decision, request: Request) -> Response:
+        """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
+        call = decision.call
+        is_newer = (request.header("mcp-protocol-version") or "") >= _STATELESS
+        if is_newer and call is not None and call.name is None and call.method in _REMOVED:
+            decision.refusal = refusal("unknown_method")
+        response = self.gate.render(decision)
+        if response.status == 404 and request.header("mcp-session-id") is not None and not is_newer:
+            # There a 404 means that the session has ended (MCP 2025-11-25, session management).
+            return replace(response, status=200)
+        return response
 
     def _exempt(self, request: Request) -> Response | None:
         """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
@@ -136,33 +157,34 @@ class GateASGI:
         """The whole body, or `Malformed` as soon as it is longer than allowed: the rest is never read."""
         chunks: list[bytes] = []
         size = 0
-        deadline = anyio.current_time() + _READ_SECONDS
-        while True:
-            message = None
-            with anyio.move_on_after(deadline - anyio.current_time()):
+        with anyio.move_on_after(_READ_SECONDS):
+            while True:
                 message = await receive()
-            if message is None:
-                raise refusal("body_too_slow")
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self.gate.max_body_bytes:
-                raise refusal("body_too_large")
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+                if message["type"] == "http.disconnect":
+                    raise _Disconnected
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > self.gate.max_body_bytes:
+                    raise refusal("body_too_large")
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+        raise refusal("body_too_slow")
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         scope = dict(scope)
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name.lower() not in _WITHHELD]
+        scope["headers"] = without_credentials(scope["headers"])
         scope[DECISION] = decision
         self.prepare(scope, decision)
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
         try:
-            with anyio.CancelScope(deadline=self._deadline(decision)) as stream:
+            if not self._ends_with_its_token(decision):
+                await self._app(scope, exchange.receive, exchange.send)
+                return
+            remaining = max(0.0, decision.good_until - self.gate.now())
+            with anyio.move_on_after(remaining) as stream:
                 await self._app(scope, exchange.receive, exchange.send)
             if stream.cancelled_caught and not await exchange.end():
                 decision.refuse(refusal("token_expired"))
@@ -174,12 +196,9 @@ class GateASGI:
             current_decision.reset(token)
             self.finish(decision, outcome)
 
-    def _deadline(self, decision: Decision) -> float:
-        """A stream that carries no call ends with its token; the answer of a running tool is not cut."""
-        call = decision.call
-        if call is not None and call.method not in _STREAMS:
-            return float("inf")
-        return anyio.current_time() + max(0.0, decision.good_until - self.gate.now())
+    def _ends_with_its_token(self, decision: Decision) -> bool:
+        """A stream that carries no call does; the answer of a running tool is not cut."""
+        return decision.call is None or decision.call.method in _STREAMS
 
 
 class _Disconnected(Exception):
@@ -286,6 +305,11 @@ async def _send(send: Send, response: Response, *, close: bool = False) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What the server behind the gate sees of the headers."""
+    return _without(headers, _WITHHELD)
 
 
 def _without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:

@@ -14,7 +14,7 @@ __all__ = ["REDACTED", "scrub", "tells"]
 
 REDACTED: Final = "[redacted]"
 
-_MIN_SECRET: Final = 6
+_MIN_SECRET: Final = 8
 """Characters of a secret that is looked for: a shorter one would be found in words."""
 
 _NAMES: Final = (
@@ -71,6 +71,7 @@ def _configured(secrets: frozenset[bytes]) -> re.Pattern[str] | None:
         encoded = (base64.b64encode(secret), base64.urlsafe_b64encode(secret))
         forms |= {text, quote(secret, safe=""), quote_plus(secret), secret.hex(), repr(text)[1:-1]}
         forms |= {each.decode().rstrip("=") for each in encoded}
-        forms |= {line for line in text.splitlines() if len(line) > 2 * _MIN_SECRET}  # of a PEM, whose lines part
+        # Of a PEM each line by itself, as it is logged; not its first and last, by which every other key is known.
+        forms |= {line for line in text.splitlines() if len(line) > 2 * _MIN_SECRET and not line.startswith("--")}
     found = sorted((form for form in forms if len(form) >= _MIN_SECRET), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, found))) if found else None

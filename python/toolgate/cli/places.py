@@ -11,9 +11,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["agents_file"]
+__all__ = ["CONFIG", "agents_file", "document"]
 
-_CONFIG = Path("toolgate.toml")
+CONFIG = Path("toolgate.toml")
 _FILE = Path("agents.toml")
 
 
@@ -21,7 +21,7 @@ def agents_file(config: Path | None) -> Path:
     """What ``[agents]`` of the configuration names. Nothing else there is looked at: whoever makes a token need not
     have the server's secrets. Raises `ValueError`."""
     if config is None:
-        named = _named(_CONFIG) if _CONFIG.exists() else None
+        named = _named(CONFIG) if CONFIG.exists() else None
         return named or _FILE
     named = _named(config)
     if named is None:
@@ -29,15 +29,19 @@ def agents_file(config: Path | None) -> Path:
     return named
 
 
-def _named(config: Path) -> Path | None:
+def document(config: Path) -> dict[str, Any]:
+    """The whole of a configuration. Raises `ValueError`."""
     try:
         with config.open("rb") as opened:
-            document: dict[str, Any] = tomllib.load(opened)
+            return tomllib.load(opened)
     except OSError as error:
         raise ValueError(f"{config} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{config} is not TOML: `toolgate` servers would not start with it either") from None
-    agents = document.get("agents")
+
+
+def _named(config: Path) -> Path | None:
+    agents = document(config).get("agents")
     if agents is None:
         return None
     file = agents.get("file") if isinstance(agents, dict) else None

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from toolgate.cli import instances
 from toolgate.cli.durations import parse_duration, written_duration
 from toolgate.cli.places import agents_file
 from toolgate.cli.tables import print_table
@@ -113,12 +114,36 @@ def rotate(
 
 
 @app.command()
-def revoke(which: _Which, file: _File = None, config: _Config = None) -> None:
+def revoke(
+    which: _Which,
+    redis_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The environment variable with the URL of the Redis that the servers share, to tell all of them; by "
+            "default the one that toolgate.toml names.",
+        ),
+    ] = None,
+    file: _File = None,
+    config: _Config = None,
+) -> None:
     """End all tokens of an agent, within about a second."""
     path = _path(file, config)
+    try:
+        store = instances.store(config, variable=redis_env)
+    except ValueError as error:
+        _fail(str(error))
     now = time.time()
     changed = _change(path, lambda agents: agents_changes.revoke(agents, which, now=now), made=False)
-    _say(f"{changed.agent.name} ({changed.agent.id}) was revoked at {written_instant(changed.agent.revoked or now)}")
+    agent = changed.agent
+    _say(f"{agent.name} ({agent.id}) was revoked at {written_instant(agent.revoked or now)}")
+    if store is None:
+        return
+    try:
+        instances.revoke_agent(store, agent.id)
+    except ValueError as error:
+        _fail(f"only {path} says so. {error}. Servers with another file do not know yet: run this again")
+    _say("All servers that share the Redis were told.")
 
 
 def _path(file: Path | None, config: Path | None) -> Path:

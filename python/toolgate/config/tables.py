@@ -216,6 +216,7 @@ GATE: Keys = {
     "allowed_origins": ("allowed_origins", parsed(parse_origin)),
     "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
     "max_body_bytes": ("max_body_bytes", integer),
+    "filter_lists": ("filter_lists", boolean),
     "issuer": ("issuers", _issuers),
     "scopes": ("scopes", _hierarchy),
     "tool": ("tools", _rules(ToolRule)),

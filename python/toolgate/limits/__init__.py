@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from toolgate.limits.failures import FailedAttempts
@@ -9,11 +10,12 @@ from toolgate.limits.slots import Held
 from toolgate.limits.snapshot import Snapshot
 from toolgate.limits.spender import Spender
 from toolgate.limits.spending import Spending
+from toolgate.settings import Limits
 
 if TYPE_CHECKING:
     from toolgate.limits.redis import RedisLimiter
 
-__all__ = ["FailedAttempts", "Held", "RedisLimiter", "Snapshot", "Spender", "Spending"]
+__all__ = ["FailedAttempts", "Held", "RedisLimiter", "Snapshot", "Spender", "Spending", "remote_limiter"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,3 +25,20 @@ def __getattr__(name: str) -> Any:
 
         return RedisLimiter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def remote_limiter(limits: Limits, alarm: Callable[[str], None]) -> RedisLimiter | None:
+    """The limiter of the store that the configuration names; None where budgets are kept in this process. Raises
+    `ImportError` without redis-py."""
+    if limits.url is None:
+        return None
+    from toolgate.limits.redis import RedisLimiter
+
+    return RedisLimiter(
+        limits.url,
+        mode=limits.mode,
+        on_error=limits.on_error,
+        instances=limits.instances,
+        prefix=limits.prefix,
+        alarm=alarm,
+    )

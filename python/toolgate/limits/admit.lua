@@ -8,7 +8,7 @@
 -- ARGV  now ('' asks the server), what to do, and for each bucket its period, its burst and
 --       spend   need want observe: all needs or nothing; of a want that exceeds its need, up to half of what is there
 --       look    the same, and nothing is spent
---       settle  cost actual at full_at since given: what was spent `at` and left the bucket so turned out to cost actual
+--       settle  cost actual at full_at since given: what was spent `at`, which left the bucket so, has cost actual
 --       owe     tokens: spent elsewhere, so it is not asked whether they are there; the bucket is empty at worst
 -- Returns   now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
 
@@ -50,31 +50,30 @@ local function convert(bucket, period, burst, now)
   }
 end
 
-local function spend(bucket, tokens, now)
+local function move(bucket, full_at, now)
   if bucket.full_at <= now then
-    bucket.full_at, bucket.since, bucket.given = now, now, 0
+    bucket.since, bucket.given = now, 0
   end
-  bucket.full_at = bucket.full_at + tokens * bucket.period
-  bucket.last = max(bucket.last, now)
-  bucket.changed = true
+  bucket.full_at, bucket.last, bucket.changed = full_at, max(bucket.last, now), true
 end
 
--- What is given back is what time has not, by the larger of two lower bounds: the time since the spend, and first spent
--- is first back.
-local function settle(bucket, cost, actual, at, full_at, since, given)
-  local period, capacity = bucket.period, bucket.period * bucket.burst
-  if actual > cost then
-    local lowest = bucket.last + capacity * (1 + DEBT)
-    local more = min(actual - cost, 4 * bucket.burst) * period
-    bucket.full_at = max(min(bucket.full_at + more, lowest), bucket.full_at)
-  elseif bucket.since == since then
-    local young = period * cost - max(bucket.last - at, 0)
+-- Tokens that may not be there: the bucket is empty then, or so many full bursts below.
+local function force(bucket, tokens, debt, now)
+  local capacity = bucket.period * bucket.burst
+  local full_at = max(bucket.full_at, now) + min(tokens, 4 * bucket.burst) * bucket.period
+  move(bucket, max(bucket.full_at, min(full_at, now + capacity * (1 + debt))), now)
+end
+
+-- Tokens that were not needed, of those spent `at` which left the bucket so: what time has not given back, by the larger
+-- of two lower bounds: the time since the spend, and first spent is first back.
+local function give(bucket, tokens, cost, at, full_at, since, given)
+  if bucket.since == since then
+    local young = bucket.period * cost - max(bucket.last - at, 0)
     local queued = bucket.given >= UNKNOWN and 0 or full_at - (bucket.given - given) - bucket.last
-    local back = min(period * (cost - actual), max(young, queued, 0))
-    bucket.full_at = bucket.full_at - back
-    bucket.given = min(bucket.given + back, UNKNOWN)
+    local back = min(bucket.period * tokens, max(young, queued, 0))
+    bucket.full_at, bucket.given = bucket.full_at - back, min(bucket.given + back, UNKNOWN)
+    bucket.changed = true
   end
-  bucket.changed = true
 end
 
 local now
@@ -112,10 +111,6 @@ for i, raw in ipairs(redis.call('MGET', unpack(KEYS))) do
         bucket = { full_at = 0, period = period, burst = 0, last = 0, since = 0, given = 0 }
       end
     end
-  elseif verb == 'settle' then
-    -- It was full and is forgotten: what is asked for now goes back to when it was spent.
-    local at = word(i, 5)
-    bucket.full_at, bucket.last, bucket.since = at, at, at
   end
   bucket.wait, bucket.granted, bucket.known = 0, 0, raw
   buckets[i] = bucket
@@ -125,17 +120,15 @@ local admitted = 1
 if verb == 'settle' then
   for i, bucket in ipairs(buckets) do
     local cost, actual = word(i, 3), word(i, 4)
-    if bucket.known then
-      settle(bucket, cost, actual, word(i, 5), word(i, 6), word(i, 7), word(i, 8))
-    elseif actual > cost then
-      settle(bucket, 0, actual)
+    if actual > cost then
+      force(bucket, actual - cost, DEBT, now)
+    elseif bucket.known then
+      give(bucket, cost - actual, cost, word(i, 5), word(i, 6), word(i, 7), word(i, 8))
     end
   end
 elseif verb == 'owe' then
   for i, bucket in ipairs(buckets) do
-    local before = bucket.full_at
-    spend(bucket, min(word(i, 3), bucket.burst), now)
-    bucket.full_at = max(before, min(bucket.full_at, now + bucket.period * bucket.burst))
+    force(bucket, word(i, 3), 0, now)
   end
 else
   for i, bucket in ipairs(buckets) do
@@ -155,7 +148,7 @@ else
     if verb == 'spend' and admitted == 1 and bucket.wait == 0 then
       local granted = max(word(i, 3), min(word(i, 4), floor(bucket.left / 2)))
       if granted > 0 then
-        spend(bucket, granted, now)
+        move(bucket, max(bucket.full_at, now) + granted * bucket.period, now)
         bucket.granted, bucket.left = granted, bucket.left - granted
       end
     end

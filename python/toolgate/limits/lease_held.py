@@ -66,7 +66,7 @@ class Held:
 
     def has(self, cost: int, now: float) -> bool:
         """Whether so many tokens can be spent here."""
-        return self.tokens >= cost and (self.until > now or not cost)
+        return self.tokens >= cost and self.until > now
 
     def wanted(self, need: int, now: float) -> int:
         """How many to ask for when ``need`` are needed: what was spent lately in the time of a lease."""

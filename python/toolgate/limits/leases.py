@@ -19,11 +19,12 @@ from time import monotonic
 from weakref import WeakSet, WeakValueDictionary
 
 from anyio import Event
+from anyio.lowlevel import checkpoint
 
 from toolgate._redis import Request, Store, StoreError, StoreSlow, wait
 from toolgate.limits.lease_held import LEASE_SECONDS, MOST_LEASED, Held, Lease, most_leased
 from toolgate.limits.redis_buckets import Change, RemoteBuckets
-from toolgate.limits.redis_grant import RemoteGrant
+from toolgate.limits.redis_grant import Leased, RemoteGrant
 from toolgate.limits.redis_keys import Plan
 from toolgate.limits.redis_script import Answer, limited, read, short_of
 
@@ -73,6 +74,12 @@ class Leases:
         if not held or get_ident() != self._thread:
             return None
         now = monotonic()
+        if plan.is_single:
+            one, cost = held[0]
+            if one.tokens >= cost and one.until > now:
+                one.tokens = tokens = one.tokens - cost
+                return RemoteGrant(plan, (tokens + one.left,), (), one.lease)
+            return self._take_enforced(plan, now)
         for one, cost in held:
             if one.tokens < cost or one.until <= now:
                 return self._take_enforced(plan, now)
@@ -88,10 +95,10 @@ class Leases:
         """`take`, where observed budgets may be known to be over."""
         short = []
         for (one, cost), bucket in zip(plan.held, plan.buckets, strict=True):
-            is_short = not one.has(cost, now)
+            is_short = int(not one.has(cost, now))
             if is_short and not (bucket.observe and one.blocked(cost, now)):
                 return None
-            short.append(int(is_short))
+            short.append(is_short)
         for (one, cost), is_short in zip(plan.held, short, strict=True):
             one.tokens -= 0 if is_short else cost
         return self._grant(plan, short)
@@ -107,6 +114,8 @@ class Leases:
             now = monotonic()
             waits = [one.blocked(bucket.cost, now) for (one, _), bucket in zip(plan.held, plan.buckets, strict=True)]
             if any(wait and not bucket.observe for wait, bucket in zip(waits, plan.buckets, strict=True)):
+                # A flood is told here, and lets others have their turn.
+                await checkpoint()
                 raise limited(plan, waits)
             # One question at a time for each bucket: many at once would lease many times what is wanted.
             asking = next((one.asking for one, _ in plan.held if one.asking is not None), None)
@@ -115,10 +124,11 @@ class Leases:
             if not await wait(asking, late - now):
                 raise StoreSlow("no answer within the deadline")
 
-    def settle(self, plan: Plan, leases: Sequence[Lease | None], actual: int) -> list[Request]:
+    def settle(self, plan: Plan, source: Lease | Leased, actual: int) -> list[Request]:
         """What a leased call turned out to cost: kept here while its lease lasts. Returns what Redis is to be told."""
         changes: list[Change] = []
         now = monotonic()
+        leases = [source] if isinstance(source, Lease) else source
         for (one, _), bucket, lease in zip(plan.held, plan.buckets, leases, strict=True):
             cost, more = bucket.cost, bucket.paying * actual - bucket.cost
             if lease is None or not more:
@@ -221,9 +231,9 @@ class Leases:
 
     def _block(self, ask: _Ask, answer: Answer) -> None:
         now = monotonic()
-        for (one, _), bucket, wait in zip(ask.plan.held, ask.plan.buckets, answer.wait, strict=True):
-            if wait:
-                one.block(bucket.cost, wait, sent=ask.sent, received=now)
+        for (one, _), bucket, blocked in zip(ask.plan.held, ask.plan.buckets, answer.wait, strict=True):
+            if blocked:
+                one.block(bucket.cost, blocked, sent=ask.sent, received=now)
 
     def _grant(self, plan: Plan, short: Sequence[int]) -> RemoteGrant:
         held = plan.held

@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from anyio.lowlevel import checkpoint
+
 from toolgate import checks
 from toolgate._core import Charge
 from toolgate._redis import Store, StoreError
 from toolgate.errors import refusal
 from toolgate.limits.fallback import LocalShare
+from toolgate.limits.lease_held import Lease
 from toolgate.limits.leases import Leases
 from toolgate.limits.redis_buckets import RemoteBuckets
 from toolgate.limits.redis_grant import RemoteGrant
@@ -78,6 +81,11 @@ class RedisLimiter:
         """How many calls Redis did not decide, by what they got instead: admitted by ``local`` or ``allow``, refused by
         ``deny``."""
 
+    @property
+    def store(self) -> Store:
+        """The connection, for what else the instances tell each other."""
+        return self._store
+
     def __repr__(self) -> str:
         return f"RedisLimiter({self._store!r}, mode={self._mode!r}, on_error={self._on_error!r})"
 
@@ -102,7 +110,9 @@ class RedisLimiter:
                 return await leases.admit(plan)
             return await self._decide(plan)
         except StoreError:
-            return self._without(plan, on_error or self._on_error)
+            # Who asks again and again without a pause must not keep the loop from finding Redis back.
+            await checkpoint()
+        return self._without(plan, on_error or self._on_error)
 
     async def refund(self, grant: RemoteGrant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
@@ -132,7 +142,7 @@ class RedisLimiter:
         source, grant._source = grant._source, None
         if isinstance(source, Answer):
             await self._buckets.settle(plan, source, [bucket.paying * actual for bucket in plan.buckets])
-        elif isinstance(source, list) and self._leases is not None:
+        elif isinstance(source, Lease | list) and self._leases is not None:
             self._buckets.send(self._leases.settle(plan, source, actual))
         elif isinstance(source, tuple):
             limiter, local = source

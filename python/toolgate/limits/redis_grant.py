@@ -13,7 +13,7 @@ __all__ = ["Leased", "Locally", "RemoteGrant", "Source"]
 
 Leased: TypeAlias = "list[Lease | None]"
 Locally: TypeAlias = "tuple[Limiter, Grant]"
-Source: TypeAlias = "Answer | Leased | Locally"
+Source: TypeAlias = "Answer | Lease | Leased | Locally"
 
 
 class RemoteGrant:

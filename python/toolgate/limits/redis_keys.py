@@ -82,6 +82,8 @@ class Plan:
     """For each slot."""
     in_order: bool
     """Whether each charge has a bucket of its own."""
+    is_single: bool
+    """Whether there is but one charge."""
     held: Any = None
     """What `leases` keeps for the buckets; None until it is asked for, () where nothing is leased."""
 
@@ -138,6 +140,7 @@ class Plans:
             slots=slots,
             needs=tuple(tuple(slot.needs()) for slot in slots),
             in_order=order == tuple(range(len(order))),
+            is_single=len(order) == 1,
         )
 
 

@@ -14,8 +14,8 @@ from toolgate._core import Grant, Limiter
 from toolgate.errors import Limited
 from toolgate.limits.slots import Held, Slots
 from toolgate.limits.snapshot import Snapshot
-from toolgate.limits.spending import Spending, charged, spending_of
-from toolgate.principal import Principal
+from toolgate.limits.spending import Spending, charged, digest, spending_of
+from toolgate.principal import Principal, joined
 from toolgate.settings import Limits, Rule
 
 if TYPE_CHECKING:
@@ -37,19 +37,21 @@ class Spender:
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
         alarm: Callable[[str], None] = lambda slug: None,
+        remote: RedisLimiter | None = None,
     ) -> None:
-        """Raises `ValueError` and `OSError` for a snapshot that cannot be kept."""
+        """``remote``: who keeps the budgets instead of this process. Raises `ValueError` and `OSError` for a snapshot
+        that cannot be kept."""
         self._limits = limits
         self._tick = tick
         self._slots = Slots()
         self._limiter = Limiter(max_keys=limits.max_keys)
-        self._remote = None if limits.url is None else _remote(limits, limits.url, alarm)
+        self._remote = remote
         self._snapshot = (
             None
             if limits.snapshot is None
             else Snapshot(limits.snapshot, self._limiter, max_keys=limits.max_keys, clock=clock, tick=tick, alarm=alarm)
         )
-        self._known: dict[tuple[str, str, int], Spending] = {}
+        self._known: dict[tuple[str, int], Spending] = {}
 
     def succeeded(self, limits: Limits) -> Spender:
         """The spender of another configuration: what was spent stays spent, what is in flight stays in flight."""
@@ -61,7 +63,7 @@ class Spender:
     def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
         """What one call spends; ``governed`` tells calls from lists and handshakes."""
         # A client comes back with a new token every few minutes: what it spends stays the same.
-        known_by = (principal.identity, principal.organization_identity, id(rule))
+        known_by = (digest(joined(principal.identity, principal.organization_identity)), id(rule))
         spending = self._known.get(known_by)
         if spending is None:
             if len(self._known) >= _MAX_KNOWN:
@@ -120,20 +122,6 @@ class Spender:
         """Write the snapshot a last time."""
         if self._snapshot is not None:
             self._snapshot.close()
-
-
-def _remote(limits: Limits, url: str, alarm: Callable[[str], None]) -> RedisLimiter:
-    # Only who counts in Redis needs its client.
-    from toolgate.limits.redis import RedisLimiter
-
-    return RedisLimiter(
-        url,
-        mode=limits.mode,
-        on_error=limits.on_error,
-        instances=limits.instances,
-        prefix=limits.prefix,
-        alarm=alarm,
-    )
 
 
 def _explained(limited: Limited, spending: Spending) -> Limited:

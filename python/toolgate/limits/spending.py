@@ -11,7 +11,7 @@ from toolgate.limits.slots import Slot
 from toolgate.principal import Principal, joined
 from toolgate.settings import Budget, Limits, Rule, budgets_of
 
-__all__ = ["Label", "Spending", "charged", "spending_of"]
+__all__ = ["Label", "Spending", "charged", "digest", "spending_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
     return Spending(
         rule=rule,
         # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
-        domain=_digest(principal.organization_identity if limits.organization else principal.identity),
+        domain=digest(principal.organization_identity if limits.organization else principal.identity),
         charges=tuple(charge for charge, _ in found),
         labels=tuple(label for _, label in found),
         slots=own + (tuple(_client_slots(principal, limits)) if governed else ()),
@@ -62,18 +62,18 @@ def charged(
     cost = rule.cost if rule is not None else 1
     charge = _Charges(cost, limits)
     if governed:
-        organization = _digest(joined("organization", principal.organization_identity))
+        organization = digest(joined("organization", principal.organization_identity))
         for budget in budgets_of(limits.organization):
             yield charge(organization, budget), Label("organization", budget.rate, "")
-        client = _digest(joined("client", principal.identity))
+        client = digest(joined("client", principal.identity))
         for budget in budgets_of(limits.client):
             yield charge(client, budget), Label("client", budget.rate, "")
     if rule is not None:
-        own = _digest(joined(type(rule).__name__, rule.match, principal.identity))
+        own = digest(joined(type(rule).__name__, rule.match, principal.identity))
         observe = rule.mode == "observe"
         for budget in budgets_of(rule.limit):
             yield charge(own, budget, observe=observe), Label(rule.match, budget.rate, "client")
-        total = _digest(joined(type(rule).__name__, rule.match))
+        total = digest(joined(type(rule).__name__, rule.match))
         for budget in budgets_of(rule.total_limit):
             yield charge(total, budget, observe=observe, shared=True), Label(rule.match, budget.rate, "total")
 
@@ -100,15 +100,15 @@ class _Charges:
 
 def _rule_slots(principal: Principal, rule: Rule | None) -> Iterator[Slot]:
     if rule is not None and rule.concurrency is not None:
-        key = _digest(joined("in flight", type(rule).__name__, rule.match, principal.identity))
+        key = digest(joined("in flight", type(rule).__name__, rule.match, principal.identity))
         yield Slot(key, rule.concurrency, rule.match, observe=rule.mode == "observe")
 
 
 def _client_slots(principal: Principal, limits: Limits) -> Iterator[Slot]:
     if limits.concurrency is not None:
-        yield Slot(_digest(joined("in flight", principal.identity)), limits.concurrency, "client")
+        yield Slot(digest(joined("in flight", principal.identity)), limits.concurrency, "client")
 
 
-def _digest(identity: str) -> str:
+def digest(identity: str) -> str:
     """One length for all: claims and URIs can be long, and keys are kept for every caller and rule."""
     return sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()

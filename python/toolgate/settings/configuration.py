@@ -41,6 +41,8 @@ class Configuration:
     allowed_origins: Sequence[str] = ()
     trusted_proxies: Sequence[str] = ()
     max_body_bytes: int = MAX_BODY_BYTES
+    filter_lists: bool = True
+    """Whether lists leave out what the caller could not call."""
 
     def __post_init__(self) -> None:
         if not self.issuers and self.agents is None:

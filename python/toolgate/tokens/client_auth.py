@@ -1,16 +1,27 @@
-"""How this server shows itself to an issuer's endpoint: a secret (RFC 6749 section 2.3.1) or a key (RFC 7523)."""
+"""How this server shows itself to an issuer's endpoint: a secret (RFC 6749 section 2.3.1) or a key (RFC 7523).
+
+One that stands in a file is read again when the file changes: that is how a mounted secret rotates.
+"""
 
 from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import quote_plus
 
-from toolgate.settings import Introspection
+from toolgate.settings import Introspection, Secret
+from toolgate.tokens.watched import Watched
 
-__all__ = ["ASSERTION_SECONDS", "ClientAuthentication", "PrivateKeyJwt", "SecretBasic", "client_authentication"]
+__all__ = [
+    "ASSERTION_SECONDS",
+    "ClientAuthentication",
+    "FromFile",
+    "PrivateKeyJwt",
+    "SecretBasic",
+    "client_authentication",
+]
 
 ASSERTION_SECONDS: Final = 60
 """How long an assertion lives: it is made for one request that takes 5 seconds at most, the rest is for clocks."""
@@ -31,15 +42,49 @@ class ClientAuthentication(Protocol):
         """Members to add to the form."""
 
 
-def client_authentication(introspection: Introspection) -> ClientAuthentication:
-    """The method that is configured. Raises `ValueError` for a key that cannot sign, and `ModuleNotFoundError` where
-    the library that signs is not installed."""
-    if introspection.private_key is not None:
-        key = introspection.private_key
-        return PrivateKeyJwt(introspection.client_id, key.value, key_id=key.id, audience=introspection.url)
-    if introspection.secret is None:
+def client_authentication(
+    introspection: Introspection, *, alarm: Callable[[str], None] | None = None
+) -> ClientAuthentication:
+    """The method that is configured; ``alarm`` is told ``secret_file_unreadable`` when its file goes bad. Raises
+    `ValueError` for a key that cannot sign, and `ModuleNotFoundError` where the library that signs is not installed."""
+    secret = introspection.private_key or introspection.secret
+    if secret is None:
         raise ValueError("introspection needs a secret or a private_key")
-    return SecretBasic(introspection.client_id, introspection.secret.value)
+
+    def made(secret: Secret) -> ClientAuthentication:
+        if introspection.private_key is None:
+            return SecretBasic(introspection.client_id, secret.value)
+        return PrivateKeyJwt(introspection.client_id, secret.value, key_id=secret.id, audience=introspection.url)
+
+    return FromFile(secret, made, alarm=alarm) if secret.file else made(secret)
+
+
+class FromFile:
+    """Another method, whose secret stands in a file. What cannot be a secret never replaces one."""
+
+    def __init__(
+        self,
+        secret: Secret,
+        made: Callable[[Secret], ClientAuthentication],
+        *,
+        alarm: Callable[[str], None] | None = None,
+    ) -> None:
+        def read(data: bytes) -> tuple[Secret, ClientAuthentication]:
+            # Held beside what is made of it: a secret is known, so that no log shows it, for as long as it lives.
+            found = Secret(data.strip(), secret.id, secret.file)
+            return found, made(found)
+
+        # Whoever could write another secret there lets nobody in: the issuer would refuse it.
+        self._file = Watched(secret.file, read, alarm=alarm, slug="secret_file_unreadable", lets_in=False)
+
+    def headers(self) -> Mapping[str, str]:
+        """Those of the method."""
+        return self._file.value[1].headers()
+
+    def form(self, *, now: float) -> Mapping[str, str]:
+        """What the method adds; asked for first, since only this knows the time."""
+        self._file.look(now)
+        return self._file.value[1].form(now=now)
 
 
 class SecretBasic:

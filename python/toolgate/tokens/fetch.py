@@ -77,6 +77,10 @@ class Fetcher:
             with anyio.fail_after(DEADLINE):
                 addresses = await self._addresses(target)
                 self._context = self._context or httpx2.create_ssl_context()
+                # A client for each document. Its pool knows connections by address and port alone, so a kept one,
+                # whose certificate was judged for one name, would carry a request for any other name that lies there;
+                # what a name means would not be judged anew; and a pool belongs to one event loop. Keys are fetched
+                # once an hour; a question about a token pays a handshake more.
                 # Without the environment: no proxy, no passwords out of .netrc.
                 async with httpx2.AsyncClient(
                     verify=self._context,

@@ -39,7 +39,7 @@ MAX_IN_FLIGHT: Final = 64
 """Questions to one issuer at a time. An endpoint that hangs holds this many callers, and refuses the others at once."""
 
 MAX_ANSWER_BYTES: Final = 16 * 1024
-"""More than the claims of the largest JWT. What is remembered of a token weighs as much as its answer."""
+"""More than the claims of the largest JWT. What is remembered of a token weighs what its answer takes in memory."""
 
 MAX_TOKEN_BYTES: Final = 16_384
 """As for a JWT."""
@@ -110,7 +110,7 @@ class Introspector:
         self._organization_claim = organization_claim
         self._alarm = alarm
         self._judge = Judge(issuer, audiences)
-        self._client = client_authentication(settings)
+        self._client = client_authentication(settings, alarm=alarm)
         # The endpoint's own origin and not the issuer's: it was configured as well, and may lie elsewhere.
         self._fetcher = fetcher or Fetcher(settings.url)
         # Anybody can make up opaque tokens by the thousand: a JWT that is asked about has room of its own.

@@ -4,15 +4,18 @@ Four ages of the keys known, in seconds since they were fetched:
 
 ====================  ==================================================================================================
 fresh                 they count; nobody waits, nobody looks
-due                   they count; the one request that finds it looks for newer ones (a gate has no task of its own to
-                      do it), all others go on
+due                   they count; the request that finds it starts a task that looks for newer ones, and nobody waits
 expired               the first requests wait for newer ones; once that has failed, the old ones count on (`max_stale`)
-                      and again only one request at a time looks
+                      and again a task looks from time to time
 dead                  nothing is verified: `Unavailable`
 ====================  ==================================================================================================
 
-Whatever the reason to look, at most one fetch is under way, and it is its requester's: shielded from that caller's
-cancellation, and over at its deadline. With ``spawn`` the looking of one for all becomes a task and nobody waits.
+So keys are looked at ahead of their end because of requests and not by a timer: an issuer is left alone by a gate that
+nobody asks, no task holds an event loop open or dies unnoticed, and what a timer would add - the first request after
+an idle hour - waits for one fetch.
+
+Whatever the reason to look, at most one fetch is under way. One that somebody waits for is shielded from its
+requester's cancellation; each is over at its deadline.
 
 A key id that is not known is looked for at most every `COOL_DOWN` seconds. Which ids were not found is not remembered:
 that table would be the attacker's to fill, and a key that appears late would stay unknown.
@@ -24,6 +27,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from threading import Lock
 from typing import Any, Final
 
 import anyio
@@ -31,8 +35,10 @@ import anyio
 from toolgate._core import KeySet, Verifier
 from toolgate.errors import Malformed, Unavailable
 from toolgate.settings import Issuer
+from toolgate.tokens import background
 from toolgate.tokens.discovery import find_key_set_url
 from toolgate.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
+from toolgate.tokens.flights import Landing
 
 __all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys"]
 
@@ -60,7 +66,7 @@ class FetchedKeys:
         *,
         alarm: Callable[[str], None],
         fetcher: Fetcher | None = None,
-        spawn: Callable[[Callable[[], Awaitable[None]]], object] | None = None,
+        spawn: Callable[[Callable[[], Awaitable[None]]], object] = background.start,
     ) -> None:
         """``alarm`` is told ``keys_unreachable`` or ``keys_malformed`` when a fetch fails, and ``keys_stale`` when keys
         count on past their lifetime for that. ``spawn`` runs a function as a task, like `TaskGroup.start_soon`.
@@ -79,7 +85,9 @@ class FetchedKeys:
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
         self._failures = 0
-        self._flight: anyio.Event | None = None
+        self._flight: Landing | None = None
+        self._lock = Lock()
+        """Held over no await: a gate may serve several event loops."""
 
     @property
     def generation(self) -> int:
@@ -98,7 +106,7 @@ class FetchedKeys:
         while self._is_worth_waiting(now):
             await self._look(now)
         if self._is_due(now):
-            await self._look_for_all(now)
+            self._look_for_all(now)
         if self._verifier is None or self._is_dead(now):
             retry_after = self._pause - abs(now - self._tried_at)
             raise unavailable("the keys of the issuer cannot be had", retry_after=max(retry_after, 1.0))
@@ -138,27 +146,39 @@ class FetchedKeys:
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
-    async def _look_for_all(self, now: float) -> None:
-        if self._spawn is None:
-            await self._look(now)
-        else:
-            self._tried_at = now  # before the task runs: until it does, more requests find the keys due
-            self._spawn(partial(self._look, now))
+    def _look_for_all(self, now: float) -> None:
+        self._tried_at = now  # before the task runs: until it does, more requests find the keys due
+        # Not shielded: when its loop ends, nobody is left to wait for.
+        self._spawn(partial(self._look, now, shield=False))
 
-    async def _look(self, now: float) -> None:
+    async def _look(self, now: float, *, shield: bool = True) -> None:
         """Fetch, or wait for the fetch that is under way."""
-        if self._flight is not None:
-            await self._flight.wait()
+        flight, begun = self._board(now)
+        if not begun:
+            if not await flight.wait():
+                self._leave(flight)
             return
-        landed = self._flight = anyio.Event()
-        self._tried_at = now
         try:
             # Others wait for this: a caller that goes away takes only itself along.
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=shield):
                 await self._fetch(now)
         finally:
-            self._flight = None
-            landed.set()
+            self._leave(flight)
+            flight.reach()
+
+    def _board(self, now: float) -> tuple[Landing, bool]:
+        """The fetch, and whether it is the caller's to make."""
+        with self._lock:
+            if self._flight is not None:
+                return self._flight, False
+            self._tried_at = now
+            self._flight = Landing()
+            return self._flight, True
+
+    def _leave(self, flight: Landing) -> None:
+        with self._lock:
+            if self._flight is flight:
+                self._flight = None
 
     async def _fetch(self, now: float) -> None:
         try:

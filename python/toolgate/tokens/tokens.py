@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from toolgate._core import token_issuer
 from toolgate.errors import refusal
@@ -16,6 +16,9 @@ from toolgate.tokens.jwt import AccessTokens
 from toolgate.tokens.keys import GivenKeys, Keys
 from toolgate.tokens.revocation import Revocations
 from toolgate.tokens.verified import Verified
+
+if TYPE_CHECKING:
+    from toolgate._redis import Store
 
 __all__ = ["Tokens"]
 
@@ -35,11 +38,12 @@ class Tokens:
         agents: Agents | None = None,
         revocation: Revocation | None = None,
         alarm: Callable[[str], None],
+        store: Store | None = None,
         before: Tokens | None = None,
     ) -> None:
-        """``alarm`` is told, by a slug, what an operator should know. ``before``: whom these succeed; what is
-        configured as it was keeps what it fetched, and what was revoked stays so. Raises `ValueError` for a
-        configuration that cannot be right."""
+        """``alarm`` is told, by a slug, what an operator should know. Through the ``store`` the instances that use it
+        tell each other what was revoked. ``before``: whom these succeed; what is configured as it was keeps what it
+        fetched, and what was revoked stays so. Raises `ValueError` for a configuration that cannot be right."""
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
@@ -56,9 +60,8 @@ class Tokens:
         }
         self._opaque = self._introspectors[opaque[0]] if opaque else None
         self._agents = AgentTokens(agents, alarm=alarm) if agents is not None else None
-        self.revocations: Revocations = Revocations(
-            revocation, alarm=alarm, before=None if before is None else before.revocations
-        )
+        revoked = None if before is None else before.revocations
+        self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, before=revoked)
 
     async def authenticate(
         self,
@@ -70,6 +73,7 @@ class Tokens:
     ) -> Verified:
         """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and
         may refuse. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        await self.revocations.ready()
         verified = await self._verified(token, now, certificate_sha256, may_ask)
         if self.revocations.cover(verified.principal, now=now):
             raise refusal("token_revoked")
@@ -77,9 +81,16 @@ class Tokens:
 
     def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
         """Whether a remembered answer still is the answer; where it is not, `authenticate` says what is."""
-        return verified.holds(now=now, certificate_sha256=certificate_sha256) and not self.revocations.cover(
-            verified.principal, now=now
+        return (
+            verified.holds(now=now, certificate_sha256=certificate_sha256)
+            and self.revocations.is_live
+            and not self.revocations.cover(verified.principal, now=now)
         )
+
+    def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
+        """Whether something was withdrawn since that the answer rested on. Asks nobody, and errs towards yes: after a
+        key was taken back or the file of agents was changed, only the credential itself could tell."""
+        return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
 
     def good_until(self, principal: Principal) -> float:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""

@@ -27,22 +27,29 @@ class Watched(Generic[_Value]):
     """What a file says."""
 
     def __init__(
-        self, file: str, parse: Callable[[bytes], _Value], *, alarm: Callable[[str], None] | None = None, slug: str
+        self,
+        file: str,
+        parse: Callable[[bytes], _Value],
+        *,
+        alarm: Callable[[str], None] | None = None,
+        slug: str,
+        lets_in: bool = True,
     ) -> None:
-        """``parse`` raises `ValueError` for what makes no sense; ``alarm`` is told ``slug`` when the file goes bad.
-        Raises `ValueError` that names the file."""
+        """``parse`` raises `ValueError` for what makes no sense; ``alarm`` is told ``slug`` when the file goes bad;
+        ``lets_in``: whether the file decides who comes in. Raises `ValueError` that names the file."""
         self.path = Path(file)
         self.looked_at = float("-inf")
         """When the file was last looked at."""
         self._parse = parse
         self._alarm = alarm
         self._slug = slug
+        self._lets_in = lets_in
         self._lock = threading.Lock()
         self._stamp: Stamp | None = None
         self._problem: str | None = None
         self._told: str | None = None
         try:
-            data, stamp = private_files.read(self.path)
+            data, stamp = private_files.read(self.path, lets_in=lets_in)
             self.value: _Value = parse(data)
         except FileNotFoundError:
             raise ValueError(f"{self.path}: there is no such file") from None
@@ -73,7 +80,7 @@ class Watched(Generic[_Value]):
     def _read_again(self) -> None:
         if private_files.stamp_of(self.path) == self._stamp:
             return
-        data, stamp = private_files.read(self.path)
+        data, stamp = private_files.read(self.path, lets_in=self._lets_in)
         digest = sha256(data).digest()
         if digest == self._digest:
             # Only what was read twice, a while apart, is settled: two changes in one tick of the file system's clock

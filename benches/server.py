@@ -1,0 +1,223 @@
+"""What a gate costs a whole server over loopback: python -m benches.server. Requests a second, the processor time of
+one, and the time to the first byte of a stream, as ratios within one run: all servers are up, and take turns."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from benches.serving import ISSUER, SERVERS
+
+from toolgate.testing import Issuer
+
+VERSION: Final = "2026-07-28"
+CONNECTIONS: Final = 4
+
+
+class Server:
+    """One process, and connections to it."""
+
+    def __init__(self, process: subprocess.Popen[str], issuer: Issuer) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.port = int(process.stdout.readline())
+        self.token = issuer.token(audience=f"http://127.0.0.1:{self.port}/mcp", scopes=["read"], lifetime=36_000)
+        process.stdin.write(json.dumps(issuer.jwks()) + "\n")
+        process.stdin.flush()
+        self._connections: list[socket.socket] = []
+
+    def connect(self, *, patience: float = 20) -> None:
+        """Wait until it serves."""
+        deadline = time.monotonic() + patience
+        while len(self._connections) < CONNECTIONS:
+            try:
+                made = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._connections.append(made)
+
+    def request(self, tool: str, *, authorized: bool = True) -> bytes:
+        """A call, as bytes."""
+        meta = {f"io.modelcontextprotocol/{name}": value for name, value in _META.items()}
+        params = {"name": tool, "arguments": {"text": "x" * 200} if tool != "stream" else {}, "_meta": meta}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        head = {
+            "Host": f"127.0.0.1:{self.port}",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Accept": "application/json, text/event-stream",
+            "MCP-Protocol-Version": VERSION,
+            "Mcp-Method": "tools/call",
+            "Mcp-Name": tool,
+        }
+        if authorized:
+            head["Authorization"] = f"Bearer {self.token}"
+        return "\r\n".join(["POST /mcp HTTP/1.1", *(f"{k}: {v}" for k, v in head.items()), "", ""]).encode() + body
+
+    def send(self, request: bytes, count: int, status: bytes) -> None:
+        """So many answers, several at once."""
+        for _ in range(count // CONNECTIONS):
+            for connection in self._connections:
+                connection.sendall(request)
+            for connection in self._connections:
+                answer = _answer(connection)
+                assert answer[9:12] == status, answer
+
+    def spend(self, request: bytes) -> None:
+        """The one call that a budget has room for."""
+        self._connections[0].sendall(request)
+        assert _answer(self._connections[0])[9:12] == b"200"
+
+    def first_byte(self, request: bytes) -> float:
+        """Seconds until the answer begins; all of it is read."""
+        connection = self._connections[0]
+        began = time.perf_counter()
+        connection.sendall(request)
+        first = connection.recv(65536)
+        took = time.perf_counter() - began
+        _answer(connection, first)
+        return took
+
+    def cpu(self) -> int:
+        """Nanoseconds of processor time that it has used."""
+        self._connections[0].sendall(b"GET /cpu HTTP/1.1\r\nHost: x\r\n\r\n")
+        return int(_answer(self._connections[0]).rpartition(b"\r\n")[2])
+
+
+_META: Final = {"protocolVersion": VERSION, "clientCapabilities": {}}
+
+
+def _answer(connection: socket.socket, begun: bytes = b"") -> bytes:
+    """One whole response, by its length or its last chunk."""
+    data = begun
+    while b"\r\n\r\n" not in data:
+        data += _more(connection)
+    head, _, body = data.partition(b"\r\n\r\n")
+    head = head.lower()
+    at = head.find(b"content-length: ")
+    if at >= 0:
+        length = int(head[at + 16 :].split(b"\r\n", 1)[0])
+        while len(body) < length:
+            body += _more(connection)
+    else:
+        while not body.endswith(b"0\r\n\r\n"):
+            body += _more(connection)
+    return data[: len(head) + 4] + body
+
+
+def _more(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    assert data, "the server hung up"
+    return data
+
+
+@dataclass
+class Measured:
+    """One contestant of a group."""
+
+    name: str
+    server: Server
+    request: bytes
+    status: bytes
+    rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def round(self, count: int) -> None:
+        """Its turn."""
+        used, began = self.server.cpu(), time.perf_counter()
+        self.server.send(self.request, count, self.status)
+        self.rates.append(count / (time.perf_counter() - began))
+        self.cpu.append((self.server.cpu() - used) / count / 1000)
+
+
+def take_turns(title: str, contestants: Sequence[Measured], *, rounds: int, count: int) -> None:
+    """Measure, and print a table; the first is what the others are compared with, round by round."""
+    for contestant in contestants:
+        contestant.server.send(contestant.request, count, contestant.status)
+    for turn in range(rounds):
+        for contestant in (contestants, contestants[::-1])[turn % 2]:
+            contestant.round(count)
+    print(f"\n{title}: medians of {rounds} rounds of {count}")
+    print(f"{'':<40} {'requests/s':>10} {'of first':>9} {'CPU us':>8} {'of first':>9}")
+    first = contestants[0]
+    for each in contestants:
+        rate = statistics.median(mine / its for mine, its in zip(each.rates, first.rates, strict=True))
+        cpu = statistics.median(its / mine for mine, its in zip(each.cpu, first.cpu, strict=True))
+        print(
+            f"{each.name:<40} {statistics.median(each.rates):>10.0f} {rate:>9.2f}"
+            f" {statistics.median(each.cpu):>8.0f} {cpu:>9.2f}"
+        )
+
+
+def first_bytes(servers: dict[str, Server], names: Sequence[str], *, count: int) -> None:
+    """The time to the first byte of a stream, in turns."""
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    requests = {name: servers[name].request("stream") for name in names}
+    for _ in range(count):
+        for name in names:
+            taken[name].append(servers[name].first_byte(requests[name]) * 1000)
+    print(f"\ntime to the first byte of a stream, median of {count}, ms")
+    for name in names:
+        print(f"{name:<40} {statistics.median(taken[name]):>10.2f}")
+
+
+@contextmanager
+def running() -> Iterator[dict[str, Server]]:
+    """All servers."""
+    issuer = Issuer(ISSUER, algorithm="RS256")
+    issuer.token(audience="made", scopes=[])
+    with ExitStack() as stack:
+        servers = {}
+        for name in SERVERS:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "benches.serving", name],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            servers[name] = Server(process, issuer)
+        for server in servers.values():
+            server.connect()
+        yield servers
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--count", type=int, default=200)
+    chosen = parser.parse_args()
+    size = {"rounds": chosen.rounds, "count": chosen.count}
+    with running() as servers:
+        names = ["bare", "gate", "SDK auth and PyJWT"]
+        calls = [Measured(name, servers[name], servers[name].request("echo"), b"200") for name in names]
+        take_turns("tools/call", calls, **size)
+        gate, echo = servers["gate"], servers["ASGI echo"]
+        gate.spend(gate.request("limited"))
+        refused = [
+            Measured("ASGI echo", echo, echo.request("echo"), b"200"),
+            Measured("gate, 401", gate, gate.request("echo", authorized=False), b"401"),
+            Measured("gate, 429", gate, gate.request("limited"), b"429"),
+        ]
+        take_turns("refused", refused, **size)
+        first_bytes(servers, names[:2], count=chosen.rounds * 10)
+
+
+if __name__ == "__main__":
+    main()

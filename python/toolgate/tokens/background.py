@@ -1,0 +1,52 @@
+"""Tasks that nobody waits for: of the event loop that runs, and over when it is.
+
+There is no way to start one through anyio without a task group, and a gate has no place to keep a group open in: an app
+may ask it from several loops, or from one that lives for a single call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import Any, Final
+
+__all__ = ["running_loop", "start"]
+
+_log = logging.getLogger("toolgate.tokens")
+
+_running: Final[set[asyncio.Task[None]]] = set()
+"""asyncio itself holds its tasks only weakly."""
+
+
+def start(work: Callable[[], Awaitable[object]]) -> None:
+    """Run ``work`` as a task of the running event loop, asyncio's or trio's. The loop does not wait for it: when its
+    main task ends, this one is cancelled. What it raises is logged and goes no further."""
+    # Not in the context of the request that happened to come first: what belongs to its caller stays with it.
+    loop = running_loop()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        sys.modules["trio"].lowlevel.spawn_system_task(_guarded, work)
+        return
+    task = Context().run(loop.create_task, _guarded(work))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+
+
+def running_loop() -> object:
+    """The event loop this runs on, or what stands for it. Raises `RuntimeError` where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()
+
+
+async def _guarded(work: Callable[[], Awaitable[Any]]) -> None:
+    try:
+        await work()
+    except Exception:
+        _log.exception("a task in the background failed")

@@ -1,0 +1,144 @@
+"""One gate and several event loops: in threads of their own, one after the other, and one that died."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+from minting import AUDIENCE, NOW, claims, jwks, mint, signing_key
+from tokens.misbehaving import Misbehaving, listening
+
+from toolgate import Issuer
+from toolgate.tokens.flights import Flights
+from toolgate.tokens.jwks import DUE, LIFETIME, FetchedKeys
+
+LOOPS = ["asyncio", "trio", "asyncio", "trio"]
+
+
+@pytest.fixture
+def server() -> Iterator[Misbehaving]:
+    """An issuer that takes its time."""
+    with listening() as server:
+        server.jwks = jwks(signing_key())
+        server.mode("jwks", "delay", ms=200)
+        yield server
+
+
+@pytest.fixture
+def keys(server: Misbehaving) -> FetchedKeys:
+    """Its keys."""
+    issuer = Issuer(server.url, ["ES256"], jwks_url=f"{server.url}/jwks")
+    return FetchedKeys(issuer, [AUDIENCE], alarm=lambda slug: None)
+
+
+async def verify(keys: FetchedKeys, server: Misbehaving, *, now: float = NOW) -> str:
+    """The subject of a good token."""
+    verifier = await keys.verifier(now=now)
+    return verifier.verify(mint(claims(iss=server.url, exp=now + 600)), now=now).subject
+
+
+def on_every_loop(work: Callable[[], Awaitable[None]]) -> None:
+    """Twenty tasks on each of four loops at once."""
+
+    async def main() -> None:
+        async with anyio.create_task_group() as together:
+            for _ in range(20):
+                together.start_soon(work)
+
+    with ThreadPoolExecutor(len(LOOPS)) as threads:
+        for done in [threads.submit(anyio.run, main, backend=loop) for loop in LOOPS]:
+            done.result(30)
+
+
+def test_keys_are_fetched_once_for_all_loops(keys: FetchedKeys, server: Misbehaving) -> None:
+    told: Counter[str] = Counter()
+
+    async def caller() -> None:
+        told[await verify(keys, server)] += 1
+
+    on_every_loop(caller)
+    assert (told, server.counts["jwks"]) == ({"user-1": 80}, 1)
+
+
+def test_one_loop_looks_for_all_while_the_keys_are_due(keys: FetchedKeys, server: Misbehaving) -> None:
+    anyio.run(lambda: verify(keys, server))
+
+    async def caller() -> None:
+        await verify(keys, server, now=NOW + DUE)
+        await anyio.sleep(0.5)
+
+    on_every_loop(caller)
+    assert (server.counts["jwks"], keys.fresh_until) == (2, NOW + 2 * DUE)
+
+
+def test_an_answer_is_shared_by_all_loops() -> None:
+    flights: Flights[str] = Flights(max_in_flight=1)
+    asked: list[str] = []
+    told: list[str] = []
+
+    async def ask() -> str:
+        asked.append("question")
+        await anyio.sleep(0.2)
+        return "answer"
+
+    async def caller() -> None:
+        told.append(await flights.answer("key", ask))
+
+    on_every_loop(caller)
+    assert (asked, told, len(flights)) == (["question"], ["answer"] * 80, 0)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_looking_for_keys_holds_no_loop_open(
+    loop: str, keys: FetchedKeys, server: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolgate.tokens.jwks.DEADLINE", 600)
+    monkeypatch.setattr("toolgate.tokens.fetch.DEADLINE", 600)
+
+    async def main(now: float) -> None:
+        await verify(keys, server, now=now)
+        await anyio.sleep(0.1)
+
+    anyio.run(main, NOW, backend=loop)
+    server.mode("jwks", "hang")
+    anyio.run(main, NOW + DUE, backend=loop)
+    assert server.counts["jwks"] == 2
+    server.mode("jwks", "ok")
+    anyio.run(main, NOW + LIFETIME, backend=loop)
+    assert keys.fresh_until == NOW + LIFETIME + DUE, "the fetch that died with its loop is nobody's to wait for"
+
+
+def test_a_loop_that_died_with_a_fetch_under_way_keeps_nobody_waiting(
+    keys: FetchedKeys, server: Misbehaving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolgate.tokens.flights.LOST_SECONDS", 0.2)
+    dead = asyncio.new_event_loop()
+    torn = dead.create_task(verify(keys, server))
+    dead.run_until_complete(asyncio.wait([torn], timeout=0.1))
+    try:
+        assert not torn.done()
+        assert anyio.run(lambda: verify(keys, server)) == "user-1"
+        assert server.counts["jwks"] == 2
+    finally:
+        dead.run_until_complete(torn)
+        dead.close()
+
+
+def test_nor_does_one_that_died_with_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolgate.tokens.flights.LOST_SECONDS", 0.2)
+    flights: Flights[str] = Flights(max_in_flight=1)
+
+    async def ask() -> str:
+        await anyio.sleep(0.2)
+        return "answer"
+
+    dead = asyncio.new_event_loop()
+    torn = dead.create_task(flights.answer("key", ask))
+    dead.run_until_complete(asyncio.wait([torn], timeout=0.05))
+    assert anyio.run(flights.answer, "key", ask) == "answer"
+    assert (dead.run_until_complete(torn), len(flights)) == ("answer", 0)
+    dead.close()
