@@ -11,9 +11,10 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
+from toolgate.adapters import components
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
-from toolgate.adapters.messages import access_token, install
+from toolgate.adapters.messages import GateMiddleware, access_token, install
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
@@ -31,7 +32,7 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     """The server's Streamable HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its
     own."""
     _check_bare(server)
-    install(gate, _lowest(server))
+    _install(gate, server).serve_over_http()
     options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
@@ -43,7 +44,7 @@ def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
     """The server's messages that come without HTTP, behind the gate. Raises `ValueError` for a server that brings auth
     of its own."""
     _check_bare(server)
-    install(gate, _lowest(server)).local = credential
+    _install(gate, server).serve_locally(credential)
 
 
 def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
@@ -82,8 +83,11 @@ class ServerASGI(AppASGI):
             decision.close("error" if result == "success" else result, reason=reason or "unclaimed")
 
 
-def _lowest(server: Any) -> Server[Any]:
-    return server if isinstance(server, Server) else server._lowlevel_server
+def _install(gate: Gate, server: Any) -> GateMiddleware:
+    if isinstance(server, MCPServer):
+        components.install(gate, server)
+        return install(gate, server._lowlevel_server)
+    return install(gate, server)
 
 
 def _check_bare(server: Any) -> None:

@@ -36,18 +36,34 @@ _WITHHELD: Final = "withheld"
 """Stands where the SDK keeps the token: a handler that passes it on sends nothing worth having."""
 
 
+_TWO_WAYS: Final = "the server is reached over HTTP and without it: make two servers, and protect each in its way"
+
+
 class GateMiddleware:
     """The message tier."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.local: LocalCredential | None = None
-        """Who calls where there is no HTTP; without one, nobody."""
+        self._local: LocalCredential | None = None
+        self._is_over_http = False
+
+    def serve_locally(self, credential: LocalCredential) -> None:
+        """Messages that come without HTTP are the credential's. Raises `ValueError` for a server that is reached over
+        HTTP as well: no message of one kind may ever be taken for one of the other."""
+        if self._is_over_http:
+            raise ValueError(_TWO_WAYS)
+        self._local = credential
+
+    def serve_over_http(self) -> None:
+        """Messages come over HTTP. Raises `ValueError` for a server that is reached without it as well."""
+        if self._local is not None:
+            raise ValueError(_TWO_WAYS)
+        self._is_over_http = True
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Run the message under the decision that covers it."""
-        if ctx.request is None and self.local is not None:
-            return await self._run_local(self.local, ctx, call_next)
+        if ctx.request is None and self._local is not None:
+            return await self._run_local(self._local, ctx, call_next)
         made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
         if not isinstance(made, Decision):
             raise error_for(refusal("no_decision"))

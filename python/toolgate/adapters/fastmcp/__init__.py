@@ -32,7 +32,7 @@ def is_server(server: object) -> bool:
 def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI:
     """The server's HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
     _check_bare(server)
-    install(gate, server)
+    install(gate, server).serve_over_http()
     options.setdefault("path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
@@ -43,7 +43,7 @@ def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential)
     """The server's messages that come without HTTP, behind the gate. Raises `ValueError` for a server that brings auth
     of its own."""
     _check_bare(server)
-    install(gate, server).local = credential
+    install(gate, server).serve_locally(credential)
 
 
 def _check_bare(server: FastMCP[Any]) -> None:
