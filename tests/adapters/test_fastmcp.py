@@ -17,7 +17,7 @@ from adapters.serving import listening, served, url_of
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import AuthorizationError
 from fastmcp.server import create_proxy
-from fastmcp.server.auth import StaticTokenVerifier
+from fastmcp.server.auth import MultiAuth, StaticTokenVerifier
 from fastmcp.server.dependencies import get_access_token
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
 from guarded import Guarded, message
@@ -396,6 +396,22 @@ async def test_in_the_place_of_its_auth_the_gate_answers_as_it_does_in_front(gua
     assert metadata.json()["resource"] == desk.gate.resource
     assert ran == []
     assert [record["result"] for record in desk.calls(2)] == ["denied_scope", "success"]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["a verifier of many", "the server's"])
+async def test_where_it_would_only_verify_it_lets_nobody_in(guarded: Make, nested: bool) -> None:
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        auth = it.gate.auth()
+        server = calling_others(ran)
+        server.auth = MultiAuth(server=auth) if nested else MultiAuth(verifiers=[auth])
+        with served(server.http_app(path="/mcp"), listener):
+            desk = Desk(it, server, ran)
+            answer = desk.post(modern("limited"), headers=modern_headers("limited"))
+    assert answer.status_code == 401
+    assert ran == []
 
 
 # --- the rest of its transports and middlewares -----------------------------------------------------------------------
