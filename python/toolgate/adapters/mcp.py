@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
@@ -56,10 +57,13 @@ def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
 class AppASGI(GateASGI):
     """The ASGI tier of an app in which the SDK's handlers may run: they find the caller where the SDK puts it."""
 
+    token_type: ClassVar[type[AccessToken]] = AccessToken
+    """What they look for."""
+
     def prepare(self, scope: Scope, decision: Decision) -> None:
         # Also what binds a session of the older protocol to its principal: the SDK compares client, issuer and subject.
         if decision.principal is not None:
-            scope["user"] = AuthenticatedUser(access_token(self.gate, decision.principal))
+            scope["user"] = AuthenticatedUser(access_token(self.gate, decision.principal, self.token_type))
 
 
 class ServerASGI(AppASGI):

@@ -67,6 +67,9 @@ class GateMiddleware:
         made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
         if not isinstance(made, Decision):
             raise error_for(refusal("no_decision"))
+        if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
+            # The SDK lists the tools by itself before some calls: neither counted nor recorded.
+            return filtered(self.gate, made, ctx.method, await call_next(ctx))
         try:
             call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params)
         except Refused as refused:
@@ -74,7 +77,6 @@ class GateMiddleware:
         if made.claim(call):
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
-            # The SDK lists the tools by itself before some calls: neither counted nor recorded.
             return filtered(self.gate, made, ctx.method, await call_next(ctx))
         decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
@@ -147,9 +149,9 @@ def install(gate: Gate, server: Server[Any]) -> GateMiddleware:
     return middleware
 
 
-def access_token(gate: Gate, principal: Principal) -> AccessToken:
-    """The principal as the SDK's handlers look for it, without its token."""
-    return AccessToken(
+def access_token(gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> AccessToken:
+    """The principal as the SDK's handlers look for it, without its token. ``kind``: fastmcp has one of its own."""
+    return kind(
         token=_WITHHELD,
         client_id=principal.client_id or principal.subject,
         scopes=list(principal.scopes),

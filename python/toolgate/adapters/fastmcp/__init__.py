@@ -16,9 +16,8 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.fastmcp.auth import FastMCPVerifier, GateAuth
 from toolgate.adapters.fastmcp.components import ComponentMiddleware
-from toolgate.adapters.fastmcp.installing import install
+from toolgate.adapters.fastmcp.installing import FastMCPASGI, install
 from toolgate.adapters.local import LocalCredential
-from toolgate.adapters.mcp import ServerASGI
 from toolgate.gate import Gate
 
 __all__ = ["ComponentMiddleware", "FastMCPVerifier", "GateAuth", "is_server", "protect_local", "protect_server"]
@@ -36,7 +35,7 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     options.setdefault("path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return ServerASGI(gate, AuthContextMiddleware(server.http_app(**options)))
+    return FastMCPASGI(gate, AuthContextMiddleware(server.http_app(**options)))
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:

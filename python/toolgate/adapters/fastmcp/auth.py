@@ -10,8 +10,7 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from starlette.middleware import Middleware
 
-from toolgate.adapters.fastmcp.installing import install
-from toolgate.adapters.mcp import ServerASGI
+from toolgate.adapters.fastmcp.installing import FastMCPASGI, install
 from toolgate.adapters.verifier import SDKVerifier
 from toolgate.adapters.wire import ASGIApp, Receive, Scope, Send, without_credentials
 from toolgate.gate import Gate
@@ -54,7 +53,7 @@ class _Tier:
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._gate = gate
-        self._tier = ServerASGI(gate, AuthContextMiddleware(app))
+        self._tier = FastMCPASGI(gate, AuthContextMiddleware(app))
         self._is_ready = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
