@@ -34,11 +34,13 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     own."""
     _check_bare(server)
     _install(gate, server).serve_over_http()
-    options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
+    path = None if "streamable_http_path" in options else urlsplit(gate.resource).path or "/"
+    options.setdefault("streamable_http_path", path)
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
     options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return ServerASGI(gate, AuthContextMiddleware(server.streamable_http_app(**options)))
+    app = AuthContextMiddleware(server.streamable_http_app(**options))
+    return ServerASGI(gate, app, path=path)
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
@@ -67,13 +69,18 @@ class AppASGI(GateASGI):
 
 
 class ServerASGI(AppASGI):
-    """The ASGI tier of a server whose message tier closes what it claims."""
+    """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
+    messages, from the root of the host on."""
+
+    def __init__(self, gate: Gate, app: ASGIApp, *, path: str | None = None) -> None:
+        super().__init__(gate, app)
+        self._path = path
 
     def prepare(self, scope: Scope, decision: Decision) -> None:
         super().prepare(scope, decision)
-        # The server is served at the resource's path, wherever an app has mounted it: what was mounted off is no part
-        # of its routes.
-        scope["root_path"] = ""
+        if scope["path"] == self._path:
+            # Wherever an app has mounted it: what comes before is part of its route.
+            scope["root_path"] = ""
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":
