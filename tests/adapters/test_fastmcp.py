@@ -32,19 +32,22 @@ ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
 Make = Callable[..., Guarded]
 
 
+HOW = pytest.mark.parametrize("how", ["protect", "protect the app", "auth="])
+
+
 @contextmanager
-def opened(
-    guarded: Make, server: FastMCP[Any], ran: list[str], *, own_auth: bool = False, **more: Any
-) -> Iterator[Desk]:
+def opened(guarded: Make, server: FastMCP[Any], ran: list[str], *, how: str = "protect", **more: Any) -> Iterator[Desk]:
     """The server, served behind a gate, or by itself with the gate in the place of its auth."""
     with listening() as listener:
         settings = {"tools": RULES, "resources": [toolgate.ResourceRule("data://*", scopes=["write"])]} | more
         it = guarded(resource=url_of(listener), **settings)
         it.now = time.time()
-        if own_auth:
+        if how == "auth=":
             server.auth = it.gate.auth()
             server.add_middleware(it.gate.middleware())
             app: Any = server.http_app(path="/mcp")
+        elif how == "protect the app":
+            app = it.gate.protect(server.http_app(path="/mcp"))
         else:
             app = it.gate.protect(server)
         with served(app, listener):
@@ -85,10 +88,10 @@ CALL_DELETE = {"name": "delete_user", "arguments": {"name": "ada"}}
 
 
 @ERAS
-@pytest.mark.parametrize("own_auth", [False, True], ids=["protect", "auth="])
-async def test_a_reader_cannot_reach_by_a_tool_what_it_may_not_call(guarded: Make, mode: str, own_auth: bool) -> None:
+@HOW
+async def test_a_reader_cannot_reach_by_a_tool_what_it_may_not_call(guarded: Make, mode: str, how: str) -> None:
     ran: list[str] = []
-    with opened(guarded, calling_others(ran), ran, own_auth=own_auth) as desk:
+    with opened(guarded, calling_others(ran), ran, how=how) as desk:
         async with desk.client(mode, "read") as client:
             for tool, arguments in (("read_by_calling", CALL_DELETE), ("read_by_reading", {})):
                 answer = await client.call_tool(tool, arguments)
@@ -273,8 +276,8 @@ async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(gua
     assert ran == []
 
 
-@pytest.mark.parametrize("own_auth", [False, True], ids=["protect", "auth="])
-async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, own_auth: bool) -> None:
+@HOW
+async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, how: str) -> None:
     seen: list[dict[str, str]] = []
     upstream: FastMCP[Any] = FastMCP("upstream")
 
@@ -290,7 +293,7 @@ async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Mak
     app = upstream.http_app(path="/mcp")
     with listening() as listener, served(remembering, listener):
         proxy = create_proxy(url_of(listener))
-        with opened(guarded, proxy, [], own_auth=own_auth) as desk:
+        with opened(guarded, proxy, [], how=how) as desk:
             async with desk.client(MODERN, "read") as client:
                 assert (await client.call_tool("read_it", {})).content[0].text == "from upstream"
     assert seen
@@ -382,7 +385,7 @@ async def test_in_the_place_of_its_auth_the_gate_answers_as_it_does_in_front(gua
         assert token is not None
         return f"{token.client_id} {token.token}"
 
-    with opened(guarded, server, ran, own_auth=True) as desk:
+    with opened(guarded, server, ran, how="auth=") as desk:
         nobody = httpx2.post(desk.gate.resource, content=message("limited"))
         forged = httpx2.post(desk.gate.resource, content=message(), headers={"Authorization": "Bearer x.y.z"})
         foreign = desk.post(message("read_caller"), "read", headers={"Origin": "https://evil.example"})
@@ -442,7 +445,7 @@ async def test_a_cache_of_answers_stands_behind_the_gate(guarded: Make) -> None:
     ran: list[str] = []
     server = calling_others(ran)
     server.add_middleware(ResponseCachingMiddleware())
-    with opened(guarded, server, ran, own_auth=True) as desk:
+    with opened(guarded, server, ran, how="auth=") as desk:
         async with desk.client(MODERN, "read", "write") as client:
             assert "delete_user" in [tool.name for tool in (await client.list_tools()).tools]
             assert not (await client.call_tool("read_by_reading", {})).is_error

@@ -35,7 +35,6 @@ T = TypeVar("T")
 _WITHHELD: Final = "withheld"
 """Stands where the SDK keeps the token: a handler that passes it on sends nothing worth having."""
 
-
 _TWO_WAYS: Final = "the server is reached over HTTP and without it: make two servers, and protect each in its way"
 
 
@@ -68,8 +67,7 @@ class GateMiddleware:
         if not isinstance(made, Decision):
             raise error_for(refusal("no_decision"))
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
-            # The SDK lists the tools by itself before some calls: neither counted nor recorded.
-            return filtered(self.gate, made, ctx.method, await call_next(ctx))
+            return await self._run_beside(made, ctx, call_next)
         try:
             call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params)
         except Refused as refused:
@@ -77,11 +75,19 @@ class GateMiddleware:
         if made.claim(call):
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
-            return filtered(self.gate, made, ctx.method, await call_next(ctx))
+            return await self._run_beside(made, ctx, call_next)
         decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
             raise error_for(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
+
+    async def _run_beside(
+        self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """What the SDK does by itself for a message: it lists the tools before some calls. Neither counted nor
+        recorded."""
+        answer = await run_under(decision, lambda: call_next(ctx), is_error=_is_error, closes=False)
+        return filtered(self.gate, decision, ctx.method, answer)
 
     async def _run_local(
         self, credential: LocalCredential, ctx: ServerRequestContext[Any, Any], call_next: CallNext
