@@ -19,7 +19,9 @@ from fastmcp.exceptions import AuthorizationError
 from fastmcp.server import create_proxy
 from fastmcp.server.auth import MultiAuth, StaticTokenVerifier
 from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.http import _current_http_request
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
+from fastmcp.tools import Tool
 from guarded import Guarded, message
 from mcp import ClientSession, MCPError
 from mcp.client.sse import sse_client
@@ -276,6 +278,26 @@ async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(gua
     assert ran == []
 
 
+async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_that_one(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    inner = calling_others(ran)
+    root.mount(inner, namespace="in")
+
+    async def instead() -> str:
+        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
+
+    mounted_tool = await root.get_tool("in_limited")
+    assert mounted_tool is not None
+    root.add_tool(Tool.from_tool(mounted_tool, name="read_instead", transform_fn=instead))
+    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    with opened(guarded, root, ran, tools=rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("read_instead", {})
+    assert "lacks a scope" in answer.content[0].text
+    assert ran == []
+
+
 @HOW
 async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, how: str) -> None:
     seen: list[dict[str, str]] = []
@@ -383,7 +405,10 @@ async def test_in_the_place_of_its_auth_the_gate_answers_as_it_does_in_front(gua
     async def read_caller() -> str:
         token = get_access_token()
         assert token is not None
-        return f"{token.client_id} {token.token}"
+        # Where fastmcp keeps the request of its own, besides the one that the SDK makes.
+        request = _current_http_request.get()
+        assert request is not None
+        return f"{token.client_id} {token.token} {request.headers.get('authorization')}"
 
     with opened(guarded, server, ran, how="auth=") as desk:
         nobody = httpx2.post(desk.gate.resource, content=message("limited"))
@@ -392,7 +417,7 @@ async def test_in_the_place_of_its_auth_the_gate_answers_as_it_does_in_front(gua
         refused = desk.post(message("delete_user", name="ada"), "read")
         metadata = httpx2.get(desk.gate.metadata.url)
         async with desk.client(MODERN, "read") as client:
-            assert (await client.call_tool("read_caller", {})).content[0].text == "agent-1 withheld"
+            assert (await client.call_tool("read_caller", {})).content[0].text == "agent-1 withheld None"
     assert [answer.status_code for answer in (nobody, forged, foreign, refused)] == [401, 401, 403, 403]
     assert "error=" not in nobody.headers["www-authenticate"]
     assert 'scope="write"' in refused.headers["www-authenticate"]
@@ -444,7 +469,8 @@ async def test_over_the_oldest_transport_a_call_is_charged_and_recorded_once(gua
 async def test_a_cache_of_answers_stands_behind_the_gate(guarded: Make) -> None:
     ran: list[str] = []
     server = calling_others(ran)
-    server.add_middleware(ResponseCachingMiddleware())
+    # Kept are the answers of what tools read, and not those of the tools.
+    server.add_middleware(ResponseCachingMiddleware(call_tool_settings={"enabled": False}))
     with opened(guarded, server, ran, how="auth=") as desk:
         async with desk.client(MODERN, "read", "write") as client:
             assert "delete_user" in [tool.name for tool in (await client.list_tools()).tools]
@@ -453,3 +479,5 @@ async def test_a_cache_of_answers_stands_behind_the_gate(guarded: Make) -> None:
             assert "delete_user" not in [tool.name for tool in (await client.list_tools()).tools]
             with pytest.raises(MCPError, match="lacks a scope"):
                 await client.read_resource("data://secret")
+            assert (await client.call_tool("read_by_reading", {})).is_error
+    assert ran == ["secret"]
