@@ -175,14 +175,18 @@ def _mounted(kind: str, ran: list[str]) -> Any:
     return fastmcp_tools(ran)
 
 
+@pytest.mark.parametrize("by_hand", [False, True], ids=["from the root", "from the mount"])
 @pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
-def test_below_a_path_of_another_app_the_metadata_is_at_the_root_all_the_same(guarded: Make, kind: str) -> None:
+def test_below_a_path_of_another_app_the_metadata_is_at_the_root_all_the_same(
+    guarded: Make, kind: str, by_hand: bool
+) -> None:
     ran: list[str] = []
     with listening() as listener:
         resource = url_of(listener).replace("/mcp", "/api/mcp")
         it = guarded(resource=resource, tools=RULES)
         it.now = time.time()
-        protected = it.gate.protect(_mounted(kind, ran))
+        option = {"mcp": "streamable_http_path", "fastmcp": "path"}[kind]
+        protected = it.gate.protect(_mounted(kind, ran), **({option: "/mcp"} if by_hand else {}))
         host = Starlette(
             routes=[Mount("/.well-known", it.gate.well_known()), Mount("/api", protected)], lifespan=protected.lifespan
         )

@@ -23,6 +23,9 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
 
         if fastmcp.is_server(server):
             return fastmcp.protect_server(gate, server, **options)
+        inside = fastmcp.server_of(server)
+        if inside is not None and not options:
+            return fastmcp.protect_app(gate, inside, server)
     if "mcp.server.lowlevel.server" in sys.modules:
         from toolgate.adapters.mcp import is_server, protect_app, protect_server
 
