@@ -1,5 +1,5 @@
-"""Where a protected server may stand: under a public name, below a path of another app, in several workers, in somebody's
-traces."""
+"""Where a protected server may stand: under a public name, below a path of another app, in several workers, in traces
+of somebody else."""
 
 from __future__ import annotations
 
