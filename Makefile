@@ -22,6 +22,7 @@ export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves, fetching is the network's, the interop and
 # conformance tests are about what others send and answer.
 ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop --ignore=tests/conformance \
+	--ignore=tests/adapters/test_transparent.py --ignore=tests/adapters/test_places.py \
 	--ignore=tests/fuzz
 =======
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
@@ -61,6 +62,8 @@ bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native cor
 	@cargo bench --quiet
 	$(say) 'pytest benches'
 	@$(BIN)/python -m pytest --benchmark-enable --benchmark-only --benchmark-group-by=group benches $(ARGS)
+	$(say) 'whole servers over loopback'
+	@$(BIN)/python -m benches.server
 
 lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an error
 	$(say) 'cargo fmt'
