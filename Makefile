@@ -20,7 +20,7 @@ export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
 # alone, and the rest of these are about servers, clients and suites that others wrote.
-ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers tokens/test_fetch.py tokens/test_discovery.py \
+ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store tokens/test_fetch.py tokens/test_discovery.py \
 	adapters/test_transparent.py adapters/test_places.py \
 	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 
@@ -96,7 +96,7 @@ clean: ## remove the environment and everything built
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
 	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel
 	@touch $@
 
 $(VENV)/.made:
@@ -111,5 +111,5 @@ $(VENV)/.made:
 
 $(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,cli,pure,redis,bench
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel,bench
 	@touch $@

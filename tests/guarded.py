@@ -46,8 +46,10 @@ class Guarded:
         return await self.gate.decide(authorization=f"Bearer {self.token(*scopes, **claims)}", body=message(tool))
 
     def records(self) -> list[dict[str, Any]]:
-        """What stands in the audit trail."""
-        return [json.loads(line) for line in self.trail.read_text().splitlines()]
+        """The records of calls in the audit trail, once all of them are written."""
+        self.gate._steps.trail.flush()
+        lines = [json.loads(line) for line in self.trail.read_text().splitlines()]
+        return [line for line in lines if line["event"] == "call"]
 
 
 def message(tool: str = "read_order", *, id: object = 1, **arguments: Any) -> bytes:  # noqa: A002

@@ -65,7 +65,7 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "disconnected": False,
         "latency_ms": 0,
         "instance": 0,
-        "sequence": 1,
+        "sequence": 2,  # behind the start of the trail
         "previous": 0,
     }
 
@@ -236,8 +236,12 @@ async def test_the_arguments_are_fingerprinted_with_the_key(guarded: Make, tmp_p
 async def test_a_message_that_a_call_leads_to_is_decided_anew_under_the_same_principal(guarded: Make) -> None:
     it = guarded()
     parent = await it.call("read_order", "read")
-    refused = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}))
-    allowed = await it.gate.judge_message(parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}))
+    refused = await it.gate.judge_message(
+        parent, it.gate.call_of_message("tools/call", 1, {"name": "delete_order"}, under=parent)
+    )
+    allowed = await it.gate.judge_message(
+        parent, it.gate.call_of_message("tools/call", 2, {"name": "read_order"}, under=parent)
+    )
 
     assert refused.refusal is not None
     assert refused.refusal.code == "insufficient_scope"
@@ -259,9 +263,11 @@ async def test_a_decision_is_claimed_once_and_only_for_its_own_message(guarded: 
         ("prompts/get", 1, own),
     ]
     for method, rpc_id, params in others:
-        assert not decision.claim(it.gate.call_of_message(method, rpc_id, params))
-    assert decision.claim(it.gate.call_of_message("tools/call", 1, own | {"_meta": {"progressToken": 1}}))
-    assert not decision.claim(it.gate.call_of_message("tools/call", 1, own))
+        assert not decision.claim(it.gate.call_of_message(method, rpc_id, params, under=decision))
+    assert decision.claim(
+        it.gate.call_of_message("tools/call", 1, own | {"_meta": {"progressToken": 1}}, under=decision)
+    )
+    assert not decision.claim(it.gate.call_of_message("tools/call", 1, own, under=decision))
     assert not decision.is_open
 
 

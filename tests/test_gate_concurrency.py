@@ -48,7 +48,7 @@ async def test_a_client_has_so_many_calls_in_flight_at_all(guarded: Make) -> Non
 async def test_what_a_call_leads_to_is_no_second_call_of_the_client(guarded: Make) -> None:
     it = guarded(tools=[RULE], limits=toolgate.Limits(concurrency=1))
     running = await it.call("slow", "read")
-    call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}})
+    call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}}, under=running)
     nested = await it.gate.judge_message(running, call)
     assert nested.allowed
     again = await it.gate.judge_message(running, call)

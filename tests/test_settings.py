@@ -12,7 +12,9 @@ import pytest
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -146,10 +148,31 @@ def rule(**given: Any) -> ToolRule:
         (lambda: Secret("text"), "value must be bytes"),  # type: ignore[arg-type]
         (lambda: Secret(b""), "value must be bytes, and not empty"),
         (lambda: Audit(path=""), "path must be a string, and not empty"),
-        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be written"),
+        (lambda: Audit(durability="eventual"), "durability is 'eventual': it must be buffered or written or durable"),
         (lambda: Audit(on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
         (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
         (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),
+        (lambda: Audit(durability="durable"), "durability is 'durable': that needs a file"),
+        (lambda: Audit(sinks=["audit.jsonl"]), "sinks must be AuditSinks"),  # type: ignore[list-item]
+        (lambda: Audit("a", sinks=[AuditSink("b")]), "sinks must not stand beside path"),
+        (lambda: Audit(sinks=[AuditSink("b"), AuditSink("b", daily=True)]), "sinks name one place twice"),
+        (AuditSink, "path, syslog, otel or sink must be given"),
+        (lambda: AuditSink("a", otel=True), "path, syslog, otel or sink must be given, exactly one"),
+        (lambda: AuditSink(""), "path must be a string, and not empty"),
+        (lambda: AuditSink(otel=1), "otel must be true or false"),  # type: ignore[arg-type]
+        (lambda: AuditSink(syslog="log.example.com"), "syslog is 'log.example.com': it must be like /dev/log"),
+        (lambda: AuditSink(syslog="udp://log.example.com"), "syslog is 'udp://log.example.com': it must be like"),
+        (lambda: AuditSink(syslog="tcp://[::1"), "syslog is"),
+        (lambda: AuditSink("a", on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
+        (lambda: AuditSink("a", max_bytes=100), "max_bytes must be a whole number, at least 4096"),
+        (lambda: AuditSink("stdout", daily=True), "daily is for a file: nothing else is rotated"),
+        (lambda: AuditSink(syslog="/dev/log", max_bytes=5000), "max_bytes is for a file: nothing else is rotated"),
+        (lambda: Audit(checkpoint=Secret(b"k")), "checkpoint must be a Checkpoint"),  # type: ignore[arg-type]
+        (lambda: Checkpoint(key="k"), "key must be a Secret"),  # type: ignore[arg-type]
+        (lambda: Checkpoint(key=Secret(b"k"), every=0), "every must be a whole number, at least 1"),
+        (lambda: Checkpoint(key=Secret(b"k"), every=1_000_001), "every must be at most 1000000 records"),
+        (lambda: Checkpoint(key=Secret(b"k"), seconds=0.5), "seconds must be from 1 to 86400"),
+        (lambda: Checkpoint(key=Secret(b"k"), seconds=NAN), "seconds must be from 1 to 86400"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

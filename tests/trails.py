@@ -42,19 +42,26 @@ def lines_of(path: Path) -> list[bytes]:
 
 def names_in(path: Path) -> list[str]:
     """The names of the calls in a trail, torn lines left out."""
-    return [line["tool_name"] for line in map(_read, lines_of(path)) if line is not None]
+    return [line["tool_name"] for line in records_in(path) if line["event"] == "call"]
+
+
+def records_in(path: Path, *events: str) -> list[dict[str, Any]]:
+    """What the whole lines say; with ``events``, those of these kinds."""
+    read = [line for line in map(_read, lines_of(path)) if line is not None]
+    return [line for line in read if not events or line["event"] in events]
 
 
 def check_chain(path: Path) -> list[int]:
     """Check that every line carries the hash of the one before; the numbers that no line has."""
-    previous, missing, expected = None, [], 1
+    behind, missing, expected = None, [], 1
     for raw in lines_of(path):
         line = _read(raw)
         if line is not None:
-            assert line["previous"] == previous, line
+            assert line["previous"] == (behind and f"sha256:{hashlib.sha256(behind).hexdigest()}"), line
             missing += range(expected, line["sequence"])
             expected = line["sequence"] + 1
-        previous = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        # A torn line carries no hash, so that what stands before it is hashed with it.
+        behind = raw if line is not None or behind is None else behind + b"\n" + raw
     return missing
 
 

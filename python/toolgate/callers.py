@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from toolgate._core import TokenCache
-from toolgate.audit import principal_fragment
-from toolgate.errors import Unauthenticated
+from toolgate.audit import principal_fragment, unverified_fragment
+from toolgate.errors import Refused, Unauthenticated
 from toolgate.limits import FailedAttempts, Spending
 from toolgate.policy import Policy
 from toolgate.request import Request
-from toolgate.tokens import Tokens, Verified
+from toolgate.tokens import Tokens, Verified, named
 from toolgate.transport import Transport, bearer_token
 
 __all__ = ["Caller", "Callers"]
@@ -71,6 +71,27 @@ class Callers:
             raise
         return caller
 
+    @staticmethod
+    def unverified(request: Request, refused: Refused) -> tuple[str, str] | None:
+        """Who a refused request claims to come from, for its record; None where that is anybody's guess."""
+        if not isinstance(refused, Unauthenticated):
+            return None
+        try:
+            found = named(bearer_token(request), refused)
+        except Refused:
+            return None
+        return None if found is None else unverified_fragment(**found._asdict())
+
+    async def holder_of(self, token: str, *, now: float) -> Caller:
+        """Whose token it is, where no connection and so no address belongs to it: nobody's failures count against
+        anybody. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        token = bearer_token(Request(headers=(("authorization", f"Bearer {token}"),)))
+        caller = self._remembered.get(token, now=now)
+        if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
+            verified = await self._tokens.authenticate(token, now=now, certificate_sha256=None)
+            caller = self._remember(token, verified)
+        return caller
+
     def forget(self) -> None:
         """Remember nobody: every token is verified anew."""
         self._remembered.clear()
@@ -79,7 +100,11 @@ class Callers:
         def may_ask() -> None:
             self._failures.ensure_left(self._transport.address(request), tick=tick)
 
-        verified = await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        return self._remember(
+            token, await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        )
+
+    def _remember(self, token: str, verified: Verified) -> Caller:
         principal = verified.principal
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)

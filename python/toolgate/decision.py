@@ -11,14 +11,15 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
-from toolgate.audit import Outcome, call_record
+from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.principal import Principal
 from toolgate.request import Call
-from toolgate.settings import Rule
+from toolgate.settings import Rule, Secret
 
 __all__ = ["Decision", "Sink", "current", "current_decision"]
 
@@ -38,22 +39,22 @@ def current() -> Decision | None:
 class Sink:
     """What a decision needs of its gate to record itself."""
 
-    __slots__ = ("clock", "hash_key", "leave", "settle", "write")
+    __slots__ = ("clock", "kept", "leave", "settle", "write")
 
     def __init__(
         self,
         *,
-        write: Callable[[str], None],
+        write: Callable[[Callable[[], str]], Ticket | None],
         leave: Callable[[str], None],
+        kept: Callable[[Ticket], Awaitable[bool]],
         settle: Callable[[Any, int], Awaitable[None]],
         clock: Callable[[], float],
-        hash_key: str | None,
     ) -> None:
         self.write = write
         self.leave = leave
+        self.kept = kept
         self.settle = settle
         self.clock = clock
-        self.hash_key = hash_key
 
 
 class Decision:
@@ -65,12 +66,14 @@ class Decision:
         "_if_dropped",
         "_sink",
         "_state",
+        "_ticket",
         "call",
         "caller",
         "disconnected",
         "fragment",
         "good_until",
         "grant",
+        "hash_key",
         "held",
         "parent_id",
         "principal",
@@ -86,6 +89,7 @@ class Decision:
         self._sink = sink
         self._state = _OPEN
         self._if_dropped = Outcome("error", "dropped")
+        self._ticket: Ticket | None = None
         self._began = time.perf_counter_ns()
         self.request_id = request_id
         self.parent_id = parent_id
@@ -100,6 +104,8 @@ class Decision:
         self.good_until = float("inf")
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
         self.call: Call | None = None
+        self.hash_key: Secret | None = None
+        """What the arguments of its call are hashed with."""
         self.rule: Rule | None = None
         self.grant: Any = None
         """What was spent, and what it takes to settle it."""
@@ -120,6 +126,13 @@ class Decision:
     def is_open(self) -> bool:
         """Whether nobody has claimed or closed it yet."""
         return self._state is _OPEN
+
+    def belongs_to(self, caller: Any) -> None:
+        """It is about this caller."""
+        self.caller = caller
+        self.principal = caller.principal
+        self.fragment = caller.fragment
+        self.good_until = caller.good_until
 
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
@@ -143,7 +156,8 @@ class Decision:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
             self._end()
-            self._sink.write(self._record(Outcome(result, reason)))
+            plain = result == "success" and reason is None
+            self._ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
 
     def leave(self, result: str, *, reason: str | None = None) -> None:
         """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
@@ -161,8 +175,18 @@ class Decision:
             await self._sink.settle(self.grant, cost)
 
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
-        """`close`, for every durability."""
+        """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
         self.close(result, reason=reason)
+        await self.kept()
+
+    async def kept(self) -> None:
+        """Wait until its record is on disk, where that was promised and for as long as the disk works."""
+        if self._ticket is not None:
+            await self._sink.kept(self._ticket)
+
+    def intent(self) -> str:
+        """The record that it is about to run."""
+        return self._record(None, self._sink.clock(), None, self.disconnected)
 
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
@@ -172,19 +196,25 @@ class Decision:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
             self._end()
-            self._sink.leave(self._record(self._if_dropped))
+            self._sink.leave(self._ended(self._if_dropped)())
 
     def _end(self) -> None:
         self._state = _CLOSED
         if self.held is not None:
             self.held.free()
 
-    def _record(self, outcome: Outcome) -> str:
-        call = self.call
+    def _ended(self, outcome: Outcome) -> Callable[[], str]:
+        """What makes its record; when it ended is known now."""
         latency = (time.perf_counter_ns() - self._began) / 1e6
+        if self.refusal is not None:
+            outcome = _outcome_of(self.refusal)
+        return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
+
+    def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
+        call, key = self.call, self.hash_key
         return call_record(
-            outcome if self.refusal is None else _outcome_of(self.refusal),
-            at=self._sink.clock(),
+            outcome,
+            at=at,
             latency_ms=latency,
             request_id=self.request_id,
             parent_id=self.parent_id,
@@ -194,10 +224,10 @@ class Decision:
             method=None if call is None else call.method,
             name=None if call is None else call.name,
             arguments_hash=None if call is None else call.arguments_hash,
-            hash_key=None if call is None or call.arguments_hash is None else self._sink.hash_key,
+            hash_key=None if key is None or call is None or call.arguments_hash is None else key.id,
             rule=None if self.rule is None else self.rule.match,
             would_deny=self.would_deny,
-            disconnected=self.disconnected,
+            disconnected=disconnected,
         )
 
 

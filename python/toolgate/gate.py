@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from anyio import to_thread
 
 from toolgate.decision import Decision
+from toolgate.errors import Refused
 from toolgate.metadata import Metadata
+from toolgate.principal import Principal
 from toolgate.rendering import Response
 from toolgate.request import Call, Request
 from toolgate.settings import (
@@ -69,6 +71,7 @@ class Gate:
         allowed_origins: Sequence[str] = (),
         trusted_proxies: Sequence[str] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
+        filter_lists: bool = True,
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -99,6 +102,7 @@ class Gate:
                 allowed_origins=allowed_origins,
                 trusted_proxies=trusted_proxies,
                 max_body_bytes=max_body_bytes,
+                filter_lists=filter_lists,
             ),
             clock=clock,
             tick=tick,
@@ -168,6 +172,43 @@ class Gate:
 
         return protect(self, server, **options)
 
+    def well_known(self) -> Any:
+        """The metadata alone, as an ASGI app: ``Mount("/.well-known", gate.well_known())`` where the protected app is
+        itself mounted below a path, since clients ask for it at the root of the host (RFC 9728 section 3.1)."""
+        from toolgate.adapters import well_known
+
+        return well_known(self)
+
+    def protect_stdio(
+        self, server: Any, *, token_file: str | PathLike[str] | None = None, token_env: str | None = None
+    ) -> Any:
+        """The server, behind this gate where it is reached without HTTP: ``gate.protect_stdio(server).run("stdio")``,
+        and in-memory clients. Whoever starts it gives the caller's token in ``token_file``, which nobody else may
+        read, or in the environment (``TOOLGATE_TOKEN``). Raises `ValueError` where there is none."""
+        from toolgate.adapters import LocalCredential, protect_stdio
+
+        return protect_stdio(self, server, LocalCredential(token_file=token_file, token_env=token_env))
+
+    def auth(self) -> Any:
+        """For ``FastMCP(auth=gate.auth())``, which then serves itself: the ASGI tier in the place of its own
+        authentication. `protect` does the same from outside."""
+        from toolgate.adapters import auth
+
+        return auth(self)
+
+    def middleware(self) -> Any:
+        """For ``server.add_middleware(gate.middleware())`` beside `auth`. Without a decision it refuses."""
+        from toolgate.adapters import middleware
+
+        return middleware(self)
+
+    def token_verifier(self) -> Any:
+        """Just the verifier, for the official SDK's or fastmcp's own authentication: who holds a token, and nothing of
+        what they may do. No rule, limit or record; ``docs/adapters.md`` says what else is missing then."""
+        from toolgate.adapters import token_verifier
+
+        return token_verifier(self)
+
     async def decide(
         self,
         request: Request | None = None,
@@ -195,23 +236,47 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        if self._source is not None and self._source.is_due(self._tick()):
-            await self._look()
+        await self._look_if_due()
         return await self._steps.begin(request)
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
         await decision.steps.judge(decision, body)
 
-    async def judge_message(self, parent: Decision, call: Call) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        made: Decision = await parent.steps.judge_message(parent, call)
+    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
+        ``refused``: what its adapter holds against it already."""
+        made: Decision = await parent.steps.judge_message(parent, call, refused=refused)
         return made
 
-    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
-        readers could differ. Raises `Malformed`."""
-        return self._steps.call_of_message(method, rpc_id, params)
+    async def decide_local(
+        self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> Decision:
+        """Decide about a message that came without HTTP, from whoever holds what ``token`` says."""
+        await self._look_if_due()
+        return await self._steps.decide_local(token, method=method, rpc_id=rpc_id, params=params)
+
+    async def authenticate(self, token: str) -> Principal:
+        """Whose token it is: step 3 alone. No rule, no limit, no record. Raises `Unauthenticated`, or `Unavailable`
+        where it cannot be told now."""
+        await self._look_if_due()
+        return (await self._steps.caller_of(token)).principal
+
+    def ensure_held(self, decision: Decision) -> None:
+        """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
+        decision.steps.ensure_held(decision)
+
+    def shows(self, decision: Decision, target: str, name: str) -> bool:
+        """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
+        return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
+
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body, and
+        hashed with the key it used: two readers could differ. Raises `Malformed`."""
+        call: Call = under.steps.call_of_message(method, rpc_id, params, under=under)
+        return call
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
@@ -255,6 +320,10 @@ class Gate:
         """`flush` and `close`."""
         await self.flush()
         self.close()
+
+    async def _look_if_due(self) -> None:
+        if self._source is not None and self._source.is_due(self._tick()):
+            await self._look()
 
     async def _look(self) -> None:
         """Whether the file is another one; what cannot be read never replaces what could."""

@@ -38,6 +38,13 @@ class Pattern:
             position += len(part)
         return True
 
+    def meets(self, other: Pattern) -> bool:
+        """Whether any name fits both. Two walks side by side: what is before the first star of either must agree, and
+        what is behind the last; between two stars everything can be made to fit."""
+        if self.is_literal or other.is_literal:
+            return other.fits(self.text) if self.is_literal else self.fits(other.text)
+        return _agree(self._prefix, other._prefix) and _agree(self._suffix[::-1], other._suffix[::-1])
+
 
 class Shadowed(ValueError):
     """A pattern that can never be the first to fit; ``position`` is its own."""
@@ -84,6 +91,10 @@ class Ordered:
         for position, text in enumerate(patterns):
             if position not in reached:
                 raise Shadowed(position, f"match {text!r} can never match: those before it take every name it fits")
+
+
+def _agree(one: str, another: str) -> bool:
+    return one.startswith(another) or another.startswith(one)
 
 
 def _fresh_character(patterns: Sequence[str]) -> str:

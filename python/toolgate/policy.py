@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ from toolgate import checks
 from toolgate._core import Envelope
 from toolgate.errors import Forbidden, refusal
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES
-from toolgate.patterns import Ordered
+from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
@@ -17,6 +18,11 @@ from toolgate.uris import is_disguised
 __all__ = ["Policy", "call_of"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
+
+_CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
+
+_EXPRESSION: Final = re.compile(r"\{[^{}]*\}")
+"""Of a URI template (RFC 6570): whatever it expands to."""
 
 
 class Policy:
@@ -54,6 +60,21 @@ class Policy:
         """The rules of the resources that a ``subscriptions/listen`` asks to be told about. Raises `Forbidden`."""
         watched = (Call("request", "resources/subscribe", None, "resource", uri, None) for uri in uris)
         return [rule for rule in map(self.rule_for, watched) if rule is not None]
+
+    def may_reach(self, target: str, name: str, effective: frozenset[str]) -> bool:
+        """Whether a call of that name could be allowed. A ``template`` stands for every resource it can expand to: one
+        that could be allowed is enough."""
+        if target == "template":
+            return any(
+                rule.mode == "observe" or effective.issuperset(rule.scopes)
+                for rule in self._governing["resource"].touched_by(name)
+            )
+        call = Call("request", _CALLS[target], 0, target, name, None)
+        try:
+            rule = self.rule_for(call)
+        except Forbidden:
+            return False
+        return rule is None or rule.mode == "observe" or effective.issuperset(rule.scopes)
 
     def effective(self, scopes: Iterable[str]) -> frozenset[str]:
         """The scopes and all that they imply."""
@@ -117,6 +138,11 @@ class _Rules:
         """The first that fits."""
         position = self._patterns.first(name)
         return None if position is None else self._rules[position]
+
+    def touched_by(self, template: str) -> list[Rule]:
+        """Those that fit something the template can expand to."""
+        names = Pattern(_EXPRESSION.sub("*", template))
+        return [rule for rule in self._rules if names.meets(Pattern(rule.match))]
 
 
 def _closure(hierarchy: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:

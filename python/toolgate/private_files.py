@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows has no flock: there two writers at once are up to the operator
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MAX_BYTES", "Stamp", "hold", "is_public", "locked", "read", "replace", "stamp_of"]
+__all__ = ["MAX_BYTES", "Stamp", "hold", "is_public", "is_shared", "locked", "read", "replace", "stamp_of"]
 
 MAX_BYTES: Final = 1024 * 1024
 """Some 3,000 agents or 15,000 revocations, which are read again in an eighth of a second."""
@@ -33,6 +33,12 @@ def is_public(stamp: Stamp) -> bool:
     """Whether everybody on this machine may read it."""
     *_, mode, _ = stamp
     return hasattr(os, "geteuid") and bool(mode & stat.S_IROTH)
+
+
+def is_shared(stamp: Stamp) -> bool:
+    """Whether anybody but its owner may read it."""
+    *_, mode, _ = stamp
+    return hasattr(os, "geteuid") and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def read(

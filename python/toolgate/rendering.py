@@ -154,7 +154,7 @@ def _oauth_error(refusal: Refused) -> str:
 
 
 def _rpc_code(refusal: Refused) -> int:
-    if refusal.status in (403, 429, 503):
+    if refusal.status in (401, 403, 429, 503):
         return refusal.status
     return _RPC_CODES.get(refusal.code, _INVALID_REQUEST)
 

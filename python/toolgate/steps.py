@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
 from toolgate._core import read_envelope
-from toolgate.audit import Trail
-from toolgate.callers import Callers
+from toolgate.audit import HashKey, Trail
+from toolgate.callers import Caller, Callers
 from toolgate.decision import Decision, Sink
-from toolgate.errors import Forbidden, Refused, refusal
+from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
@@ -96,36 +96,50 @@ class Steps:
                 )
             self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
-            self.trail = Trail(audit)
+            self.trail = Trail(audit, alarm=alarm, clock=clock)
+            self._hash_key = HashKey(audit.key, alarm=alarm)
         else:
             self.spender = before.spender.succeeded(limits)
             self._failures = before._failures.succeeded(limits)
             self.trail = before.trail
+            self._hash_key = before._hash_key
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
-        self._hash_key = audit.key.value if audit.key is not None else None
         self._sink = Sink(
             write=self.trail.write,
             leave=self.trail.leave,
+            kept=self.trail.kept,
             settle=self.spender.settle,
             clock=clock,
-            hash_key=audit.key.id if audit.key is not None else None,
         )
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = Decision(self._sink, request_id())
-        decision.steps = self
+        decision = self._made("http")
         try:
             self.transport.check(request)
-            caller = await self._callers.of(request, now=self._clock(), tick=self._tick())
+            decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
+        except Refused as refused:
+            decision.fragment = self._callers.unverified(request, refused)
+            decision.refuse(refused)
+        return decision
+
+    async def decide_local(
+        self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> Decision:
+        """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
+        decision = self._made("stdio")
+        try:
+            decision.call = self.call_of_message(method, rpc_id, params, under=decision)
+            decision.belongs_to(await self.caller_of(token()))
+            self._authorise_watching(decision, decision.call, params)
+            await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
-        else:
-            decision.caller = caller
-            decision.principal = caller.principal
-            decision.fragment = caller.fragment
-            decision.good_until = caller.good_until
         return decision
+
+    async def caller_of(self, token: str) -> Caller:
+        """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
+        return await self._callers.holder_of(token, now=self._clock())
 
     async def judge(self, decision: Decision, body: bytes) -> None:
         """Steps 4 to 7, for the request that `begin` let through."""
@@ -135,37 +149,53 @@ class Steps:
                 raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
-            decision.call = call_of(read_envelope(body, key=self._hash_key))
+            key = decision.hash_key
+            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
             if decision.call.method == "subscriptions/listen":
-                for rule in self.policy.rules_for_subscription(_watched(body)):
-                    self._authorise(decision, rule, decision.caller.effective)
+                self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call)
         except Refused as refused:
             decision.refuse(refused)
 
-    async def judge_message(self, parent: Decision, call: Call) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own."""
-        decision = Decision(self._sink, request_id(), parent_id=parent.request_id, transport=parent.transport)
-        decision.steps = self
-        decision.caller, decision.principal, decision.fragment = parent.caller, parent.principal, parent.fragment
-        decision.call = call
+    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
+        ``refused``: what its adapter holds against it already."""
+        decision = self._made(parent.transport, parent_id=parent.request_id)
+        decision.belongs_to(parent.caller)
+        decision.call, decision.hash_key = call, parent.hash_key
         try:
-            decision.good_until = parent.good_until
-            if decision.good_until <= self._clock():
-                raise refusal("token_expired")
+            # The first call was allowed a while ago: its credential may have been withdrawn since.
+            self.ensure_held(parent)
+            if refused is not None:
+                raise refused
             await self._judge(decision, call)
-        except Refused as refused:
-            decision.refuse(refused)
+        except Refused as found:
+            decision.refuse(found)
         return decision
 
-    def call_of_message(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> Call:
-        """The call a message makes, read from a framework's objects by the reader that `judge` uses on the body: two
-        readers could differ. Raises `Malformed`."""
+    def ensure_held(self, decision: Decision) -> None:
+        """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
+        now = self._clock()
+        if decision.good_until <= now:
+            raise refusal("token_expired")
+        if self.tokens.has_withdrawn(decision.caller.verified, now=now):
+            raise refusal("token_revoked")
+
+    def shows(self, decision: Decision, target: str, name: str) -> bool:
+        """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
+        out. No check, only a courtesy: each call is judged."""
+        return self.policy.may_reach(target, name, decision.caller.effective)
+
+    def call_of_message(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
+    ) -> Call:
+        """See `Gate.call_of_message`."""
         message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
         if rpc_id is not None:
             message["id"] = rpc_id
         message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
-        return call_of(read_envelope(json.dumps(message).encode(), key=self._hash_key))
+        key = under.hash_key
+        return call_of(read_envelope(json.dumps(message).encode(), key=None if key is None else key.value))
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
@@ -195,6 +225,11 @@ class Steps:
             lines.append("  a human confirms each call")
         return "\n".join(lines)
 
+    def _made(self, transport: str, *, parent_id: str | None = None) -> Decision:
+        decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
+        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
+        return decision
+
     async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
@@ -212,6 +247,23 @@ class Steps:
         grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
+        if self.trail.is_durable:
+            await self._intend(decision)
+
+    async def _intend(self, decision: Decision) -> None:
+        """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
+        try:
+            await self.trail.intend(decision.intent())
+        except Unavailable:
+            if decision.grant is not None:
+                await self.spender.settle(decision.grant, 0)
+            raise
+
+    def _authorise_watching(self, decision: Decision, call: Call, params: Any) -> None:
+        """To be told about a resource takes what reading it takes."""
+        if call.method == "subscriptions/listen":
+            for rule in self.policy.rules_for_subscription(_watched(params)):
+                self._authorise(decision, rule, decision.caller.effective)
 
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
         try:
@@ -247,9 +299,9 @@ def _is_worker() -> bool:
     return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
 
 
-def _watched(body: bytes) -> list[str]:
-    """The URIs of a ``subscriptions/listen``, in a body that was read strictly before."""
-    asked = json.loads(body).get("params", {}).get("notifications")
+def _watched(params: Any) -> list[str]:
+    """The URIs of a ``subscriptions/listen``, in a message that was read strictly before."""
+    asked = params.get("notifications") if isinstance(params, Mapping) else None
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
         return []

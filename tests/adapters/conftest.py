@@ -1,10 +1,11 @@
-"""The SDK's server behind the gate, answering by streams and by JSON."""
+"""A server behind the gate, of each kind: the behaviours in this directory are the same for all."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from adapters.desk import RULES, Desk, tools
@@ -17,16 +18,26 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(params=[False, True], ids=["sse", "json"])
+@pytest.fixture(params=["sse", "json", "fastmcp"])
 def desk(request: pytest.FixtureRequest, guarded: Callable[..., Guarded]) -> Iterator[Desk]:
+    """A server of the SDK that answers by streams, one that answers in JSON, and one of fastmcp."""
     ran: list[str] = []
+    may_end = threading.Event()
     with listening() as listener:
         it = guarded(resource=url_of(listener), tools=RULES)
         it.now = time.time()
-        may_end = threading.Event()
-        server = tools(ran, may_end)
-        with served(it.gate.protect(server, json_response=request.param), listener):
+        server = _fastmcp_tools(ran, may_end) if request.param == "fastmcp" else tools(ran, may_end)
+        options = {"json_response": True} if request.param == "json" else {}
+        with served(it.gate.protect(server, **options), listener):
             desk = Desk(it, server, ran, may_end)
-            desk.server_sends_json = request.param
+            desk.server_sends_json = request.param == "json"
+            desk.is_fastmcp = request.param == "fastmcp"
             yield desk
             may_end.set()
+
+
+def _fastmcp_tools(ran: list[str], may_end: threading.Event) -> Any:
+    pytest.importorskip("fastmcp")
+    from adapters.fastmcp_desk import fastmcp_tools
+
+    return fastmcp_tools(ran, may_end)

@@ -1,4 +1,4 @@
-"""A server of the official SDK behind a gate, its clients, and what happened."""
+"""A server behind a gate, its clients, and what happened."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ class Desk:
         self.ran = ran
         self.may_end = may_end or threading.Event()
         self.server_sends_json = False
+        self.is_fastmcp = False
 
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
@@ -158,4 +159,10 @@ def modern(tool: str, **arguments: Any) -> bytes:
 
 def modern_headers(tool: str) -> dict[str, str]:
     """The headers that belong to it."""
-    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+    return {
+        "MCP-Protocol-Version": MODERN,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": tool,
+        "Content-Type": "application/json",
+        "Accept": "application/json, text/event-stream",
+    }

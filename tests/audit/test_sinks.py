@@ -15,6 +15,7 @@ import pytest
 from trails import check_chain, lines_of, names_in, record
 
 from toolgate.audit.sinks import FileSink, StdoutSink, open_sink
+from toolgate.settings import AuditSink
 
 
 @pytest.fixture
@@ -228,8 +229,9 @@ def run(program: str, **given: object) -> subprocess.CompletedProcess[bytes]:
 def test_lines_stand_behind_what_was_printed_before() -> None:
     program = """
 from toolgate.audit.sinks import open_sink
+from toolgate.settings import AuditSink
 print("before", flush=False)
-sink = open_sink("stdout", "i-1")
+sink = open_sink(AuditSink("stdout"), "i-1")
 sink.write(b"a line\\n")
 print("after")
 sink.close()
@@ -284,7 +286,7 @@ except OSError:
 
 
 def test_the_name_decides(path: Path) -> None:
-    sinks = [open_sink("stdout", "i-1"), open_sink(str(path), "i-1")]
+    sinks = [open_sink(AuditSink("stdout"), "i-1"), open_sink(AuditSink(str(path)), "i-1")]
     assert [type(sink) for sink in sinks] == [StdoutSink, FileSink]
     for sink in sinks:
         sink.close()

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from trails import check_chain, lines_of, names_in, no_file_longer_than, record
+from trails import check_chain, lines_of, names_in, no_file_longer_than, record, records_in
 
 from toolgate.audit import Trail
-from toolgate.audit.trail import MAX_WAITING_BYTES
+from toolgate.audit.direct import MAX_WAITING_BYTES
 from toolgate.errors import Unavailable
 from toolgate.settings import Audit
 
@@ -100,10 +100,11 @@ def test_threads_keep_one_chain(trail: Trail, path: Path) -> None:
 
 def test_a_disk_that_is_full_for_a_while(trail: Trail, path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trail.write(record("before"))
-    with no_file_longer_than(path.stat().st_size + 100):  # the next line goes in part of the way
+    size = path.stat().st_size
+    with no_file_longer_than(size + 100):  # the next line goes in part of the way
         for name in numbered(20):
             trail.write(record(name))
-        assert path.stat().st_size == len(lines_of(path)[0]) + 1 + 100
+        assert path.stat().st_size == size + 100
         assert (trail.waiting, trail.dropped) == (20, 0)
         for _ in range(3):
             with pytest.raises(Unavailable) as refused:
@@ -129,8 +130,11 @@ def test_a_flood_does_not_become_a_flood_of_the_log(trail: Trail, path: Path, ca
         assert len(told(caplog)) == 1
     trail.write(record("after"))
     assert (trail.waiting, trail.dropped) == (0, dropped)
-    assert len(lines_of(path)) == waiting + 1
-    assert check_chain(path) == list(range(waiting + 1, waiting + dropped + 1))
+    assert check_chain(path) == list(range(waiting + 2, waiting + dropped + 2))
+    # Before and behind what was recorded: that the trail was opened, and what it lacks.
+    opened, lost = records_in(path, "start")
+    assert (opened["reason"], opened["lost"], lost["reason"], lost["lost"]) == ("opened", 0, "lost", dropped)
+    assert len(lines_of(path)) == 1 + waiting + 2
     assert told(caplog)[1:] == [f"WARNING: the audit trail is written again; {dropped} records were lost so far"]
 
 
@@ -160,10 +164,10 @@ def test_a_disk_that_stays_full(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Unavailable):
         trail.ensure_writable()
     trail.close()
-    assert (trail.waiting, trail.dropped) == (0, 1)
+    assert (trail.waiting, trail.dropped) == (0, 2)  # its start as well
     assert told(caplog) == [
         "ERROR: the audit trail cannot be written: No space left on device; records wait",
-        "ERROR: the audit trail is closed; 1 records were lost",
+        "ERROR: the audit trail is closed; 2 records were lost",
     ]
 
 
@@ -298,10 +302,10 @@ trail = Trail(Audit(path={str(path)!r}))
 trail.write(record("parent-1"))
 with no_file_longer_than(0):
     trail.write(record("parent-2"))
-    trail._lock.acquire()  # as another thread may, at that very moment
+    trail._lanes[0]._lock.acquire()  # as another thread may, at that very moment
     child = os.fork()
     if child:
-        trail._lock.release()
+        trail._lanes[0]._lock.release()
 if not child:
     trail.ensure_writable()
     trail.write(record("child-1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from configured import HEAD, JWKS, KEY, Configured, asked
@@ -11,6 +12,7 @@ from toolgate.gate import Gate
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
     Introspection,
     Issuer,
@@ -42,6 +44,7 @@ allowed_hosts = ["mcp.example.com", "inner:8443"]
 allowed_origins = ["https://app.example.com"]
 trusted_proxies = ["10.0.0.0/8", "unix"]
 max_body_bytes = 1000
+filter_lists = false
 scopes.admin = ["write"]
 scopes."write" = ["read"]
 
@@ -110,6 +113,7 @@ key = {{ file = "key", id = "2026-11" }}
         "allowed_origins": ["https://app.example.com"],
         "trusted_proxies": ["10.0.0.0/8", "unix"],
         "max_body_bytes": 1000,
+        "filter_lists": False,
         "scopes": {"admin": ("write",), "write": ("read",)},
         "tools": [
             ToolRule(
@@ -219,3 +223,55 @@ def test_secrets_come_from_the_environment(configured: Configured, monkeypatch: 
     monkeypatch.setenv("AUDIT_KEY", KEY)
     audit = configured.load(f'{HEAD}[audit]\nkey = {{ env = "AUDIT_KEY", id = "1" }}')["audit"]
     assert audit.key == Secret(KEY.encode(), "1")
+
+
+def test_a_secret_knows_its_file_to_read_it_again(configured: Configured) -> None:
+    [issuer] = configured.load(asked(secret=None, private_key="{ file = 'key' }"))["issuers"]
+    found = issuer.introspection.private_key
+    assert Path(found.file).read_bytes().strip() == found.value
+
+
+def test_checkpoints_take_a_key_how_often_and_how_long(configured: Configured) -> None:
+    text = f'{HEAD}[audit]\ncheckpoint = {{ key = {{ file = "key", id = "1" }}, every = 500, seconds = "2m" }}'
+    checkpoint = configured.load(text)["audit"].checkpoint
+    assert (checkpoint.key.id, checkpoint.every, checkpoint.seconds) == ("1", 500, 120.0)
+
+
+def test_several_places_at_once(configured: Configured) -> None:
+    audit = configured.load(f"""{HEAD}
+[audit]
+durability = "durable"
+
+[[audit.sink]]
+path = "audit.jsonl"
+max_bytes = 100000000
+daily = true
+
+[[audit.sink]]
+path = "stdout"
+
+[[audit.sink]]
+syslog = "udp://log.example.com:514"
+on_failure = "allow"
+
+[[audit.sink]]
+syslog = "/dev/log"
+
+[[audit.sink]]
+otel = true
+""")["audit"]
+    assert audit == Audit(
+        durability="durable",
+        sinks=[
+            AuditSink(str(configured.directory / "audit.jsonl"), max_bytes=100_000_000, daily=True),
+            AuditSink("stdout"),
+            AuditSink(syslog="udp://log.example.com:514", on_failure="allow"),
+            AuditSink(syslog="/dev/log"),
+            AuditSink(otel=True),
+        ],
+    )
+
+
+def test_a_key_remembers_its_file_so_that_it_can_be_read_again(configured: Configured) -> None:
+    audit = configured.load(f'{HEAD}[audit]\nkey = {{ file = "key" }}')["audit"]
+    assert audit.key.file == str(configured.directory / "key")

@@ -177,6 +177,28 @@ WRONG = {
     ),
     "limits as a list": (f"{HEAD}[[limits]]", "6: limits: must be a table"),
     "durability": (f'{HEAD}[audit]\ndurability = "eventual"', "7: [audit] durability: is 'eventual': it must be"),
+    "a checkpoint": (f"{HEAD}[audit]\ncheckpoint = true", "7: [audit] checkpoint: must be a table"),
+    "a checkpoint without its key": (f"{HEAD}[audit.checkpoint]\nevery = 2", "6: [audit] checkpoint.key: is missing"),
+    "a checkpoint now and then": (
+        f'{HEAD}[audit.checkpoint]\nkey = {{ file = "key" }}\nevery = 0',
+        "8: [audit] checkpoint.every: must be a whole number, at least 1",
+    ),
+    "durable without a file": (
+        f'{HEAD}[audit]\ndurability = "durable"',
+        "7: [audit] durability: is 'durable': that needs",
+    ),
+    "a sink that is none": (
+        f"{HEAD}[[audit.sink]]\ndaily = true",
+        "6: [audit] sink: path, syslog, otel or sink must be given",
+    ),
+    "a sink's syslog": (
+        f'{HEAD}[[audit.sink]]\nsyslog = "udp://a"',
+        "7: [audit] sink.syslog: is 'udp://a': it must be like",
+    ),
+    "a sink and a path": (
+        f'{HEAD}[audit]\npath = "a"\n[[audit.sink]]\npath = "b"',
+        "8: [audit] sink: must not stand beside path",
+    ),
     "an empty path": (f'{HEAD}[audit]\npath = ""', "7: [audit] path: must be a string, and not empty"),
     # TOML itself
     "not TOML": (f"{HEAD}[limits\n", "6: "),

@@ -17,6 +17,7 @@ from judge import Judge, Spend, Verdict
 from servers.standalone import RedisServer
 
 from toolgate import Charge
+from toolgate._redis import Patience
 from toolgate.errors import Limited
 from toolgate.limits import RedisLimiter
 
@@ -73,6 +74,7 @@ class Remote:
         self._server = server
         self._loop = asyncio.new_event_loop()
         self._limiter = RedisLimiter(server.url, on_error="deny")
+        self._limiter._store.patience = Patience(connect=5.0, answer=5.0)
         self.now = START
 
     def admit(self, domain: str, spends: list[Spend]) -> Any:
@@ -180,6 +182,7 @@ def remote(redis_server: RedisServer) -> Iterator[Remote]:
     made.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_script_gives_the_answers_of_the_exact_judge(remote: Remote, proof: Proof, tell: Tell) -> None:
     histories = proof("histories of up to 50 calls", small=60, large=3_000)
     counts.update(dict.fromkeys(counts, 0))

@@ -28,7 +28,7 @@ class Script:
 class Request:
     """A command. Cancelling who waits leaves it to be skipped or its answer to be dropped: no socket notices."""
 
-    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "is_answered", "reply", "script", "words")
+    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "is_answered", "is_late", "reply", "script", "words")
 
     def __init__(
         self,
@@ -42,6 +42,9 @@ class Request:
         self.reply: Any = None
         self.error: StoreError | None = None
         self.abandoned = False
+        """Whoever waited has gone,"""
+        self.is_late = False
+        """because there was no answer in time."""
         self.is_answered = False
         self._on_answer = on_answer
         self._answered: Event | None = None if on_answer is not None else Event()
@@ -81,6 +84,7 @@ class Request:
         finally:
             self.abandoned = not self._answered.is_set()
         if self.abandoned:
+            self.is_late = True
             raise StoreSlow("no answer within the deadline")
         if self.error is not None:
             raise self.error

@@ -7,15 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.exempt import WellKnownASGI
+from toolgate.adapters.local import LocalCredential
 from toolgate.gate import Gate
 
-__all__ = ["protect"]
+__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier", "well_known"]
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
     """The ASGI app that serves ``server`` behind ``gate``. A framework is only imported where the server already is
     one of it."""
     adapt: Callable[[Gate, Any], GateASGI] = GateASGI
+    if "fastmcp.server.server" in sys.modules:
+        from toolgate.adapters import fastmcp
+
+        if fastmcp.is_server(server):
+            return fastmcp.protect_server(gate, server, **options)
     if "mcp.server.lowlevel.server" in sys.modules:
         from toolgate.adapters.mcp import is_server, protect_app, protect_server
 
@@ -23,7 +30,56 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
             return protect_server(gate, server, **options)
         adapt = protect_app
     if not callable(server):
-        raise TypeError(f"{type(server).__name__} is neither an MCP server of the official SDK nor an ASGI app")
+        raise TypeError(
+            f"{type(server).__name__} is neither a server of the official SDK or of fastmcp nor an ASGI app"
+        )
     if options:
         raise TypeError(f"options are for the SDK's app; an ASGI app takes none: {', '.join(sorted(options))}")
     return adapt(gate, server)
+
+
+def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
+    """The server itself: its messages that come without HTTP are decided for whoever holds the credential."""
+    if "fastmcp.server.server" in sys.modules:
+        from toolgate.adapters import fastmcp
+
+        if fastmcp.is_server(server):
+            fastmcp.protect_local(gate, server, credential)
+            return server
+    if "mcp.server.lowlevel.server" in sys.modules:
+        from toolgate.adapters import mcp
+
+        if mcp.is_server(server):
+            mcp.protect_local(gate, server, credential)
+            return server
+    raise TypeError(f"{type(server).__name__} is no server of the official SDK or of fastmcp")
+
+
+def token_verifier(gate: Gate) -> Any:
+    """Just the verifier: of fastmcp where that is there, which is one of the official SDK as well."""
+    if "fastmcp.server.server" in sys.modules:
+        from toolgate.adapters.fastmcp import FastMCPVerifier
+
+        return FastMCPVerifier(gate)
+    from toolgate.adapters.verifier import SDKVerifier
+
+    return SDKVerifier(gate)
+
+
+def auth(gate: Gate) -> Any:
+    """The ASGI tier as a provider of fastmcp's."""
+    from toolgate.adapters.fastmcp import GateAuth
+
+    return GateAuth(gate)
+
+
+def middleware(gate: Gate) -> Any:
+    """The gate in fastmcp's own chain."""
+    from toolgate.adapters.fastmcp import ComponentMiddleware
+
+    return ComponentMiddleware(gate)
+
+
+def well_known(gate: Gate) -> Any:
+    """The metadata alone, as an ASGI app."""
+    return WellKnownASGI(gate)

@@ -1,6 +1,17 @@
 """What happened: exactly one record of every decision, and where it goes."""
 
-from toolgate.audit.record import Outcome, call_record, principal_fragment
+from toolgate.audit.keys import HashKey
+from toolgate.audit.record import SUCCESS, Outcome, call_record, principal_fragment, unverified_fragment
+from toolgate.audit.tickets import Ticket
 from toolgate.audit.trail import Trail
 
-__all__ = ["Outcome", "Trail", "call_record", "principal_fragment"]
+__all__ = [
+    "SUCCESS",
+    "HashKey",
+    "Outcome",
+    "Ticket",
+    "Trail",
+    "call_record",
+    "principal_fragment",
+    "unverified_fragment",
+]

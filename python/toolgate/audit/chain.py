@@ -5,8 +5,9 @@ Sequence numbers have no gap but for lines that were lost: a jump of n + 1 means
 
 from __future__ import annotations
 
-import hashlib
 import json
+from collections.abc import Callable
+from hashlib import sha256
 
 __all__ = ["Chain"]
 
@@ -16,16 +17,23 @@ class Chain:
 
     def __init__(self, instance: str, *, sequence: int = 0, previous: str | None = None) -> None:
         """Continue after the line that had ``sequence`` and the hash ``previous``."""
-        self._instance = json.dumps(instance)
+        self._instance = f',"instance":{json.dumps(instance)},"sequence":'
         self._sequence = sequence
-        self._previous = previous
+        self._previous = "null" if previous is None else f'"{previous}"'
 
     def seal(self, record: str) -> bytes:
         """The record's line, with ``instance``, ``sequence`` and ``previous``, and its newline."""
+        self._sequence = sequence = self._sequence + 1
+        line = f'{record}{self._instance}{sequence},"previous":{self._previous}}}'.encode()
+        self._previous = f'"sha256:{sha256(line).hexdigest()}"'
+        return line + b"\n"
+
+    def seal_signed(self, record: str, sign: Callable[[bytes], bytes]) -> bytes:
+        """The same with a last member ``signature``: hexadecimal, over the bytes of the line before it."""
         self._sequence += 1
-        previous = "null" if self._previous is None else f'"{self._previous}"'
-        line = f'{record},"instance":{self._instance},"sequence":{self._sequence},"previous":{previous}}}'.encode()
-        self._previous = _hash(line)
+        signed = f'{record}{self._instance}{self._sequence},"previous":{self._previous}'.encode()
+        line = b'%b,"signature":"%b"}' % (signed, sign(signed).hex().encode())
+        self._previous = f'"{_hash(line)}"'
         return line + b"\n"
 
     def skip(self) -> None:
@@ -35,21 +43,22 @@ class Chain:
     @classmethod
     def after(cls, instance: str, lines: bytes) -> Chain:
         """The chain that goes on behind these last lines of a file. What a crash cut short counts as a line, and so
-        does what somebody spoilt: its hash is carried on, and its number goes by the last line that still tells one."""
+        does what somebody spoilt: it keeps its number, and its hash is carried on together with that of the last line
+        that still tells one, since a line that was cut carries none itself."""
         ended = lines.rstrip(b"\n").split(b"\n")
         unreadable = 0
+        sequence = None
         for line in reversed(ended):
             sequence = _sequence(line)
             if sequence is not None:
                 break
             unreadable += 1
-        else:
-            sequence = 0
-        return cls(instance, sequence=sequence + unreadable, previous=_hash(ended[-1]))
+        told = max(0, len(ended) - unreadable - 1)
+        return cls(instance, sequence=(sequence or 0) + unreadable, previous=_hash(b"\n".join(ended[told:])))
 
 
 def _hash(line: bytes) -> str:
-    return f"sha256:{hashlib.sha256(line).hexdigest()}"
+    return f"sha256:{sha256(line).hexdigest()}"
 
 
 def _sequence(line: bytes) -> int | None:

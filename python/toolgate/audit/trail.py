@@ -1,161 +1,322 @@
-"""The trail in ``written`` mode: one append before the answer goes out.
+"""The trail of one gate: every record into every lane, and whether a call may be let in at all.
 
-Promise: nothing answered is lost when the process dies. When the sink fails, no new call is let in
-(``on_failure = "deny"``), and the records of those in flight wait, in order, until it returns. What finds no room to
-wait is counted, and leaves a gap in the chain's numbers.
+======== ======================================= ===========================================================
+mode     a call's record                         promise
+======== ======================================= ===========================================================
+buffered goes into a queue                       a kill takes along a tenth of a second, at most
+written  is appended before the answer goes out  nothing answered is lost when the process dies
+durable  an intent is on disk before the tool    no tool runs unrecorded, whatever dies; an intent without
+         runs, the record before the answer      its call means that nobody knows how it ended
+======== ======================================= ===========================================================
+
+The chain is one for each lane. Sinks that are not files take copies: a thread of their own hands them over.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
+import signal
 import threading
-from collections import deque
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
 
-from toolgate.audit.sinks import Sink, open_sink
+from toolgate.audit.checkpoints import Checkpoints
+from toolgate.audit.direct import DirectLane
+from toolgate.audit.lanes import Notes, Record
+from toolgate.audit.names import instances_beside
+from toolgate.audit.record import start_record
+from toolgate.audit.sinks import FileSink, Sink, StdoutSink, open_sink
+from toolgate.audit.threaded import CHECKPOINT_SECONDS, INTERVAL_SECONDS, ThreadedLane
+from toolgate.audit.tickets import Ticket, Tickets
 from toolgate.errors import Unavailable
-from toolgate.settings import Audit
+from toolgate.settings import Audit, AuditSink
 
-__all__ = ["Trail"]
+__all__ = ["DISK_SECONDS", "Trail"]
 
-MAX_WAITING_BYTES = 16 * 1024 * 1024
-"""Of records that wait for a failing sink: those in flight when it failed, and refusals since; some 20,000."""
+DISK_SECONDS: Final = 0.9
+"""How long a call waits for the disk in ``durable`` mode: a caller learns within a second that it may try again."""
+
+_INSTANCE_BYTES: Final = 4
 
 _log = logging.getLogger("toolgate.audit")
 
 
 class Trail:
-    """Takes the records of one gate and keeps their order."""
+    """Takes the records of one gate."""
 
-    def __init__(self, settings: Audit) -> None:
-        """Raises `OSError` when the trail cannot be opened: a gate that cannot record does not start."""
-        self.dropped = 0
+    def __init__(
+        self,
+        settings: Audit,
+        *,
+        alarm: Callable[[str], None] = lambda slug: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``alarm`` is told, by a slug, what an operator should know. Raises `OSError` when the trail cannot be opened:
+        a gate that cannot record does not start; and `ValueError` for what cannot sign or is not installed."""
+        self._settings = settings
+        self._alarm = _weakly(alarm)
+        self._clock = clock
+        self._forks = threading.Lock()
+        self._open()
+        _reopen_on_sighup()
+
+    @property
+    def dropped(self) -> int:
         """Records lost: to a sink that failed for too long, or after the trail was closed."""
-        self._path = settings.path
-        self._denies = settings.on_failure == "deny"
-        self._process = os.getpid()
-        self._sink: Sink = open_sink(self._path, secrets.token_hex(4))
-        self._failing = False
-        self._closed = False
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._left: deque[str] = deque()
-        self._lock = threading.Lock()
+        return sum(lane.lost for lane in self._lanes)
 
     @property
     def waiting(self) -> int:
-        """Records that the sink has not taken yet."""
-        return len(self._waiting)
+        """Records that a sink has not taken yet."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether a call has to wait for the disk."""
+        return bool(self._syncing)
 
     def ensure_writable(self) -> None:
-        """Raises `Unavailable` while the sink fails and the configuration denies then."""
-        if self._process != os.getpid():
+        """Raises `Unavailable` while a sink fails and the configuration denies then."""
+        if self._forked:
             self._begin_anew()
-        if self._denies and (self._waiting or self._closed):
-            self._flush()
-            if self._failing or self._closed:
+        for lane in self._lanes:
+            if lane.denies and lane.is_failing():
                 raise Unavailable("audit_unavailable")
 
-    def write(self, record: str) -> None:
-        """Append the record, or keep it until the sink takes it."""
-        if self._process != os.getpid():
+    def write(self, record: Record) -> Ticket | None:
+        """Hand the record to every lane; what to wait for until it is on disk, where that was promised."""
+        if self._forked:
             self._begin_anew()
-        with self._lock:
-            self._seal_left()
-            self._seal(record)
-            self._drain()
-        self._collect()
+        if self._single is not None:
+            self._single(record)
+            return None
+        return self._write_to_all(record)
+
+    async def intend(self, record: Record) -> None:
+        """Before the tool runs: its intent, on disk. Raises `Unavailable` where that fails and the configuration
+        denies then."""
+        ticket = self.write(record)
+        if ticket is not None and not await self.kept(ticket):
+            self.ensure_writable()
+            if any(lane.denies for lane in self._syncing):
+                raise Unavailable("audit_unavailable")
+
+    async def kept(self, ticket: Ticket) -> bool:
+        """Wait until the record is on disk; not for long where the disk fails. Whether it is."""
+        if ticket.done:
+            return True
+        if any(lane.is_failing() for lane in self._awaited):
+            return False
+        if await self._tickets.wait(ticket, seconds=DISK_SECONDS):
+            return True
+        self._alarm("audit_not_on_disk")
+        return False
 
     def leave(self, record: str) -> None:
         """`write`, for a finalizer: it may run in the middle of another write, of another thread or of its own."""
-        if self._process != os.getpid():
+        if self._forked:
             self._begin_anew()
-        self._left.append(record)
-        self._collect()
+        for lane in self._lanes:
+            lane.leave(record)
+
+    def flush(self) -> None:
+        """Hand over what waits, as far as it is taken now."""
+        for lane in self._lanes:
+            lane.flush()
 
     def close(self) -> None:
-        """Hand over what waits and close the sink. What it does not take now is lost, and counted."""
-        self._flush()
-        with self._lock:
-            self._closed = True
-            self._sink.close()
-            self.dropped += len(self._waiting)
-            self._waiting.clear()
-            self._waiting_bytes = 0
+        """Hand over what waits and close every sink. What is not taken now is lost, and counted."""
+        _close(self._lanes)
         if self.dropped:
             _log.error("the audit trail is closed; %d records were lost", self.dropped)
 
-    def _begin_anew(self) -> None:
-        """After a fork: file, chain, lock and what waits are the parent's. The child writes a file of its own."""
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        self._left.clear()
-        self._failing = False
-        self._sink.close()
+    def _open(self) -> None:
+        self._forked = False
+        self._tickets = Tickets()
+        instance = secrets.token_hex(_INSTANCE_BYTES)
+        sinks: list[Sink] = []
         try:
-            self._sink = open_sink(self._path, secrets.token_hex(4))
-        except OSError as error:
-            self._fails(error.strerror)
+            for place in self._settings.places:
+                sinks.append(open_sink(place, instance))  # noqa: PERF401 - those before the one that fails are closed
+        except BaseException:
+            for sink in sinks:
+                sink.close()
+            raise
+        self._lanes = [
+            self._lane(place, sink, instance) for place, sink in zip(self._settings.places, sinks, strict=True)
+        ]
+        self._syncing = [lane for lane in self._lanes if isinstance(lane, ThreadedLane) and lane.syncs]
+        # Whoever only takes a copy, and whose failing stops nobody, is waited for by nobody.
+        self._awaited = [lane for lane in self._syncing if lane.denies] or self._syncing
+        alone = len(self._lanes) == 1 and not self._syncing
+        self._single: Callable[[Record], None] | None = self._lanes[0].put if alone else None
+        _hang_ups.update(sink for sink in sinks if isinstance(sink, FileSink))
+        if self._settings.checkpoint is not None:
+            ticking = [lane for lane in self._lanes if isinstance(lane, DirectLane)]
+            threading.Thread(
+                target=_tick, args=(weakref.ref(self), ticking), name="toolgate-audit-checkpoints", daemon=True
+            ).start()
+        self._finalizer = weakref.finalize(self, _close, self._lanes)
+        self._finalizer.atexit = False
+        _open_trails.add(self)
 
-    def _flush(self) -> None:
-        with self._lock:
-            self._seal_left()
-            self._drain()
-        self._collect()
+    def _lane(self, place: AuditSink, sink: Sink, instance: str) -> DirectLane | ThreadedLane:
+        mode, clock = self._settings.durability, self._clock
 
-    def _collect(self) -> None:
-        # Whoever holds the lock looks here again after letting go, so that nothing left waits for the next record.
-        while self._left and self._lock.acquire(blocking=False):
-            try:
-                self._seal_left()
-                self._drain()
-            finally:
-                self._lock.release()
+        def start(reason: str, follows: str | None, lost: int) -> str:
+            return start_record(reason, at=clock(), mode=mode, version=_version(), follows=follows, lost=lost)
 
-    def _seal_left(self) -> None:
-        while self._left:
-            self._seal(self._left.popleft())
+        notes = Notes(
+            start=start,
+            clock=clock,
+            alarm=self._alarm,
+            checkpoints=self._checkpoints(place, instance),
+        )
+        denies = (place.on_failure or self._settings.on_failure) == "deny"
+        if mode == "written" and isinstance(sink, FileSink | StdoutSink):
+            return DirectLane(sink, notes, denies=denies)
+        return ThreadedLane(
+            sink,
+            notes,
+            denies=denies,
+            tickets=self._tickets,
+            syncs=mode == "durable" and place.is_file,
+            linger=INTERVAL_SECONDS if mode == "buffered" else 0.0,
+        )
 
-    def _seal(self, record: str) -> None:
-        # A record is ASCII, so that its characters are its bytes.
-        if self._waiting_bytes + len(record) > MAX_WAITING_BYTES:
-            self._drain()
-        if self._closed or self._waiting_bytes + len(record) > MAX_WAITING_BYTES:
-            self.dropped += 1
-            self._sink.chain.skip()
-            return
-        line = self._sink.chain.seal(record)
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
+    def _checkpoints(self, place: AuditSink, instance: str) -> Checkpoints | None:
+        if self._settings.checkpoint is None:
+            return None
+        if place.path is None or not place.is_file:
+            return Checkpoints(self._settings.checkpoint)
+        path = Path(place.path)
+        return Checkpoints(
+            self._settings.checkpoint,
+            beside=lambda since: instances_beside(path, instance=instance, since=since),
+        )
 
-    def _drain(self) -> None:
-        while self._waiting:
-            line = self._waiting[0]
-            try:
-                taken = self._sink.write(line)
-            except OSError as error:
-                self._fails(error.strerror)
-                return
-            self._waiting_bytes -= taken
-            if taken == len(line):
-                self._waiting.popleft()
+    def _write_to_all(self, record: Record) -> Ticket | None:
+        if not isinstance(record, str):
+            record = record()
+        ticket = Ticket(len(self._awaited)) if self._awaited else None
+        for lane in self._lanes:
+            if lane in self._awaited:
+                lane.put(record, ticket)
             else:
-                self._waiting[0] = line[taken:]
-                if taken == 0:
-                    self._fails("nothing is taken")
-                    return
-        self._works()
+                lane.put(record)
+        return ticket
 
-    def _fails(self, why: str | None) -> None:
-        # Once, not for every record: a flood of refusals must not become a flood of the log.
-        if not self._failing:
-            self._failing = True
-            _log.error("the audit trail cannot be written: %s; records wait", why)
+    def _begin_anew(self) -> None:
+        """After a fork: files, chains, threads, locks and what waits are the parent's. The child writes files of its
+        own."""
+        with self._forks:
+            if not self._forked:
+                return
+            self._finalizer.detach()
+            for lane in self._lanes:
+                lane.abandon()
+            try:
+                self._open()
+            except OSError as error:
+                self._forked = False
+                self._alarm("audit_failing")
+                _log.error("the audit trail cannot be written: %s; records wait", error.strerror)
 
-    def _works(self) -> None:
-        if self._failing:
-            self._failing = False
-            _log.warning("the audit trail is written again; %d records were lost so far", self.dropped)
+
+_open_trails: weakref.WeakSet[Trail] = weakref.WeakSet()
+_hang_ups: weakref.WeakSet[FileSink] = weakref.WeakSet()
+
+
+def _reopen_on_sighup() -> None:
+    """After a hang-up every file is looked at before the next line. A handler of the host's is called as well, and one
+    that it sets later stands in place of ours: then a file that was moved is found within a quarter of a second.
+
+    Where nobody handles the signal it ends the process, and that stays so as long as there is a terminal that can hang
+    up; without one somebody sent it on purpose."""
+    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.getsignal(signal.SIGHUP)
+    if before is None or before is signal.SIG_IGN or getattr(before, "toolgate", False):
+        return
+    if before is signal.SIG_DFL and _has_terminal():
+        return
+
+    def hang_up(number: int, frame: Any) -> None:
+        for sink in list(_hang_ups):
+            sink.look_again()
+        if callable(before):
+            before(number, frame)
+
+    hang_up.toolgate = True  # type: ignore[attr-defined]
+    with suppress(ValueError):  # a sub-interpreter
+        signal.signal(signal.SIGHUP, hang_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _tick(trail: weakref.ref[Trail], lanes: Sequence[DirectLane]) -> None:
+    while trail() is not None and not all(lane.is_closed for lane in lanes):
+        time.sleep(CHECKPOINT_SECONDS)
+        for lane in lanes:
+            lane.tick()
+
+
+def _close(lanes: Sequence[DirectLane | ThreadedLane]) -> None:
+    for lane in lanes:
+        lane.close()
+
+
+def _fork() -> None:
+    for trail in list(_open_trails):
+        trail._forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    # Asking for the process's id at every record would cost as much as a quarter of the append.
+    os.register_at_fork(after_in_child=_fork)
+
+
+@atexit.register
+def _end() -> None:
+    for trail in list(_open_trails):
+        if not trail._forked:
+            for lane in trail._lanes:
+                lane.end()
+
+
+@lru_cache(maxsize=1)
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # a fifth of what importing toolgate takes
+
+    try:
+        return version("toolgate")
+    except PackageNotFoundError:  # run from its sources
+        return "unknown"
+
+
+def _weakly(alarm: Callable[[str], None]) -> Callable[[str], None]:
+    """The gate's alarm, without keeping the gate: threads outlive what nobody closed."""
+    if not hasattr(alarm, "__self__"):
+        return alarm
+    method = weakref.WeakMethod(alarm)
+
+    def tell(slug: str) -> None:
+        living = method()
+        if living is not None:
+            living(slug)
+
+    return tell

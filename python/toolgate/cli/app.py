@@ -9,7 +9,7 @@ import anyio
 import typer
 
 import toolgate
-from toolgate.cli import tokens
+from toolgate.cli import audit, tokens
 
 __all__ = ["app"]
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()

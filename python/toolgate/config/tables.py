@@ -20,6 +20,7 @@ from toolgate.config.values import (
     secret,
     string,
     strings,
+    syslog,
     text_of,
 )
 from toolgate.hosts import parse_host, parse_origin
@@ -29,7 +30,9 @@ from toolgate.resource import parse_resource
 from toolgate.settings import (
     Agents,
     Audit,
+    AuditSink,
     Budget,
+    Checkpoint,
     Introspection,
     Issuer,
     Limits,
@@ -123,6 +126,14 @@ def _audit(place: Place, value: Any) -> Audit:
     return place.make(Audit, value, _AUDIT)
 
 
+def _sinks(place: Place, value: Any) -> list[AuditSink]:
+    return [inside.make(AuditSink, given, _SINK) for inside, given in _tables(place, value)]
+
+
+def _checkpoint(place: Place, value: Any) -> Checkpoint:
+    return place.make(Checkpoint, value, _CHECKPOINT, required=("key",))
+
+
 def _agents(place: Place, value: Any) -> Agents:
     return place.make(Agents, value, _FILE, required=("file",))
 
@@ -179,12 +190,23 @@ _LIMITS: Keys = {
     "prefix": ("prefix", string),
     "snapshot": ("snapshot", path),
 }
+_SINK: Keys = {
+    "path": ("path", audit_path),
+    "syslog": ("syslog", syslog),
+    "otel": ("otel", boolean),
+    "on_failure": ("on_failure", string),
+    "max_bytes": ("max_bytes", integer),
+    "daily": ("daily", boolean),
+}
 _AUDIT: Keys = {
     "path": ("path", audit_path),
     "durability": ("durability", string),
     "on_failure": ("on_failure", string),
     "key": ("key", secret),
+    "sink": ("sinks", _sinks),
+    "checkpoint": ("checkpoint", _checkpoint),
 }
+_CHECKPOINT: Keys = {"key": ("key", secret), "every": ("every", integer), "seconds": ("seconds", seconds)}
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),
@@ -194,6 +216,7 @@ GATE: Keys = {
     "allowed_origins": ("allowed_origins", parsed(parse_origin)),
     "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
     "max_body_bytes": ("max_body_bytes", integer),
+    "filter_lists": ("filter_lists", boolean),
     "issuer": ("issuers", _issuers),
     "scopes": ("scopes", _hierarchy),
     "tool": ("tools", _rules(ToolRule)),

@@ -24,6 +24,7 @@ __all__ = [
     "secret",
     "string",
     "strings",
+    "syslog",
     "text_of",
 ]
 
@@ -146,6 +147,12 @@ def path(place: Place, value: Any) -> str:
 def audit_path(place: Place, value: Any) -> str:
     """A path, or ``stdout``."""
     return "stdout" if value == "stdout" else path(place, value)
+
+
+def syslog(place: Place, value: Any) -> str:
+    """A syslog address; a path is relative to the configuration's directory, like every other."""
+    given = string(place, value)
+    return given if "://" in given or not given else path(place, given)
 
 
 def _contents(place: Place, name: str) -> bytes:

@@ -5,12 +5,14 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 """
 
 from toolgate.settings.budgets import Budget, budgets_of
+from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.configuration import MAX_BODY_BYTES, Configuration
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.limits import MEMORY, Limits
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
 from toolgate.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
-from toolgate.settings.secrets import Secret
+from toolgate.settings.secrets import Secret, known_secrets
+from toolgate.settings.sinks import AuditSink, LineSink
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -20,11 +22,14 @@ __all__ = [
     "MIN_KEY_BYTES",
     "Agents",
     "Audit",
+    "AuditSink",
     "Budget",
+    "Checkpoint",
     "Configuration",
     "Introspection",
     "Issuer",
     "Limits",
+    "LineSink",
     "MethodRule",
     "PromptRule",
     "ResourceRule",
@@ -33,4 +38,5 @@ __all__ = [
     "Secret",
     "ToolRule",
     "budgets_of",
+    "known_secrets",
 ]

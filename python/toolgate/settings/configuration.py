@@ -41,6 +41,8 @@ class Configuration:
     allowed_origins: Sequence[str] = ()
     trusted_proxies: Sequence[str] = ()
     max_body_bytes: int = MAX_BODY_BYTES
+    filter_lists: bool = True
+    """Whether lists leave out what the caller could not call."""
 
     def __post_init__(self) -> None:
         if not self.issuers and self.agents is None:
@@ -63,7 +65,7 @@ class Configuration:
         """Raises `ValueError` for what a running gate cannot change."""
         fixed = {
             "resource": (self.resource, other.resource),
-            "audit": (self.audit, other.audit),
+            "audit": (self.audit.lasting, other.audit.lasting),
             **{f"limits.{name}": (getattr(self.limits, name), getattr(other.limits, name)) for name in _KEPT},
         }
         for name, (before, after) in fixed.items():

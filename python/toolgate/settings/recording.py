@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from toolgate import checks
+from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.secrets import Secret
+from toolgate.settings.sinks import AuditSink
 
 __all__ = ["MIN_KEY_BYTES", "Audit"]
 
 MIN_KEY_BYTES: Final = 32
 """Of a key for HMAC-SHA-256: the hash's own length (RFC 2104 section 3)."""
 
-_DURABILITIES: Final = ("written",)
+_DURABILITIES: Final = ("buffered", "written", "durable")
 _ON_FAILURE: Final = ("deny", "allow")
 
 
@@ -26,6 +29,10 @@ class Audit:
     on_failure: str = "deny"
     key: Secret | None = None
     """For HMAC fingerprints of arguments instead of bare hashes."""
+    checkpoint: Checkpoint | None = None
+    """Signed checkpoints in the chain."""
+    sinks: Sequence[AuditSink] = ()
+    """Instead of ``path``: several places at once."""
 
     def __post_init__(self) -> None:
         checks.text("path", self.path)
@@ -35,3 +42,27 @@ class Audit:
             raise ValueError("key must be a Secret")
         if self.key is not None and len(self.key.value) < MIN_KEY_BYTES:
             raise ValueError(f"key must have at least {MIN_KEY_BYTES} bytes")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, Checkpoint):
+            raise ValueError("checkpoint must be a Checkpoint")
+        if not all(isinstance(sink, AuditSink) for sink in self.sinks):
+            raise ValueError("sinks must be AuditSinks")
+        if self.sinks and self.path != "stdout":
+            raise ValueError("sinks must not stand beside path: one of them says where the record goes")
+        object.__setattr__(self, "sinks", tuple(self.sinks))
+        places = [(sink.path, sink.syslog, sink.otel) for sink in self.sinks if sink.sink is None]
+        if len(set(places)) < len(places):
+            raise ValueError("sinks name one place twice")
+        if self.durability == "durable" and not any(sink.is_file for sink in self.places):
+            raise ValueError("durability is 'durable': that needs a file, since nothing else says what is on a disk")
+
+    @property
+    def lasting(self) -> object:
+        """All of it but the bytes of a key from a file: that one is read again while the gate runs."""
+        if self.key is None or not self.key.file:
+            return self
+        return replace(self, key=None), self.key.id, self.key.file
+
+    @property
+    def places(self) -> tuple[AuditSink, ...]:
+        """Every place that the record goes to."""
+        return tuple(self.sinks) or (AuditSink(self.path),)

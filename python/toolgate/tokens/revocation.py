@@ -116,11 +116,12 @@ class Revocations:
         with self._lock:
             return dict(self._added)
 
-    def _learn(self, key: Key, ends: float) -> None:
+    def _learn(self, key: Key, ends: float) -> bool:
         try:
             self._put(key, ends)
         except ValueError:
-            self._alarm("revocations_full")
+            return False
+        return True
 
     def _put(self, key: Key, ends: float) -> None:
         with self._lock:

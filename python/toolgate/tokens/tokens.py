@@ -87,6 +87,11 @@ class Tokens:
             and not self.revocations.cover(verified.principal, now=now)
         )
 
+    def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
+        """Whether something was withdrawn since that the answer rested on. Asks nobody, and errs towards yes: after a
+        key was taken back or the file of agents was changed, only the credential itself could tell."""
+        return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
+
     def good_until(self, principal: Principal) -> float:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
         return principal.expires_at + self._leeway.get(principal.issuer, 0.0)

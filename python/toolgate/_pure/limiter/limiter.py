@@ -19,7 +19,7 @@ from toolgate._pure.limiter.item import Grant, Item, Place, check, check_tick, s
 from toolgate._pure.limiter.restored import MAX_GENERATIONS, Generation, Restored, Shelf, stripe_of
 from toolgate._pure.limiter.snapshot import read_snapshot, write_snapshot
 from toolgate._pure.limiter.walk import own_records, restored_records
-from toolgate._pure.table import Table
+from toolgate._pure.table import Chunks, Index, Table
 
 __all__ = ["Limiter"]
 
@@ -60,11 +60,11 @@ class Limiter:
         if initial is not None and not 0 <= index(initial) <= MAX_COST:
             raise ValueError(f"initial is between 0 and {MAX_COST}")
         self._lock = Lock()
-        self._domains: dict[bytes, Table] = {}
+        self._domains: Index[Table] = Index()
         self._shared = Table()
         self._overflow = Table()
         self._restored = Restored()
-        self._rounds: list[bytes] = []
+        self._rounds: Chunks[bytes] = Chunks()
         self._cursor = 0
         self._held = 0
         self._overflowed = 0
@@ -303,16 +303,16 @@ class Limiter:
             self._held -= self._restored.expire(_SWEEP, tick)
         slots = _SWEEP
         for _ in range(_SWEEP):
-            if not self._rounds or slots == 0:
+            if len(self._rounds) == 0 or slots == 0:
                 return
             self._cursor = self._cursor + 1 if self._cursor + 1 < len(self._rounds) else 0
             domain = self._rounds[self._cursor]
-            table = self._domains[domain]
+            table = self._domains.get(domain)
+            if table is None:
+                return
             looked = min(slots, len(table))
             slots -= looked
             self._held -= table.sweep(looked, tick)
             if len(table) == 0:
                 del self._domains[domain]
-                last = self._rounds.pop()
-                if self._cursor < len(self._rounds):
-                    self._rounds[self._cursor] = last
+                self._rounds.swap_remove(self._cursor)

@@ -1,0 +1,54 @@
+"""fastmcp: both tiers around a `FastMCP`, and its components' own dispatch.
+
+fastmcp answers a message in two steps: the SDK's server underneath receives it, and its own chain runs the component.
+The message tier sits in the first, like that of any server of the SDK. A component that calls another one makes no
+message, and meets only the second: there `Component` decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastmcp import FastMCP
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+
+from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.fastmcp.auth import FastMCPVerifier, GateAuth
+from toolgate.adapters.fastmcp.components import ComponentMiddleware
+from toolgate.adapters.fastmcp.installing import install
+from toolgate.adapters.local import LocalCredential
+from toolgate.adapters.mcp import ServerASGI
+from toolgate.gate import Gate
+
+__all__ = ["ComponentMiddleware", "FastMCPVerifier", "GateAuth", "is_server", "protect_local", "protect_server"]
+
+
+def is_server(server: object) -> bool:
+    """Whether this adapter knows the server."""
+    return isinstance(server, FastMCP)
+
+
+def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI:
+    """The server's HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
+    _check_bare(server)
+    install(gate, server)
+    options.setdefault("path", urlsplit(gate.resource).path or "/")
+    # Host and Origin are judged in one place, before credentials.
+    options.setdefault("host_origin_protection", False)
+    return ServerASGI(gate, AuthContextMiddleware(server.http_app(**options)))
+
+
+def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:
+    """The server's messages that come without HTTP, behind the gate. Raises `ValueError` for a server that brings auth
+    of its own."""
+    _check_bare(server)
+    install(gate, server).local = credential
+
+
+def _check_bare(server: FastMCP[Any]) -> None:
+    if server.auth is not None:
+        raise ValueError(
+            "the server brings auth of its own: remove auth= from FastMCP(...), the gate takes its place "
+            "(or serve FastMCP(auth=gate.auth()) by itself, without gate.protect)"
+        )

@@ -1,0 +1,42 @@
+"""Puts the message tier into a server of fastmcp and into those mounted in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastmcp import FastMCP
+
+from toolgate.adapters import messages
+from toolgate.adapters.fastmcp.components import ComponentMiddleware
+from toolgate.adapters.fastmcp.mounts import Mounts
+from toolgate.adapters.messages import GateMiddleware
+from toolgate.gate import Gate
+
+__all__ = ["install"]
+
+
+def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:
+    """The message tier of the server, put there if need be, and the gate in its own chain and those of the servers
+    mounted in it. Raises `ValueError` for the server of another gate."""
+    below = messages.install(gate, server._mcp_server)
+    own = _component_middleware(gate, server)
+    if own.mounts is None:
+
+        def welcome(mounted: FastMCP[Any]) -> None:
+            middleware = _component_middleware(gate, mounted)
+            # One that is protected for itself as well keeps its own names.
+            middleware.mounts = middleware.mounts or own.mounts
+
+        own.mounts = Mounts(server)
+        own.mounts.each(welcome)
+    return below
+
+
+def _component_middleware(gate: Gate, server: FastMCP[Any]) -> ComponentMiddleware:
+    known = [middleware for middleware in server.middleware if isinstance(middleware, ComponentMiddleware)]
+    if any(middleware.gate is not gate for middleware in known):
+        raise ValueError(f"the server {server.name!r} stands behind another gate already: one server, one gate")
+    middleware = known[0] if known else ComponentMiddleware(gate)
+    # Before everything that a refused call must not reach, caches of answers above all.
+    server.middleware[:] = [middleware, *(other for other in server.middleware if other is not middleware)]
+    return middleware

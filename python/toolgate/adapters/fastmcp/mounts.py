@@ -1,0 +1,173 @@
+"""Servers that are mounted in the protected one: which component there is which one here.
+
+Rules speak of names as the protected server shows them. What a mounted server calls by a name of its own is decided
+under the name by which whoever calls from outside would reach the same component; what nobody could reach is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from weakref import ref
+
+from fastmcp import FastMCP
+from fastmcp.resources.template import forward_uri
+from fastmcp.server.providers.addressing import parse_hashed_backend_name
+from fastmcp.server.providers.aggregate import AggregateProvider
+from fastmcp.server.providers.base import Provider
+from fastmcp.server.providers.fastmcp_provider import (
+    FastMCPProvider,
+    FastMCPProviderPrompt,
+    FastMCPProviderResource,
+    FastMCPProviderResourceTemplate,
+    FastMCPProviderTool,
+)
+from fastmcp.server.providers.wrapped_provider import _WrappedProvider
+from fastmcp.tools.tool_transform import TransformedTool
+
+__all__ = ["Mounts", "servers_in"]
+
+Place = tuple[FastMCP[Any], str]
+"""A component: its server, and its name or URI there."""
+
+
+class Mounts:
+    """The protected server and those mounted in it."""
+
+    def __init__(self, root: FastMCP[Any]) -> None:
+        self._root = ref(root)
+        self._welcome: Callable[[FastMCP[Any]], None] = lambda server: None
+        self._known: list[ref[FastMCP[Any]]] = []
+        self._shape: list[int] = []
+
+    def each(self, welcome: Callable[[FastMCP[Any]], None]) -> None:
+        """Call ``welcome`` for each server once, also for those mounted later."""
+        self._welcome = welcome
+        self.keep_up()
+
+    def keep_up(self) -> None:
+        """Servers may have been mounted since: there are more providers then."""
+        if self._known and self._shape == [len(server.providers) for server in self._servers()]:
+            return
+        root = self._root()
+        found = [] if root is None else list(servers_in(root))
+        for server in found:
+            if not any(server is known for known in self._servers()):
+                self._welcome(server)
+        self._known = [ref(server) for server in found]
+        self._shape = [len(server.providers) for server in found]
+
+    def is_root(self, server: FastMCP[Any]) -> bool:
+        """Whether it is the protected server itself."""
+        return self._root() is server
+
+    async def listed_name(self, server: FastMCP[Any], method: str, name: str) -> str:
+        """The name by which a tool is listed that apps may also call by a hash: that one the rules know."""
+        if method == "tools/call" and parse_hashed_backend_name(name) is not None:
+            tool = await _tool(server, name)
+            if tool is not None:
+                return str(tool.name)
+        return name
+
+    async def leads_to(self, above: FastMCP[Any], method: str, name: str, to: Place) -> bool:
+        """Whether the component ``name`` of the server ``above`` is that of ``to``, mounted."""
+        if method == "tools/call":
+            places = [_place_of(await _tool(above, name))]
+        elif method == "prompts/get":
+            places = [_place_of(await above.get_prompt(name))]
+        else:
+            template = await above.get_resource_template(name)
+            places = [_place_of(await above.get_resource(name)), _expanded(template, name)]
+        return any(place is not None and _is_same(place, to) for place in places)
+
+    async def public_name(self, server: FastMCP[Any], method: str, name: str) -> str | None:
+        """The name by which the protected server shows a component of ``server``; None where it does not."""
+        name = await self.listed_name(server, method, name)
+        if self.is_root(server):
+            return name
+        for above in self._servers():
+            if any(server is mounted for mounted in _mounted_in(above.providers)):
+                for shown in await _names_above(above, method, (server, name)):
+                    public = await self.public_name(above, method, shown)
+                    if public is not None:
+                        return public
+        return None
+
+    def _servers(self) -> list[FastMCP[Any]]:
+        return [server for server in (known() for known in self._known) if server is not None]
+
+
+def servers_in(root: FastMCP[Any]) -> Iterator[FastMCP[Any]]:
+    """The server and all that are mounted in it, at any depth, each once."""
+    seen: list[FastMCP[Any]] = []
+    pending = [root]
+    while pending:
+        server = pending.pop()
+        if not any(server is known for known in seen):
+            seen.append(server)
+            yield server
+            pending += _mounted_in(server.providers)
+
+
+def _mounted_in(providers: Iterable[Provider]) -> Iterator[FastMCP[Any]]:
+    for provider in providers:
+        while isinstance(provider, _WrappedProvider):
+            provider = provider._inner
+        if isinstance(provider, FastMCPProvider):
+            yield provider.server
+        elif isinstance(provider, AggregateProvider):
+            yield from _mounted_in(provider.providers)
+
+
+async def _tool(server: FastMCP[Any], name: str) -> Any:
+    tool = await server.get_tool(name)
+    hashed = parse_hashed_backend_name(name) if tool is None else None
+    return tool if hashed is None else await server.get_tool_by_hash(*hashed)
+
+
+def _place_of(component: Any) -> Place | None:
+    """Where a mounted component stands; None for any other."""
+    while isinstance(component, TransformedTool):
+        component = component.parent_tool
+    if isinstance(component, FastMCPProviderTool | FastMCPProviderPrompt):
+        return component._server, component._original_name or ""
+    if isinstance(component, FastMCPProviderResource):
+        return component._server, component._original_uri or ""
+    if isinstance(component, FastMCPProviderResourceTemplate):
+        return component._server, component._original_uri_template or ""
+    return None
+
+
+def _expanded(template: Any, uri: str) -> Place | None:
+    place = _place_of(template)
+    matched = None if place is None else template.matches(uri)
+    return None if place is None or matched is None else (place[0], forward_uri(place[1], matched, uri))
+
+
+def _is_same(one: Place, another: Place) -> bool:
+    return one[0] is another[0] and one[1] == another[1]
+
+
+async def _names_above(above: FastMCP[Any], method: str, place: Place) -> list[str]:
+    """What ``above`` calls the component of a server that is mounted in it."""
+    if method == "tools/call":
+        tools = await above.list_tools(run_middleware=False)
+        return [tool.name for tool in tools if _is_at(tool, place)]
+    if method == "prompts/get":
+        prompts = await above.list_prompts(run_middleware=False)
+        return [prompt.name for prompt in prompts if _is_at(prompt, place)]
+    resources = await above.list_resources(run_middleware=False)
+    found = [str(resource.uri) for resource in resources if _is_at(resource, place)]
+    server, uri = place
+    inner = await server.get_resource_template(uri)
+    matched = None if inner is None else inner.matches(uri)
+    if inner is None or matched is None:
+        return found
+    templates = await above.list_resource_templates(run_middleware=False)
+    shown = [template.uri_template for template in templates if _is_at(template, (server, inner.uri_template))]
+    return found + [forward_uri(template, matched, uri) for template in shown]
+
+
+def _is_at(component: Any, place: Place) -> bool:
+    found = _place_of(component)
+    return found is not None and _is_same(found, place)

@@ -1,0 +1,158 @@
+"""The message tier of everything that runs on the official SDK's `Server`, fastmcp included.
+
+A middleware of the server claims the decision that the ASGI tier made, for the one message it was made for, names the
+outcome and closes it. A message that no decision covers is decided anew, or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from math import isfinite
+from typing import Any, Final, TypeVar
+
+from mcp.server import Server
+from mcp.server._otel import OpenTelemetryMiddleware
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+
+from toolgate.adapters.lists import filtered
+from toolgate.adapters.local import LocalCredential
+from toolgate.adapters.wire import DECISION
+from toolgate.decision import Decision, current_decision
+from toolgate.errors import Refused, refusal
+from toolgate.gate import Gate
+from toolgate.principal import Principal
+from toolgate.rendering import error_of
+
+__all__ = ["GateMiddleware", "access_token", "error_for", "install", "run_under"]
+
+T = TypeVar("T")
+
+_WITHHELD: Final = "withheld"
+"""Stands where the SDK keeps the token: a handler that passes it on sends nothing worth having."""
+
+
+class GateMiddleware:
+    """The message tier."""
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.local: LocalCredential | None = None
+        """Who calls where there is no HTTP; without one, nobody."""
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Run the message under the decision that covers it."""
+        if ctx.request is None and self.local is not None:
+            return await self._run_local(self.local, ctx, call_next)
+        made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
+        if not isinstance(made, Decision):
+            raise error_for(refusal("no_decision"))
+        try:
+            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
+        except Refused as refused:
+            raise error_for(refused, made.request_id) from None
+        if made.claim(call):
+            return await self._run(made, ctx, call_next)
+        if ctx.method == "tools/list" or call.kind != "request":
+            # The SDK lists the tools by itself before some calls: neither counted nor recorded.
+            return filtered(self.gate, made, ctx.method, await call_next(ctx))
+        decision = await self.gate.judge_message(made, call)
+        if decision.refusal is not None:
+            await decision.kept()
+            raise error_for(decision.refusal, decision.request_id)
+        return await self._run(decision, ctx, call_next)
+
+    async def _run_local(
+        self, credential: LocalCredential, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        decision = await self.gate.decide_local(
+            credential.token, method=ctx.method, rpc_id=ctx.request_id, params=ctx.params
+        )
+        if decision.refusal is not None or decision.principal is None:
+            await decision.kept()
+            raise error_for(decision.refusal or refusal("no_decision"), decision.request_id)
+        user = auth_context_var.set(AuthenticatedUser(access_token(self.gate, decision.principal)))
+        try:
+            return await self._run(decision, ctx, call_next)
+        finally:
+            auth_context_var.reset(user)
+
+    async def _run(self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        # Over HTTP a notification ends with its exchange, which the ASGI tier sees.
+        closes = ctx.request_id is not None or decision.transport != "http"
+        answer = await run_under(decision, lambda: call_next(ctx), is_error=_is_error, closes=closes)
+        return filtered(self.gate, decision, ctx.method, answer)
+
+
+async def run_under(
+    decision: Decision,
+    run: Callable[[], Awaitable[T]],
+    *,
+    is_error: Callable[[T], bool],
+    tool_errors: tuple[type[Exception], ...] = (),
+    closes: bool = True,
+) -> T:
+    """Run what the decision allowed, name its outcome and close it. ``tool_errors``: what a tool raises to say that it
+    failed, where the framework has not made an answer of it yet."""
+    token = current_decision.set(decision)
+    result, reason = "cancelled", None
+    try:
+        answer = await run()
+        result = "tool_error" if is_error(answer) else "success"
+        return answer
+    except MCPError as error:
+        result, reason = "error", f"rpc{error.error.code}"
+        raise
+    except tool_errors:
+        result = "tool_error"
+        raise
+    except Exception:
+        result, reason = "error", "exception"
+        raise
+    finally:
+        current_decision.reset(token)
+        if closes:
+            await decision.aclose(result, reason=reason)
+
+
+def install(gate: Gate, server: Server[Any]) -> GateMiddleware:
+    """The gate's middleware of the server, put there if need be. Raises `ValueError` for the server of another gate."""
+    known = [middleware for middleware in server.middleware if isinstance(middleware, GateMiddleware)]
+    if any(middleware.gate is not gate for middleware in known):
+        raise ValueError("the server stands behind another gate already: one server, one gate")
+    if known:
+        return known[0]
+    middleware = GateMiddleware(gate)
+    # Behind the SDK's own span, so that refusals show in it; before everything that a refused message must not reach.
+    begins_with_span = bool(server.middleware) and isinstance(server.middleware[0], OpenTelemetryMiddleware)
+    server.middleware.insert(1 if begins_with_span else 0, middleware)
+    return middleware
+
+
+def access_token(gate: Gate, principal: Principal) -> AccessToken:
+    """The principal as the SDK's handlers look for it, without its token."""
+    return AccessToken(
+        token=_WITHHELD,
+        client_id=principal.client_id or principal.subject,
+        scopes=list(principal.scopes),
+        expires_at=int(principal.expires_at) if isfinite(principal.expires_at) else None,
+        resource=gate.resource,
+        subject=principal.subject,
+        claims=dict(principal.claims),
+    )
+
+
+def error_for(refused: Refused, request_id: str = "") -> MCPError:
+    """The refusal as a JSON-RPC error."""
+    rendered = error_of(refused, request_id=request_id)
+    return MCPError(rendered["code"], rendered["message"], rendered["data"])
+
+
+def _is_error(answer: HandlerResult) -> bool:
+    if isinstance(answer, BaseModel):
+        return getattr(answer, "is_error", None) is True
+    return isinstance(answer, dict) and answer.get("isError") is True

@@ -1,0 +1,100 @@
+"""What every lane of the trail is: one sink, its chain, and the records that wait for it.
+
+Lanes share nothing, so that one sink that hangs stops no other. A lane appends on the spot (`direct`) or in a thread of
+its own (`threaded`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from toolgate.audit.checkpoints import Checkpoints
+from toolgate.audit.sinks import Sink
+
+__all__ = ["RETRY_SECONDS", "Lane", "Notes", "Record"]
+
+RETRY_SECONDS: Final = 0.1
+"""Between two tries of a sink that fails: calls are let in again within so much."""
+
+Record = str | Callable[[], str]
+"""A record, or what makes it: where another thread writes, another thread makes it."""
+
+_log = logging.getLogger("toolgate.audit")
+
+
+class Notes:
+    """What a lane says of itself: in its chain, in the log, and by the gate's alarms."""
+
+    def __init__(
+        self,
+        *,
+        start: Callable[[str, str | None, int], str],
+        clock: Callable[[], float],
+        alarm: Callable[[str], None],
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        """``start`` makes a ``start`` record from its reason, the file it follows, and how many records were lost."""
+        self.start = start
+        self.clock = clock
+        self.alarm = alarm
+        self.checkpoints = checkpoints
+
+
+class Lane:
+    """What both kinds of lane share: sealing, and saying once that something fails."""
+
+    def __init__(self, sink: Sink, notes: Notes, *, denies: bool) -> None:
+        self.sink = sink
+        self.denies = denies
+        """Whether no call is let in while it fails."""
+        self.lost = 0
+        """Records that never reached the sink."""
+        self._notes = notes
+        self._chain = sink.chain
+        self._failing = False
+        self._told_lost = 0
+
+    def _sealed(self, record: Record) -> bytes:
+        """The record's line, and a checkpoint behind it where one is due."""
+        line = self._chain.seal(record if isinstance(record, str) else record())
+        checkpoints = self._notes.checkpoints
+        if checkpoints is not None:
+            checkpoint = checkpoints.after(self._chain, at=self._notes.clock())
+            if checkpoint is not None:
+                return line + checkpoint
+        return line
+
+    def _checkpoint_in_time(self) -> bytes:
+        """A checkpoint behind records that wait for one for too long."""
+        checkpoints = self._notes.checkpoints
+        if checkpoints is None or not checkpoints.due(self._notes.clock()):
+            return b""
+        return self._last_checkpoint()
+
+    def _last_checkpoint(self) -> bytes:
+        checkpoints = self._notes.checkpoints
+        return (checkpoints and checkpoints.now(self._chain, at=self._notes.clock())) or b""
+
+    def _start(self, reason: str) -> str:
+        """A ``start`` record, which tells what was lost since the last."""
+        lost, self._told_lost = self.lost - self._told_lost, self.lost
+        return self._notes.start(reason, self.sink.follows if reason == "opened" else None, lost)
+
+    def _lose(self, count: int = 1) -> None:
+        if self.lost == self._told_lost:
+            self._notes.alarm("audit_records_lost")
+        self.lost += count
+
+    def _fails(self, why: str | None) -> None:
+        # Once, not for every record: a flood of refusals must not become a flood of the log.
+        if not self._failing:
+            self._failing = True
+            self._notes.alarm("audit_failing")
+            _log.error("the audit trail cannot be written: %s; records wait", why)
+
+    def _works(self) -> None:
+        if self._failing:
+            self._failing = False
+            _log.warning("the audit trail is written again; %d records were lost so far", self.lost)

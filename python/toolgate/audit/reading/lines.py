@@ -1,0 +1,68 @@
+"""What verification needs of a line, taken from its bytes: a line is judged as it was written, not as it parses."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["CALL", "EVENTS", "INTENT", "REQUEST_ID", "Line", "hash_of", "looks_torn", "parse_line", "request_id_of"]
+
+CALL: Final = b'{"event":"call",'
+INTENT: Final = b'{"event":"intent",'
+EVENTS: Final = frozenset((b"call", b"intent", b"start", b"checkpoint"))
+
+REQUEST_ID: Final = len('"timestamp":"2027-01-15T08:00:00.000Z","request_id":"')
+"""From the end of a line's first member to the text of its third."""
+
+_HEAD = re.compile(rb'\{"event":"([a-z]{1,32})","timestamp":"([0-9T:.Z-]{20,32})",')
+_TAIL = re.compile(
+    rb',"instance":("(?:[^"\\]|\\.){1,256}"),"sequence":([1-9][0-9]{0,17}),'
+    rb'"previous":(?:null|"sha256:([0-9a-f]{64})")(?:,"signature":"([0-9a-f]{128})")?\}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The members that make a line a link of the chain."""
+
+    event: bytes
+    timestamp: str
+    instance: bytes
+    """With its quotes, as it stands in the line."""
+    sequence: int
+    previous: bytes | None
+    """Hexadecimal; None for the first line of a trail."""
+    signature: bytes | None
+    signed: bytes
+    """What a signature is over: the bytes of the line before it."""
+
+
+def parse_line(line: bytes) -> Line | None:
+    """None for what no writer of ours has written."""
+    head = _HEAD.match(line)
+    # In a JSON string a quote is escaped, so that no value can hold this text.
+    start = line.rfind(b',"instance":"')
+    tail = _TAIL.fullmatch(line, start) if start > 0 else None
+    if head is None or tail is None or head[1] not in EVENTS or (tail[4] is not None) != (head[1] == b"checkpoint"):
+        return None
+    signed = line if tail[4] is None else line[: tail.start(4) - len(b',"signature":"')]
+    return Line(head[1], head[2].decode(), tail[1], int(tail[2]), tail[3], tail[4], signed)
+
+
+def hash_of(line: bytes) -> bytes:
+    """What the next line carries."""
+    return hashlib.sha256(line).hexdigest().encode()
+
+
+def request_id_of(line: bytes, event: bytes) -> bytes:
+    """The request id of a ``call`` or an ``intent``; ``event`` is `CALL` or `INTENT`."""
+    start = len(event) + REQUEST_ID
+    return line[start : line.find(b'"', start)]
+
+
+def looks_torn(line: bytes) -> bool:
+    """Whether a crash can have left this: the beginning of a line, and not its end."""
+    beginning = b'{"event":"'
+    return bool(line) and not line.endswith(b"}") and (line.startswith(beginning) or beginning.startswith(line))

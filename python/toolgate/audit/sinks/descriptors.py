@@ -1,0 +1,91 @@
+"""What every sink is, and the standard output."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import sys
+from contextlib import suppress
+from typing import Final, Protocol
+
+from toolgate.audit.chain import Chain
+
+__all__ = ["Descriptor", "Sink", "StdoutSink"]
+
+_CLOSED: Final = -1
+"""A descriptor that no file ever has. A number that was closed may be another file's by now."""
+
+
+class Sink(Protocol):
+    """Takes lines, one after the other."""
+
+    chain: Chain
+    follows: str | None
+    """The file whose last line the chain goes on from, where there was one."""
+
+    def write(self, data: bytes) -> int:
+        """Take as much of these lines as possible now; how much was taken. Raises `OSError`."""
+
+    def sync(self) -> None:
+        """Put on disk what was taken, as far as this is a thing of disks. Raises `OSError`."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+class Descriptor:
+    """A sink that is a descriptor of its own."""
+
+    follows: str | None = None
+
+    def __init__(self, descriptor: int, chain: Chain) -> None:
+        self._descriptor = descriptor
+        self.chain = chain
+
+    def write(self, data: bytes) -> int:
+        """One append."""
+        return os.write(self._descriptor, data)
+
+    def sync(self) -> None:
+        """A device, a pipe: nothing of it is on a disk."""
+
+    def close(self) -> None:
+        """Close it, once."""
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            os.close(descriptor)
+
+
+class StdoutSink(Descriptor):
+    """The standard output. Its descriptor is written to: what its buffer keeps after a failure would go out twice."""
+
+    def __init__(self, instance: str) -> None:
+        """Raises `OSError` where there is none."""
+        super().__init__(os.dup(_stdout()), Chain(instance))
+        self._may_hang = hasattr(select, "poll") and not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+
+    def write(self, data: bytes) -> int:
+        """One append, behind what was printed before. A pipe that nobody empties is an error and not a wait: it is not
+        made non-blocking, as it is shared with whoever started this process, so it is asked first."""
+        if self._may_hang:
+            _ensure_room(self._descriptor)
+            data = data[: select.PIPE_BUF]  # so much never waits where there was room (POSIX write)
+        with suppress(AttributeError, ValueError):  # somebody took it away or closed it; the descriptor is ours
+            sys.stdout.flush()
+        return super().write(data)
+
+
+def _ensure_room(descriptor: int) -> None:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if not poll.poll(0):
+        raise BlockingIOError(errno.EAGAIN, "its reader takes nothing")
+
+
+def _stdout() -> int:
+    try:
+        return sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # replaced by something without one, or closed
+        return 1

@@ -1,0 +1,146 @@
+"""``toolgate audit verify``: 0 when the trail is whole, 1 when somebody changed it, 2 when it cannot be read."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toolgate.audit.reading.findings import ChainFindings, Findings, Listed
+from toolgate.audit.reading.heads import read_heads, write_heads
+from toolgate.audit.reading.verify import heads_of, load_public_keys
+from toolgate.audit.reading.verify import verify as verified
+from toolgate.cli.audit.saying import fail, instant, printable, unreadable
+from toolgate.cli.tables import print_table
+
+__all__ = ["verify"]
+
+_TAMPERED = 1
+
+
+def verify(
+    path: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Trails: files or directories.")],
+    public_key: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="The public key of checkpoints, in PEM. Once for each key that was in use."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="What was written before may have been deleted: 2026-11-20, in UTC."),
+    ] = None,
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the chains ended last time: they must still reach there. Kept on another machine, it shows a "
+            "trail that was cut off at a checkpoint, or deleted as a whole.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, as JSON.")] = False,
+) -> None:
+    """Find out whether somebody changed the trail: edits, deletions, insertions, swaps, up to the last checkpoint."""
+    oldest = instant("--since", since)
+    try:
+        keys = load_public_keys(public_key) if public_key else None
+        heads = read_heads(remember) if remember else []
+        with _progress() as progress:
+            findings = verified(path, public_keys=keys, since=oldest, heads=heads, progress=progress)
+    except ModuleNotFoundError as missing:
+        if missing.name != "cryptography":
+            raise
+        fail("verifying signatures needs cryptography: pip install 'toolgate[cli,pure]'")
+    except (OSError, ValueError) as error:
+        unreadable(error)
+    if as_json:
+        print(json.dumps(_as_json(findings), indent=1))
+    else:
+        _print(findings)
+    if not findings.intact:
+        raise typer.Exit(_TAMPERED)
+    if remember:
+        try:
+            write_heads(remember, heads_of(findings))
+        except OSError as error:
+            fail(f"{remember}: {error.strerror}: what was verified is not remembered")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar, for whoever waits and looks."""
+    if not sys.stderr.isatty():
+        yield lambda done, size: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, size: bar.update(task, completed=done, total=size)
+
+
+def _print(findings: Findings) -> None:
+    for problem in findings.problems:
+        print(f"TAMPERED  {printable(problem)}")
+    if findings.further_problems:
+        print(f"TAMPERED  and {findings.further_problems:,} more")
+    for chain in findings.chains:
+        _print_places(chain.torn, "a crash tore this line")
+        _print_places(chain.gaps, "records before this line were lost when the trail could not be written")
+        _print_places(chain.unknown_outcomes, "an intent without its call: outcome unknown")
+    print_table(
+        f"{findings.files} files, {findings.lines:,} lines, {findings.size:,} bytes",
+        ("chain", "lines", "from", "until", "checkpoints", "signed until", "lines behind", "lost", "torn", "unknown"),
+        [_row(chain) for chain in findings.chains],
+    )
+    print()
+    print("\n".join(_verdict(findings)))
+
+
+def _print_places(listed: Listed, words: str) -> None:
+    for place in listed.places:
+        print(f"note      {printable(place)}: {words}")
+    if listed.count > len(listed.places):
+        print(f"note      and {listed.count - len(listed.places):,} more of these")
+
+
+def _row(chain: ChainFindings) -> tuple[str, ...]:
+    name = chain.files[-1].name if chain.files else "-"
+    files = f" and {len(chain.files) - 1} before" if len(chain.files) > 1 else ""
+    return (
+        printable(name + files),
+        f"{chain.lines:,}",
+        chain.began or "-",
+        chain.ended or "-",
+        f"{chain.checkpoints:,}",
+        chain.signed_until or "-",
+        f"{chain.behind_last_checkpoint:,}",
+        f"{chain.lost:,}",
+        f"{chain.torn.count:,}",
+        f"{chain.unknown_outcomes.count:,}",
+    )
+
+
+def _verdict(findings: Findings) -> Iterator[str]:
+    if not findings.intact:
+        yield f"NOT INTACT: look first at {printable(findings.problems[0].place)}"
+        return
+    if not findings.with_key:
+        yield "intact, as far as the hash chain shows: accidents and amateurs. Whoever can write the files can compute"
+        yield "it anew: signed checkpoints and --public-key show that too."
+        return
+    behind = sum(chain.behind_last_checkpoint for chain in findings.chains)
+    yield "intact: nobody without the key changed anything up to the last checkpoints."
+    if behind:
+        yield f"{behind:,} lines stand behind them; no signature covers those yet."
+
+
+def _as_json(findings: Findings) -> dict[str, Any]:
+    made = asdict(findings) | {"intact": findings.intact}
+    return dict(json.loads(json.dumps(made, default=str)))

@@ -1,0 +1,244 @@
+"""Without HTTP: the caller's token comes from a file or the environment, and everything else is as it is over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapters.desk import LEGACY, MODERN, RULES, tools
+from guarded import Guarded
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+import toolgate
+from toolgate.adapters.local import TOKEN_VARIABLE
+
+pytestmark = pytest.mark.anyio
+
+ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
+SERVERS = pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
+Make = Callable[..., Guarded]
+
+
+def server_of(kind: str, ran: list[str]) -> Any:
+    """The server of `desk`, of either kind."""
+    if kind == "mcp":
+        return tools(ran)
+    pytest.importorskip("fastmcp")
+    from adapters.fastmcp_desk import fastmcp_tools
+
+    return fastmcp_tools(ran)
+
+
+def below(server: Any) -> Any:
+    """What the official client connects to."""
+    return getattr(server, "_mcp_server", server)
+
+
+def written(path: Path, token: str, mode: int = 0o600) -> Path:
+    """A file with a token."""
+    path.write_text(f"{token}\n")
+    path.chmod(mode)
+    return path
+
+
+@ERAS
+@SERVERS
+async def test_the_same_rules_limits_and_records(guarded: Make, tmp_path: Path, mode: str, kind: str) -> None:
+    ran: list[str] = []
+    it = guarded(tools=RULES)
+    it.now = time.time()
+    server = it.gate.protect_stdio(server_of(kind, ran), token_file=written(tmp_path / "token", it.token("read")))
+    async with Client(below(server), mode=mode) as client:
+        assert "delete_user" not in [tool.name for tool in (await client.list_tools()).tools]
+        assert not (await client.call_tool("limited", {})).is_error
+        with pytest.raises(MCPError, match="over 1/hour") as limited:
+            await client.call_tool("limited", {})
+        with pytest.raises(MCPError, match="lacks a scope") as forbidden:
+            await client.call_tool("delete_user", {"name": "ada"})
+    assert (limited.value.error.code, forbidden.value.error.code) == (429, 403)
+    assert forbidden.value.error.data["requiredScopes"] == ["write"]
+    assert ran == []
+    calls = [record for record in it.records() if record["method"] == "tools/call"]
+    assert [record["result"] for record in calls] == ["success", "denied_rate", "denied_scope"]
+    assert {(record["transport"], record["subject"], record["verified"]) for record in it.records()} == {
+        ("stdio", "user-1", True)
+    }
+
+
+async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = guarded(tools=[toolgate.ToolRule("who", scopes=[])])
+    it.now = time.time()
+    monkeypatch.setenv(TOKEN_VARIABLE, it.token("read"))
+    server = tools([])
+
+    @server.tool()
+    async def who() -> str:
+        from mcp.server.auth.middleware.auth_context import get_access_token
+
+        token, decision = get_access_token(), toolgate.current()
+        assert token is not None
+        assert decision is not None
+        return f"{token.client_id} {token.token} {decision.transport}"
+
+    async with Client(it.gate.protect_stdio(server)) as client:
+        assert (await client.call_tool("who", {})).content[0].text == "agent-1 withheld stdio"
+
+
+async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(guarded: Make, tmp_path: Path) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it.now = time.time()
+    path = written(tmp_path / "token", it.token("read"))
+    async with Client(it.gate.protect_stdio(tools([]), token_file=path)) as client:
+        assert not (await client.call_tool("limited", {})).is_error
+        it.now += 7200
+        with pytest.raises(MCPError, match="the token has expired") as expired:
+            await client.call_tool("limited", {})
+        written(path, it.token("read", subject="user-2"))
+        assert not (await client.call_tool("limited", {})).is_error
+        it.gate.revoke(subject="user-2", issuer="https://as.example.com")
+        with pytest.raises(MCPError, match="the token was revoked"):
+            await client.call_tool("limited", {})
+        path.unlink()
+        with pytest.raises(MCPError, match="no credentials"):
+            await client.call_tool("limited", {})
+    assert expired.value.error.code == 401
+    results = [record["result"] for record in it.records() if record["method"] == "tools/call"]
+    assert results == ["success", "denied_auth", "success", "denied_auth", "denied_auth"]
+    assert it.records()[-1]["reason"] == "missing_credentials"
+
+
+async def test_who_is_local_is_nobody_over_http(guarded: Make, tmp_path: Path) -> None:
+    import httpx2
+    from adapters.desk import modern, modern_headers
+    from adapters.serving import listening, served, url_of
+
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        server = it.gate.protect_stdio(tools(ran), token_file=written(tmp_path / "token", it.token("write")))
+        with served(server.streamable_http_app(), listener):
+            call = modern("delete_user", name="ada")
+            answer = httpx2.post(it.gate.resource, content=call, headers=modern_headers("delete_user"))
+    assert "without a decision" in answer.text
+    assert ran == []
+
+
+NO_TOKEN = {
+    "nothing is set": ({}, None, r"TOOLGATE_TOKEN is not set: put the caller's token there"),
+    "set to nothing": ({TOKEN_VARIABLE: " "}, None, r"TOOLGATE_TOKEN is not set"),
+    "an empty file": ({}, ("", 0o600), r"token is empty: put the caller's token there"),
+    "others may read it": ({}, ("x", 0o640), r"can be read by others, who could call as you: chmod 600 it"),
+    "others may write it": ({}, ("x", 0o622), r"can be written by others"),
+    "no text": ({}, ("é", 0o600), r"holds no token"),
+}
+
+
+@pytest.mark.parametrize(("environment", "file", "problem"), NO_TOKEN.values(), ids=NO_TOKEN)
+def test_without_a_good_place_for_the_token_it_does_not_start(
+    guarded: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    file: tuple[str, int] | None,
+    problem: str,
+) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    path = None if file is None else written(tmp_path / "token", *file)
+    with pytest.raises(ValueError, match=problem):
+        guarded().gate.protect_stdio(tools([]), token_file=path)
+
+
+def test_the_token_comes_from_one_place(guarded: Make, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one place"):
+        guarded().gate.protect_stdio(tools([]), token_file=tmp_path / "token", token_env="TOKEN")
+
+
+def test_what_is_no_server_is_told_apart(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "x")
+    with pytest.raises(TypeError, match="no server of the official SDK or of fastmcp"):
+        guarded().gate.protect_stdio(object())
+
+
+SCRIPT = """
+    import sys
+    import toolgate
+
+    {made}
+
+    @server.tool{call}
+    def read_it() -> str:
+        return "read"
+
+    @server.tool{call}
+    def delete_it() -> str:
+        raise SystemExit("this must not run")
+
+    gate = toolgate.Gate.from_file(sys.argv[1])
+    gate.protect_stdio(server).run({run})
+"""
+MADE = {
+    "mcp": ("from mcp.server.mcpserver import MCPServer; server = MCPServer('s')", "()", "'stdio'"),
+    "fastmcp": ("from fastmcp import FastMCP; server = FastMCP('s')", "", "'stdio', show_banner=False"),
+}
+
+
+@SERVERS
+async def test_a_process_of_its_own_that_talks_over_its_pipes(guarded: Make, tmp_path: Path, kind: str) -> None:
+    if kind == "fastmcp":
+        pytest.importorskip("fastmcp")
+    it = guarded()
+    it.now = time.time()
+    (tmp_path / "keys.json").write_text(json.dumps(it.issuer.jwks()))
+    (tmp_path / "toolgate.toml").write_text(
+        textwrap.dedent(f"""
+        resource = "https://mcp.example.com/mcp"
+        [[issuer]]
+        url = "{it.issuer.url}"
+        algorithms = ["ES256"]
+        jwks_file = "keys.json"
+        [[tool]]
+        match = "read_*"
+        scopes = ["read"]
+        [[tool]]
+        match = "delete_*"
+        scopes = ["write"]
+        [audit]
+        path = "of-the-process.jsonl"
+        """)
+    )
+    made, call, run = MADE[kind]
+    script = tmp_path / "server.py"
+    script.write_text(textwrap.dedent(SCRIPT.format(made=made, call=call, run=run)))
+    process = StdioServerParameters(
+        command=sys.executable,
+        args=[str(script), str(tmp_path / "toolgate.toml")],
+        env={**os.environ, TOKEN_VARIABLE: it.token("read")},
+    )
+    with (tmp_path / "errors").open("w") as errors:
+        async with Client(stdio_client(process, errlog=errors)) as client:
+            assert (await client.call_tool("read_it", {})).content[0].text == "read"
+            with pytest.raises(MCPError, match="lacks a scope"):
+                await client.call_tool("delete_it", {})
+    records = [json.loads(line) for line in (tmp_path / "of-the-process.jsonl").read_text().splitlines()]
+    calls = [(record["tool_name"], record["result"], record["transport"]) for record in records if record["tool_name"]]
+    assert calls == [("read_it", "success", "stdio"), ("delete_it", "denied_scope", "stdio")]
+    assert it.token("read") not in (tmp_path / "errors").read_text()
+
+
+def test_without_its_token_the_process_says_what_to_do(tmp_path: Path) -> None:
+    code = "import toolgate; from toolgate.adapters.local import LocalCredential; LocalCredential()"
+    environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert "TOOLGATE_TOKEN is not set: put the caller's token there, or name a file with token_file=" in done.stderr
