@@ -80,20 +80,20 @@ async def test_an_app_with_a_server_below_a_path_is_protected_as_a_whole(
 
 @ERAS
 async def test_a_protected_server_may_be_mounted_below_a_path(guarded: Callable[..., Guarded], mode: str) -> None:
-    """What else the app has is then its own affair; so are the metadata's paths, which have to be routed as well."""
+    """What else the app has is then its own affair; the metadata is routed beside it."""
     with listening() as listener:
         resource = url_of(listener).replace("/mcp", "/api/mcp")
         it = guarded(resource=resource, tools=RULES)
         it.now = time.time()
         server = tools([])
-        protected = it.gate.protect(server, streamable_http_path="/mcp")
+        protected = it.gate.protect(server)
         app = Starlette(
             routes=[
                 Route("/health", lambda _request: PlainTextResponse("well")),
-                *(Route(path, protected) for path in it.gate.metadata.paths),
+                Mount("/.well-known", it.gate.well_known()),
                 Mount("/api", protected),
             ],
-            lifespan=lifespan_of(server),
+            lifespan=protected.lifespan,
         )
         with served(app, listener):
             async with Desk(it, server, []).client(mode, "read") as client:
