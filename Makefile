@@ -55,6 +55,8 @@ bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native cor
 	@cargo bench --quiet
 	$(say) 'pytest benches'
 	@$(BIN)/python -m pytest --benchmark-enable --benchmark-only --benchmark-group-by=group benches $(ARGS)
+	$(say) 'whole servers over loopback'
+	@$(BIN)/python -m benches.server
 
 lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an error
 	$(say) 'cargo fmt'

@@ -120,7 +120,9 @@ class Nesting:
 
     def _call(self, decision: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Any:
         params = {"uri": name} if component.method == "resources/read" else {"name": name, "arguments": arguments or {}}
-        return self.gate.call_of_message(component.method, decision.call.id if decision.call else None, params, under=decision)
+        return self.gate.call_of_message(
+            component.method, decision.call.id if decision.call else None, params, under=decision
+        )
 
 
 async def _entered(what: _Run, run: Callable[[], Awaitable[T]]) -> T:
