@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 
 import anyio
+import anyio.to_thread
 import pytest
 from servers.standalone import RedisServer
 
@@ -214,6 +215,28 @@ async def test_leases_outlive_redis_and_end_when_they_said(start_redis: Callable
     with pytest.raises(Unavailable):
         await spend(one, 1, LARGE)
     await one.aclose()
+
+
+async def test_another_thread_asks_redis_itself(
+    leased: RedisLimiter, redis_server: RedisServer, anyio_backend: str
+) -> None:
+    await spend(leased, 400, LARGE)
+    before = redis_server.script_calls()
+
+    async def elsewhere() -> None:
+        await spend(leased, 20, LARGE)
+        await leased.aclose()
+
+    await anyio.to_thread.run_sync(lambda: anyio.run(elsewhere, backend=anyio_backend))
+    assert redis_server.script_calls() >= before + 20
+
+
+async def test_a_key_held_under_two_limits_is_given_back_for_both(leased: RedisLimiter, exact: RedisLimiter) -> None:
+    await spend(leased, 50, LARGE)
+    await spend(leased, 50, Charge("client", "20000/day"))
+    await leased.aclose()
+    # A conversion begins anew what may be given back, so the first lease's rest is lost, and nothing is made.
+    assert 20_000 - 100 - 500 <= await left(exact, Charge("client", "20000/day")) <= 20_000 - 100
 
 
 async def test_a_forked_process_holds_nothing(leased: RedisLimiter) -> None:

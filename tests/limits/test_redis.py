@@ -13,9 +13,10 @@ from servers.standalone import RedisServer, free_port
 
 import toolgate
 from toolgate import Charge
-from toolgate._redis import Patience
+from toolgate._redis import Patience, StoreRefused
 from toolgate.errors import Limited, Unavailable
 from toolgate.limits import RedisLimiter
+from toolgate.limits.redis_script import read
 
 pytestmark = pytest.mark.anyio
 
@@ -168,6 +169,12 @@ async def test_a_key_that_holds_something_else_is_not_believed(
         await limiter.admit(domain="acme", charges=[NARROW])
 
 
+@pytest.mark.parametrize("reply", [None, b"", b"1234567", b"\0" * 24, b"\xff" * 64, 7, [1, 2], "text"], ids=repr)
+def test_a_reply_that_is_none_is_an_error_of_the_store(reply: object) -> None:
+    with pytest.raises(StoreRefused):
+        read(reply, 1)
+
+
 # --- when Redis does not answer ---------------------------------------------------------------------------------------
 
 AWAY: dict[str, tuple[list[Any], int]] = {
@@ -206,6 +213,7 @@ async def test_what_was_admitted_meanwhile_is_paid_before_anything_else_is_decid
     server = start_redis()
     charge = Charge("client", "100/day")
     limiter = RedisLimiter(server.url, on_error="allow")
+    limiter._store.patience = PATIENT
     assert (await limiter.admit(domain="acme", charges=[charge])).remaining == (99,)
     server.kill()
     for _ in range(30):

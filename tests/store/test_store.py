@@ -109,6 +109,20 @@ async def test_a_cancelled_request_leaves_its_reply_to_nobody(store: Store, proo
     assert await store.script(ECHO, keys=["key"], args=["after"]) == [b"key", b"after"]
 
 
+async def test_a_storm_of_cancellations_is_no_outage(redis_server: RedisServer) -> None:
+    alarms: list[str] = []
+    store = patient(redis_server.url, alarms.append)
+    for _ in range(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(store.command, "INCR", "count")
+            await anyio.sleep(0.0005)
+            group.cancel_scope.cancel()
+    assert await store.command("PING")
+    await store.aclose()
+    assert alarms == []
+
+
 async def test_what_was_abandoned_before_it_was_sent_is_never_sent(start_redis: Callable[..., RedisServer]) -> None:
     server = start_redis()
     store = Store(server.url)

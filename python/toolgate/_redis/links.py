@@ -105,8 +105,14 @@ class _ClusterLink:
 
     async def send(self, batch: Sequence[Words]) -> list[Any]:
         if self._client is None:
-            self._client = asyncio_cluster(self._address, self._patience)
-            await self._client.initialize()
+            client = asyncio_cluster(self._address, self._patience)
+            try:
+                await client.initialize()
+            except BaseException:
+                with CancelScope(shield=True), suppress(Exception):
+                    await client.aclose()
+                raise
+            self._client = client
         return await asyncio.gather(*(self._ask(words) for words in batch))
 
     async def drop(self) -> None:

@@ -179,7 +179,8 @@ class Owner:
         late = all(request.is_late for request in batch)
         answered = any(not isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
         lost = any(isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
-        if lost and (self._link.is_one or not answered):
+        if lost and (self._link.is_one or (self._breaker.is_open and not answered)):
+            # A Cluster's client finds out by itself which of its nodes to leave, unless it asks the wrong one for it.
             await self._drop()
         else:
             self._linked = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any
@@ -12,6 +13,8 @@ from toolgate._redis.deadline import wait
 from toolgate._redis.errors import StoreError, StoreSlow
 
 __all__ = ["Request", "Script"]
+
+_log = logging.getLogger("toolgate")
 
 
 class Script:
@@ -73,7 +76,11 @@ class Request:
         if self._answered is not None:
             self._answered.set()
         elif self._on_answer is not None:
-            self._on_answer(self)
+            try:
+                self._on_answer(self)
+            except Exception:
+                # Somebody else's mistake must not end the task that all requests wait for.
+                _log.exception("redis: what came of a request could not be used")
 
     async def wait(self, seconds: float) -> Any:
         """The reply. Raises `StoreError`."""

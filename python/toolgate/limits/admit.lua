@@ -1,9 +1,9 @@
 -- Token buckets in integer microseconds: the arithmetic of rust/bucket.rs, decided by one clock, the server's.
 --
--- A bucket is kept as "tb" and six numbers: when it would be full again, the period and the burst of its limit, when it
--- was last spent from, since when it has not been full, and how much was given back since. All numbers are whole and
--- below 2^53, where doubles count exactly, and travel as doubles in one string: as words of the protocol, thirty of them
--- took longer than all the rest.
+-- A bucket is kept as "tb" and six numbers: when it would be full again, the period and the burst of its limit, when
+-- it was last spent from, since when it has not been full, and how much was given back since. All numbers are whole and
+-- below 2^53, where doubles count exactly, and travel as doubles in one string: as words of the protocol, thirty of
+-- them took longer than all the rest.
 --
 -- KEYS  the buckets, each once, all in one slot
 -- ARGV  now ('' asks the server), what to do, and packed for each bucket its period, its burst and
@@ -47,8 +47,8 @@ local function scaled(a, b, c)
   return rest > 0 and quotient + 1 or quotient
 end
 
--- What was consumed stays consumed, and nobody is locked out for longer than one refill. What was spent at another rate
--- is not given back at this one, so a busy period of its own begins.
+-- What was consumed stays consumed, and nobody is locked out for longer than one refill. What was spent at another
+-- rate is not given back at this one, so a busy period of its own begins.
 local function convert(i, new_period, new_burst)
   local backlog = max(full_at[i] - now, 0)
   local tokens, part = floor(backlog / period[i]), backlog % period[i]
@@ -74,8 +74,8 @@ local function force(i, tokens, debt)
   move(i, max(full_at[i], min(to, now + period[i] * burst[i] * (1 + debt))))
 end
 
--- Tokens that were not needed, of those spent `at` which left the bucket so: what time has not given back, by the larger
--- of two lower bounds: the time since the spend, and first spent is first back.
+-- Tokens that were not needed, of those spent `at` which left the bucket so: what time has not given back, by the
+-- larger of two lower bounds: the time since the spend, and first spent is first back.
 local function give(i, tokens, cost, at, then_full_at, then_since, then_given)
   if since[i] == then_since then
     local young = period[i] * cost - max(last[i] - at, 0)

@@ -189,7 +189,11 @@ class Leases:
         return ask.grant
 
     def _answered(self, ask: _Ask, request: Request) -> None:
-        answer = None if request.error is not None else read(request.reply)
+        answer = None
+        try:
+            answer = None if request.error is not None else read(request.reply, len(ask.plan.buckets))
+        except StoreError as error:
+            request.error = error
         if answer is not None and answer.admitted:
             self._credit(ask, answer)
         else:

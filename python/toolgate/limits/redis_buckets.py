@@ -88,7 +88,8 @@ class RemoteBuckets:
         if timeout is not None and timeout <= 0:
             raise StoreSlow("no answer within the deadline")
         words = (self._now, verb, packed(needs))
-        return read(await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout))
+        reply = await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout)
+        return read(reply, len(slot.buckets))
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
         if answer.admitted:

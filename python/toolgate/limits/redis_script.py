@@ -8,16 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Final
 
-from toolgate._redis import Script
+from toolgate._redis import Script, StoreRefused
 from toolgate.errors import Limited
 from toolgate.limits.redis_keys import Plan
 
 __all__ = ["Answer", "admit_script", "limited", "packed", "read", "short_of"]
-
-_NUMBER: Final = 8
-"""Bytes of a double, which holds every number of the script exactly."""
 
 
 @cache
@@ -57,9 +53,13 @@ def packed(words: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(words)}d", *words)
 
 
-def read(reply: bytes) -> Answer:
-    """The script's reply."""
-    numbers = [*map(int, struct.unpack(f"<{len(reply) // _NUMBER}d", reply))]
+def read(reply: object, buckets: int) -> Answer:
+    """The script's reply about so many buckets. Raises `StoreRefused` for what cannot be one: something else may stand
+    between Redis and us."""
+    try:
+        numbers = [*map(int, struct.unpack(f"<{2 + 6 * buckets}d", reply))]  # type: ignore[arg-type]  # or TypeError
+    except (OverflowError, TypeError, ValueError, struct.error):
+        raise StoreRefused("NOTHING") from None
     after = zip(numbers[5::6], numbers[6::6], numbers[7::6], strict=True)
     return Answer(numbers[0], numbers[1] == 1, numbers[2::6], numbers[3::6], numbers[4::6], list(after))
 
