@@ -18,17 +18,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
-<<<<<<< HEAD
-# Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves, fetching is the network's, the interop and
-# conformance tests are about what others send and answer.
-ONCE := --ignore=tests/core --ignore=tests/tokens/test_fetch.py --ignore=tests/tokens/test_discovery.py --ignore=tests/interop --ignore=tests/conformance \
-	--ignore=tests/fuzz
-=======
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
-# alone, and the rest of these are about servers that others wrote.
-ONCE := $(addprefix --ignore=tests/,core fuzz interop servers tokens/test_fetch.py tokens/test_discovery.py \
+# alone, a trail is read without either, and the rest of these are about servers, clients and suites that others wrote.
+ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store tokens/test_fetch.py tokens/test_discovery.py \
+	adapters/test_transparent.py adapters/test_places.py audit/reading limits/test_redis_script.py \
 	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
->>>>>>> limits
 
 say = @printf '==> %s\n'
 
@@ -61,6 +55,8 @@ bench: $(READY) $(VENV)/.bench ## criterion and pytest-benchmark: the native cor
 	@cargo bench --quiet
 	$(say) 'pytest benches'
 	@$(BIN)/python -m pytest --benchmark-enable --benchmark-only --benchmark-group-by=group benches $(ARGS)
+	$(say) 'whole servers over loopback'
+	@$(BIN)/python -m benches.server
 
 lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an error
 	$(say) 'cargo fmt'

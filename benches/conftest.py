@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from benches.contest import OURS, Measure
+from benches.contest import OURS, Measure, Tell
 from pytest_benchmark.fixture import BenchmarkFixture
 
 _MEDIANS = pytest.StashKey[dict[str, dict[str, float]]]()
+_TOLD = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -30,8 +31,16 @@ def measure(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Meas
     return run
 
 
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """A line for whoever reads the run: what no median tells."""
+    return request.config.stash.setdefault(_TOLD, []).append
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One table a group, the fastest first."""
+    """One table a group, the fastest first, and the lines told."""
+    for line in terminalreporter.config.stash.get(_TOLD, []):
+        terminalreporter.write_line(line)
     for group, medians in terminalreporter.config.stash.get(_MEDIANS, {}).items():
         terminalreporter.section(f"{group}: median, and ratio to ours")
         ours = medians.get(OURS)

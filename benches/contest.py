@@ -11,3 +11,4 @@ OURS = "toolgate"
 CORES: dict[str, ModuleType] = {OURS: _rust, "toolgate, pure Python": _pure}
 
 Measure = Callable[..., None]
+Tell = Callable[[str], None]

@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle
-from random import Random
 from typing import Any
 
+import anyio
 import pyrate_limiter
 import pytest
-from benches.contest import CORES, OURS, Measure
+import throttled
+from benches.contest import CORES, Measure
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -73,10 +73,19 @@ def pyrate() -> Callable[[], Any]:
     return lambda: first(a, blocking=False) and second(b, blocking=False) and third(c, blocking=False)
 
 
+def throttled_py() -> Callable[[], Any]:
+    """One window, its token bucket."""
+    quota = throttled.rate_limiter.per_min(MINUTE, burst=MINUTE)
+    limit = throttled.Throttled(using="token_bucket", quota=quota, store=throttled.store.MemoryStore()).limit
+    first, second, third = BUDGETS
+    return lambda: not (limit(first).limited or limit(second).limited or limit(third).limited)
+
+
 CONTESTANTS: dict[str, Callable[[], Callable[[], Any]]] = {
     **{name: lambda name=name: native(name) for name in CORES},  # type: ignore[misc]
     "limits, three calls, one window": limits_library,
     "pyrate-limiter, three calls, two windows": pyrate,
+    "throttled-py, three calls, one window": throttled_py,
     "three dicts and a lock, one window": lambda: ByHand().admit,
 }
 
@@ -107,18 +116,27 @@ def test_admit_under_threads(name: str, measure: Measure) -> None:
     assert admit(), "a contestant that refuses does less than it should"
 
 
-@pytest.mark.parametrize("keys", [1_000, 1_000_000])
-def test_admit_among_many_keys(keys: int, measure: Measure) -> None:
-    core = CORES[OURS]
-    limiter = core.Limiter(max_keys=10_000_000)
-    charges = [(core.Charge(f"client {key}", f"{DAY}/day"),) for key in range(keys)]
-    for charge in charges:
-        limiter.admit(domain="acme", charges=charge, tick=0)
-    Random(7).shuffle(charges)
-    following = cycle(charges).__next__
-    name = OURS if keys == 1_000 else f"{OURS}, a million keys"
+def test_admit_by_fastmcp(measure: Measure) -> None:
+    """Its middleware has one window and refuses by an exception; three of them, one a budget. In a loop of its own."""
+    limiting = pytest.importorskip(
+        "fastmcp.server.middleware.rate_limiting", reason="fastmcp is not installed: pip install 'fastmcp>=4.1'"
+    )
+
+    async def handler(_: Any) -> bool:
+        return True
+
+    admit: Callable[[Any], Any] = handler
+    for budget in BUDGETS:
+        middleware = limiting.RateLimitingMiddleware(
+            max_requests_per_second=MINUTE / 60, burst_capacity=MINUTE, get_client_id=lambda _, budget=budget: budget
+        )
+        admit = lambda context, on=middleware.on_request, then=admit: on(context, then)  # noqa: E731
+
+    async def many() -> None:
+        for _ in range(CALLS):
+            await admit(None)
+
+    name = "fastmcp, three middlewares, one window"
     measure(
-        "admit: one budget, among a thousand keys",
-        name,
-        lambda: limiter.admit(domain="acme", charges=following(), tick=0),
+        "admit: three budgets, two windows where not said otherwise", name, lambda: anyio.run(many), decisions=CALLS
     )

@@ -23,6 +23,7 @@ import toolgate
 from toolgate.limits import RedisLimiter
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from servers.patience import PATIENT
 from servers.standalone import RedisServer
 
 # Of the peers, not all say how to close what they opened.
@@ -51,6 +52,12 @@ class Contest:
     def run(self, admit: Admit, *, tasks: int = 1) -> None:
         """So many decisions in all."""
         self.loop.run_until_complete(_run(admit, tasks))
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does other things at times is measured, not refused."""
+    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)
 
 
 def ours(contest: Contest, budgets: tuple[str, ...], mode: str) -> Admit:
@@ -164,8 +171,8 @@ def contest(server: RedisServer) -> Iterator[Contest]:
     contest.loop.close()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", CONTESTANTS)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_admit_on_redis(name: str, shape: str, contest: Contest, measure: Measure) -> None:
     budgets, tasks = SHAPES[shape]
     admit = CONTESTANTS[name](contest, budgets)

@@ -32,9 +32,20 @@ pub(crate) struct Table {
 
 impl Table {
     /// The slot and the bucket of this name, under `rate` from now on. A limit that admits nothing
-    /// converts nothing: it would forget what was consumed.
-    pub(crate) fn find(&mut self, name: Name, rate: Rate, now: u64) -> Option<(usize, &Bucket)> {
-        let at = self.slot(name)?;
+    /// converts nothing: it would forget what was consumed. `likely` is the slot to look at first.
+    #[inline]
+    pub(crate) fn find(
+        &mut self,
+        name: Name,
+        likely: usize,
+        rate: Rate,
+        now: u64,
+    ) -> Option<(usize, &Bucket)> {
+        let is_here = |(known, _): &(Name, Bucket)| *known == name;
+        let at = match self.slots.first().get(likely) {
+            Some(slot) if is_here(slot) => likely,
+            _ => self.slot(name)?,
+        };
         let (_, bucket) = self.slots.get_mut(at)?;
         if bucket.rate() != rate && rate.burst > 0 {
             *bucket = bucket.convert(rate, now);
@@ -187,7 +198,7 @@ mod tests {
         );
         for (i, name) in (1..).zip(&names) {
             assert_eq!(
-                table.find(*name, rate, 0).is_some(),
+                table.find(*name, 0, rate, 0).is_some(),
                 i % 3 == 2,
                 "bucket {i}"
             );

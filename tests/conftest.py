@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 from guarded import Guarded
 from servers.cluster import Cluster, redis_cluster
+from servers.patience import PATIENT
 from servers.standalone import RedisServer
 
 from toolgate.testing import Issuer
@@ -135,3 +136,9 @@ def cluster(_cluster_of_the_run: Cluster) -> Cluster:
     """A Cluster of three that knows nothing yet; one for the whole run, as it takes two seconds to make up its mind."""
     _cluster_of_the_run.clear()
     return _cluster_of_the_run
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for Redis as long as it takes, where what is tested is no matter of time."""
+    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -359,3 +360,10 @@ async def test_a_decision_ends_in_one_of_four_ways(guarded: Make) -> None:
         decision.close('ok","verified":false')
     decision.close("tool_error")
     assert [record["result"] for record in it.records()] == ["tool_error"]
+
+
+async def test_a_refused_decision_leaves_nothing_to_collect(guarded: Make) -> None:
+    """A flood of refusals must not be a flood of circles."""
+    it = guarded()
+    decision = weakref.ref(await it.call("read_order", "nothing"))
+    assert decision() is None

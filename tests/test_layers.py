@@ -75,6 +75,7 @@ REACHING_UP = {
     ("gate", "Gate.protect"): "adapters",
     ("gate", "Gate.protect_stdio"): "adapters",
     ("gate", "Gate.auth"): "adapters",
+    ("gate", "Gate.well_known"): "adapters",
     ("gate", "Gate.middleware"): "adapters",
     ("gate", "Gate.token_verifier"): "adapters",
     ("gate", "Gate.from_file"): "config",

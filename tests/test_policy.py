@@ -191,9 +191,9 @@ def test_settings_know_the_bounds_of_a_message() -> None:
 def test_no_name_is_slow() -> None:
     rules = policy(*(ResourceRule("*a" * stars + f"*b{stars}", []) for stars in range(1, 60)))
     hostile = call("resources/read", uri="a" * MAX_URI_BYTES)
-    began = time.perf_counter()
+    began = time.process_time()
     assert governing(rules, hostile) == "no_rule"
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------------
@@ -257,3 +257,42 @@ def test_the_scopes_that_are_published_and_asked_for() -> None:
     assert rules.scopes == ("r", "w")
     assert rules.narrowest_scopes == ("r",)
     assert policy(ToolRule("a", [])).narrowest_scopes == ()
+
+
+REACH = policy(
+    ToolRule("delete_*", ["write"]),
+    ToolRule("watched", ["write"], mode="observe"),
+    ToolRule("read_*", ["read"]),
+    PromptRule("ask_*", []),
+    ResourceRule("data://closed/*", ["write"]),
+    ResourceRule("data://open/*", ["read"]),
+    admin=["write", "read"],
+)
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "enough"),
+    [
+        ("tool", "delete_user", "write"),
+        ("tool", "read_user", "read"),
+        ("tool", "watched", None),
+        ("tool", "other", "nobody"),
+        ("prompt", "ask_this", None),
+        ("prompt", "delete_user", "nobody"),
+        ("resource", "data://open/1", "read"),
+        ("resource", "data://open/../closed/1", "nobody"),
+        ("template", "data://open/{id}", "read"),
+        ("template", "data://closed/{+path}", "write"),
+        ("template", "data://{kind}/1", "either"),
+        ("template", "{+anything}", "either"),
+        ("template", "other://{id}", "nobody"),
+    ],
+)
+def test_what_a_list_shows_is_what_could_be_called(target: str, name: str, enough: str | None) -> None:
+    def shown(*scopes: str) -> bool:
+        return REACH.may_reach(target, name, REACH.effective(scopes))
+
+    assert shown() is (enough is None)
+    assert shown("read") is (enough in (None, "read", "either"))
+    assert shown("write") is (enough in (None, "write", "either"))
+    assert shown("admin") is (enough != "nobody")

@@ -95,7 +95,7 @@ def test_what_is_plain_is_read_alike_by_whoever_decodes_and_resolves(parts: list
 
 @pytest.mark.parametrize("uri", ["A" * 8192, "%25" * 2730, "." * 8192, ":/" * 4096, "http://" + "A" * 8000, "%" * 8192])
 def test_no_uri_is_slow(uri: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(10):
         is_disguised(uri)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -145,7 +145,8 @@ class Decision:
 
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""
-        self.refusal = refusal
+        # A traceback holds the frames that hold the decision: a circle for the collector, at each refusal.
+        self.refusal = refusal.with_traceback(None)
         self.close()
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:

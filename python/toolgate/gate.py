@@ -172,6 +172,13 @@ class Gate:
 
         return protect(self, server, **options)
 
+    def well_known(self) -> Any:
+        """The metadata alone, as an ASGI app: ``Mount("/.well-known", gate.well_known())`` where the protected app is
+        itself mounted below a path, since clients ask for it at the root of the host (RFC 9728 section 3.1)."""
+        from toolgate.adapters import well_known
+
+        return well_known(self)
+
     def protect_stdio(
         self, server: Any, *, token_file: str | PathLike[str] | None = None, token_env: str | None = None
     ) -> Any:

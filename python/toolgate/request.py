@@ -23,21 +23,22 @@ class Request:
     certificate_sha256: bytes | None = None
     """SHA-256 of the client's TLS certificate."""
     body: bytes = field(default=b"", repr=False)
+    _values: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # A name in another case would be overlooked, and a check with it.
         object.__setattr__(self, "headers", tuple((name.lower(), value) for name, value in self.headers))
+        for name, value in self.headers:
+            self._values.setdefault(name, []).append(value)
 
     def header(self, name: str) -> str | None:
         """The first header of that name, which is lower case."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        values = self._values.get(name)
+        return values[0] if values else None
 
-    def header_values(self, name: str) -> list[str]:
+    def header_values(self, name: str) -> Sequence[str]:
         """Every header of that name, which is lower case."""
-        return [value for key, value in self.headers if key == name]
+        return self._values.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +15,9 @@ from toolgate.hosts import is_loopback_host, parse_host, parse_origin, without_d
 from toolgate.request import Request
 
 __all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
+
+_MAX_PEERS: Final = 1024
+"""Addresses of connections that are kept parsed: as each request of a connection has the same, few are many."""
 
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
@@ -152,8 +156,11 @@ def bearer_token(request: Request) -> str:
     return token
 
 
+_parse_peer: Final = lru_cache(_MAX_PEERS)(parse_address)
+
+
 def _peer(request: Request) -> Address | None:
-    return parse_address(request.peer) if request.peer else None
+    return _parse_peer(request.peer) if request.peer else None
 
 
 def _listed(request: Request, name: str) -> Iterator[str]:

@@ -20,6 +20,8 @@ pub(super) struct Deciding<'a> {
     common: Option<MutexGuard<'a, Common>>,
     tick: u64,
     grew: bool,
+    /// The slot after that of the last bucket: those of a call were mostly added by a call like it.
+    likely: usize,
 }
 
 /// What came of it.
@@ -50,6 +52,7 @@ impl<'a> Deciding<'a> {
             common: None,
             tick,
             grew: false,
+            likely: 0,
         }
     }
 
@@ -147,13 +150,13 @@ impl<'a> Deciding<'a> {
     }
 
     /// Fetch the item's bucket, which may still lie where a restart put it. Says whether there is one.
+    #[inline]
     fn find(&mut self, charge: &Charge, item: &mut Item) -> bool {
-        if self.fetch(charge, item) {
-            return true;
-        }
-        if !self.limiter.has_restored() {
-            return false;
-        }
+        self.fetch(charge, item) || self.limiter.has_restored() && self.bring_back(charge, item)
+    }
+
+    #[cold]
+    fn bring_back(&mut self, charge: &Charge, item: &mut Item) -> bool {
         let restored = self.limiter.take_restored(item.shelf, charge, self.text);
         let (Some(restored), Some(table)) = (restored, self.shelf(item.shelf)) else {
             return false;
@@ -163,18 +166,20 @@ impl<'a> Deciding<'a> {
         self.fetch(charge, item)
     }
 
+    #[inline]
     fn fetch(&mut self, charge: &Charge, item: &mut Item) -> bool {
-        let (rate, tick) = (charge.limit.rate, self.tick);
+        let (rate, tick, likely) = (charge.limit.rate, self.tick, self.likely);
         let Some(table) = self.shelf(item.shelf) else {
             return false;
         };
-        let Some((slot, bucket)) = table.find(item.spot, rate, tick) else {
+        let Some((slot, bucket)) = table.find(item.spot, likely, rate, tick) else {
             return false;
         };
         item.slot = Some(slot);
         if rate.burst > 0 {
             item.bucket.clone_from(bucket);
         }
+        self.likely = slot + 1;
         true
     }
 

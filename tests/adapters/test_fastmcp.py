@@ -17,9 +17,11 @@ from adapters.serving import listening, served, url_of
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import AuthorizationError
 from fastmcp.server import create_proxy
-from fastmcp.server.auth import StaticTokenVerifier
+from fastmcp.server.auth import MultiAuth, StaticTokenVerifier
 from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.http import _current_http_request
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
+from fastmcp.tools import Tool
 from guarded import Guarded, message
 from mcp import ClientSession, MCPError
 from mcp.client.sse import sse_client
@@ -32,19 +34,22 @@ ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
 Make = Callable[..., Guarded]
 
 
+HOW = pytest.mark.parametrize("how", ["protect", "protect the app", "auth="])
+
+
 @contextmanager
-def opened(
-    guarded: Make, server: FastMCP[Any], ran: list[str], *, own_auth: bool = False, **more: Any
-) -> Iterator[Desk]:
+def opened(guarded: Make, server: FastMCP[Any], ran: list[str], *, how: str = "protect", **more: Any) -> Iterator[Desk]:
     """The server, served behind a gate, or by itself with the gate in the place of its auth."""
     with listening() as listener:
         settings = {"tools": RULES, "resources": [toolgate.ResourceRule("data://*", scopes=["write"])]} | more
         it = guarded(resource=url_of(listener), **settings)
         it.now = time.time()
-        if own_auth:
+        if how == "auth=":
             server.auth = it.gate.auth()
             server.add_middleware(it.gate.middleware())
             app: Any = server.http_app(path="/mcp")
+        elif how == "protect the app":
+            app = it.gate.protect(server.http_app(path="/mcp"))
         else:
             app = it.gate.protect(server)
         with served(app, listener):
@@ -85,10 +90,10 @@ CALL_DELETE = {"name": "delete_user", "arguments": {"name": "ada"}}
 
 
 @ERAS
-@pytest.mark.parametrize("own_auth", [False, True], ids=["protect", "auth="])
-async def test_a_reader_cannot_reach_by_a_tool_what_it_may_not_call(guarded: Make, mode: str, own_auth: bool) -> None:
+@HOW
+async def test_a_reader_cannot_reach_by_a_tool_what_it_may_not_call(guarded: Make, mode: str, how: str) -> None:
     ran: list[str] = []
-    with opened(guarded, calling_others(ran), ran, own_auth=own_auth) as desk:
+    with opened(guarded, calling_others(ran), ran, how=how) as desk:
         async with desk.client(mode, "read") as client:
             for tool, arguments in (("read_by_calling", CALL_DELETE), ("read_by_reading", {})):
                 answer = await client.call_tool(tool, arguments)
@@ -273,8 +278,28 @@ async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(gua
     assert ran == []
 
 
-@pytest.mark.parametrize("own_auth", [False, True], ids=["protect", "auth="])
-async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, own_auth: bool) -> None:
+async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_that_one(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    inner = calling_others(ran)
+    root.mount(inner, namespace="in")
+
+    async def instead() -> str:
+        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
+
+    mounted_tool = await root.get_tool("in_limited")
+    assert mounted_tool is not None
+    root.add_tool(Tool.from_tool(mounted_tool, name="read_instead", transform_fn=instead))
+    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    with opened(guarded, root, ran, tools=rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("read_instead", {})
+    assert "lacks a scope" in answer.content[0].text
+    assert ran == []
+
+
+@HOW
+async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, how: str) -> None:
     seen: list[dict[str, str]] = []
     upstream: FastMCP[Any] = FastMCP("upstream")
 
@@ -290,7 +315,7 @@ async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Mak
     app = upstream.http_app(path="/mcp")
     with listening() as listener, served(remembering, listener):
         proxy = create_proxy(url_of(listener))
-        with opened(guarded, proxy, [], own_auth=own_auth) as desk:
+        with opened(guarded, proxy, [], how=how) as desk:
             async with desk.client(MODERN, "read") as client:
                 assert (await client.call_tool("read_it", {})).content[0].text == "from upstream"
     assert seen
@@ -380,22 +405,41 @@ async def test_in_the_place_of_its_auth_the_gate_answers_as_it_does_in_front(gua
     async def read_caller() -> str:
         token = get_access_token()
         assert token is not None
-        return f"{token.client_id} {token.token}"
+        # Where fastmcp keeps the request of its own, besides the one that the SDK makes.
+        request = _current_http_request.get()
+        assert request is not None
+        return f"{token.client_id} {token.token} {request.headers.get('authorization')}"
 
-    with opened(guarded, server, ran, own_auth=True) as desk:
+    with opened(guarded, server, ran, how="auth=") as desk:
         nobody = httpx2.post(desk.gate.resource, content=message("limited"))
         forged = httpx2.post(desk.gate.resource, content=message(), headers={"Authorization": "Bearer x.y.z"})
         foreign = desk.post(message("read_caller"), "read", headers={"Origin": "https://evil.example"})
         refused = desk.post(message("delete_user", name="ada"), "read")
         metadata = httpx2.get(desk.gate.metadata.url)
         async with desk.client(MODERN, "read") as client:
-            assert (await client.call_tool("read_caller", {})).content[0].text == "agent-1 withheld"
+            assert (await client.call_tool("read_caller", {})).content[0].text == "agent-1 withheld None"
     assert [answer.status_code for answer in (nobody, forged, foreign, refused)] == [401, 401, 403, 403]
     assert "error=" not in nobody.headers["www-authenticate"]
     assert 'scope="write"' in refused.headers["www-authenticate"]
     assert metadata.json()["resource"] == desk.gate.resource
     assert ran == []
     assert [record["result"] for record in desk.calls(2)] == ["denied_scope", "success"]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["a verifier of many", "the server's"])
+async def test_where_it_would_only_verify_it_lets_nobody_in(guarded: Make, nested: bool) -> None:
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        auth = it.gate.auth()
+        server = calling_others(ran)
+        server.auth = MultiAuth(server=auth) if nested else MultiAuth(verifiers=[auth])
+        with served(server.http_app(path="/mcp"), listener):
+            desk = Desk(it, server, ran)
+            answer = desk.post(modern("limited"), headers=modern_headers("limited"))
+    assert answer.status_code == 401
+    assert ran == []
 
 
 # --- the rest of its transports and middlewares -----------------------------------------------------------------------
@@ -425,8 +469,9 @@ async def test_over_the_oldest_transport_a_call_is_charged_and_recorded_once(gua
 async def test_a_cache_of_answers_stands_behind_the_gate(guarded: Make) -> None:
     ran: list[str] = []
     server = calling_others(ran)
-    server.add_middleware(ResponseCachingMiddleware())
-    with opened(guarded, server, ran, own_auth=True) as desk:
+    # Kept are the answers of what tools read, and not those of the tools.
+    server.add_middleware(ResponseCachingMiddleware(call_tool_settings={"enabled": False}))
+    with opened(guarded, server, ran, how="auth=") as desk:
         async with desk.client(MODERN, "read", "write") as client:
             assert "delete_user" in [tool.name for tool in (await client.list_tools()).tools]
             assert not (await client.call_tool("read_by_reading", {})).is_error
@@ -434,3 +479,5 @@ async def test_a_cache_of_answers_stands_behind_the_gate(guarded: Make) -> None:
             assert "delete_user" not in [tool.name for tool in (await client.list_tools()).tools]
             with pytest.raises(MCPError, match="lacks a scope"):
                 await client.read_resource("data://secret")
+            assert (await client.call_tool("read_by_reading", {})).is_error
+    assert ran == ["secret"]

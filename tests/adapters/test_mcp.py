@@ -151,6 +151,7 @@ LYING = {
 }
 
 
+@pytest.mark.parametrize("desk", ["sse", "fastmcp"], indirect=True)  # what is refused, no answer's form can change
 @pytest.mark.parametrize("body", LYING.values(), ids=LYING)
 @pytest.mark.parametrize("version", [MODERN, "2025-11-25", None])
 def test_what_the_gate_refuses_is_executed_by_neither_path_of_the_sdk(
@@ -251,6 +252,7 @@ def test_an_app_that_the_sdk_made_binds_its_sessions_too(guarded: Callable[..., 
             assert '\\"client\\": \\"agent-1\\"' in desk.post(call, "read", headers=session).text
 
 
+@pytest.mark.parametrize("desk", ["sse", "fastmcp"], indirect=True)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST:1"])
 @pytest.mark.parametrize("origin", [None, "http://localhost", "http://LOCALHOST:3000", "http://[::1]"])
 def test_the_sdk_has_no_second_opinion_of_host_and_origin(desk: Desk, host: str, origin: str | None) -> None:

@@ -167,7 +167,7 @@ WAYS: dict[str, tuple[Way, int, dict[str, Any]]] = {
     "an unknown method": (
         body(b'{"jsonrpc":"2.0","id":1,"method":"made/up"}'),
         404,
-        KNOWN | {"reason": "unknown_method", "method": "made/up"},
+        KNOWN | {"result": "denied_policy", "reason": "unknown_method", "method": "made/up"},
     ),
     "to be confirmed": (call("wipe", "read"), 403, {"result": "denied_policy", "reason": "confirmation_unavailable"}),
 }

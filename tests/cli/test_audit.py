@@ -20,7 +20,9 @@ from written import Writer, a_trail
 
 import toolgate
 from toolgate.audit.checkpoints import load_private_key
+from toolgate.audit.keys import key_name
 from toolgate.audit.reading.verify import load_public_keys
+from toolgate.settings import Secret
 
 pytest.importorskip("typer")
 
@@ -192,7 +194,10 @@ def test_a_fingerprint_is_that_of_the_records(command: Command, spelling: str) -
     (command.directory / "arguments.json").write_bytes(given)
     (command.directory / "key").write_text(f"{KEY}\n")
     keyed = f"{toolgate.hash_arguments(ARGUMENTS, key=KEY.encode())}\n"
-    assert command.run("fingerprint", "arguments.json", "--key-file", "key").stdout == keyed
+    from_file = command.run("fingerprint", "arguments.json", "--key-file", "key")
+    assert from_file.stdout == keyed
+    name = key_name(Secret(KEY.encode(), "prod", str(command.directory / "key")))
+    assert f"hash_key ends with {name.removeprefix('prod/')}" in from_file.stderr
     assert command.run("fingerprint", "-", "--key-env", "AUDIT_KEY", given=given, AUDIT_KEY=KEY).stdout == keyed
 
 

@@ -34,10 +34,10 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def known(server: RedisServer, directory: Path) -> bool:
+def known(server: RedisServer, directory: Path, *, prefix: str = "toolgate") -> bool:
     """Whether a server without the file knows that the agent was revoked."""
     (agent,) = read(directory / "agents.toml")
-    revocations = Revocations(None, store=Store(server.url))
+    revocations = Revocations(None, store=Store(server.url), prefix=prefix)
     anyio.run(revocations.ready)
     return revocations.cover(Principal(AGENTS_ISSUER, agent.id, agent.name, None, (), None, 0.0), now=0.0)
 
@@ -94,7 +94,19 @@ def test_what_cannot_be_told_is_said_without_the_password(
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_redis_the_file_says_it_alone(run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+def test_servers_of_another_prefix_are_not_told(
+    run: Callable[..., subprocess.CompletedProcess[str]], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "toolgate.toml").write_text(f'[limits]\nstore = "{redis_server.url}"\nprefix = "ours"\n')
+    assert run("revoke", "nightly").returncode == 0
+    assert [known(redis_server, tmp_path, prefix=prefix) for prefix in ("ours", "toolgate")] == [True, False]
+
+
+@pytest.mark.parametrize("config", ["", '[limits]\nstore = "memory"\n'], ids=["no configuration", "memory"])
+def test_without_a_redis_the_file_says_it_alone(
+    run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "toolgate.toml").write_text(config)
     done = run("revoke", "nightly")
     assert done.returncode == 0
     assert "told" not in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from configured import HEAD, JWKS, KEY, Configured, asked
@@ -222,6 +223,12 @@ def test_secrets_come_from_the_environment(configured: Configured, monkeypatch: 
     monkeypatch.setenv("AUDIT_KEY", KEY)
     audit = configured.load(f'{HEAD}[audit]\nkey = {{ env = "AUDIT_KEY", id = "1" }}')["audit"]
     assert audit.key == Secret(KEY.encode(), "1")
+
+
+def test_a_secret_knows_its_file_to_read_it_again(configured: Configured) -> None:
+    [issuer] = configured.load(asked(secret=None, private_key="{ file = 'key' }"))["issuers"]
+    found = issuer.introspection.private_key
+    assert Path(found.file).read_bytes().strip() == found.value
 
 
 def test_checkpoints_take_a_key_how_often_and_how_long(configured: Configured) -> None:

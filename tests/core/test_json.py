@@ -158,9 +158,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_takes_linear_time(core: ModuleType, text: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     accepts(core, text)
-    assert time.perf_counter() - started < 5  # a quadratic step would take minutes
+    assert time.process_time() - started < 5  # a quadratic step would take minutes
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

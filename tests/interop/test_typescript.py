@@ -33,6 +33,7 @@ RULES: dict[str, Any] = {
     ],
     "resources": [toolgate.ResourceRule("*", scopes=SCOPES)],
     "prompts": [toolgate.PromptRule("*", scopes=SCOPES)],
+    "filter_lists": False,  # what nobody may call would be the one difference
 }
 
 SAME: dict[str, tuple[str, dict[str, Any]]] = {

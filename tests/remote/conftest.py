@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from conftest import PROVING
 from remote.fleet import Fleets
-from remote.patience import PLACES, SECONDS
 
 
 @pytest.fixture
@@ -22,10 +21,3 @@ def fleet() -> Iterator[Fleets]:
     fleets = Fleets(patient=not PROVING)
     yield fleets
     fleets.close()
-
-
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for Redis as long as it takes: what is tested is no matter of time."""
-    for module, name in PLACES:
-        monkeypatch.setattr(module, name, SECONDS)

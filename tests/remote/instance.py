@@ -33,7 +33,7 @@ from collections import Counter
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-from remote.patience import be_patient
+from servers.patience import be_patient
 
 import toolgate
 from toolgate.errors import Limited, Refused

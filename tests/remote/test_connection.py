@@ -71,7 +71,7 @@ async def test_calls_that_wait_share_one_connection(redis_server: RedisServer) -
 FORK = """
 import os, sys, anyio, toolgate
 from toolgate.limits import RedisLimiter
-from remote.patience import be_patient
+from servers.patience import be_patient
 
 be_patient()
 charges = [toolgate.Charge("key", "1000/day")]

@@ -52,6 +52,7 @@ class RedisServer:
                 unix_socket_path=str(self._socket),
                 socket_timeout=START_SECONDS,
                 decode_responses=True,
+                encoding_errors="backslashreplace",
                 retry=Retry(NoBackoff(), 0),
             )
         return self._client

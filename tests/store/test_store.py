@@ -14,17 +14,25 @@ from conftest import Proof
 from servers.proxy import proxied
 from servers.standalone import RedisServer, free_port
 
-from toolgate._redis import Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
+from toolgate._redis import Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
 from toolgate._redis.owner import MAX_QUEUE
 
 pytestmark = pytest.mark.anyio
+
+
+def patient(url: str, alarm: Callable[[str], None] | None = None) -> Store:
+    """Where the answer is tested, and not how long it takes on a machine that others use too."""
+    store = Store(url, alarm=alarm)
+    store.patience = Patience(connect=5.0, answer=5.0)
+    return store
+
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
 
 
 @pytest.fixture
 async def store(redis_server: RedisServer) -> AsyncIterator[Store]:
-    made = Store(redis_server.url)
+    made = patient(redis_server.url)
     yield made
     await made.aclose()
 
@@ -51,13 +59,13 @@ async def test_a_script_that_was_forgotten_is_sent_again(store: Store, redis_ser
 
 @pytest.mark.parametrize("url", ["url", "socket_url"])
 async def test_it_is_reached_over_either(url: str, redis_server: RedisServer) -> None:
-    store = Store(getattr(redis_server, url))
+    store = patient(getattr(redis_server, url))
     assert await store.command("INCR", "count") == 1
     await store.aclose()
 
 
 async def test_the_database_of_the_url_is_used(redis_server: RedisServer) -> None:
-    other = Store(redis_server.url.removesuffix("0") + "3")
+    other = patient(redis_server.url.removesuffix("0") + "3")
     await other.command("SET", "here", "1")
     await other.aclose()
     assert redis_server.client.get("here") is None
@@ -99,6 +107,20 @@ async def test_a_cancelled_request_leaves_its_reply_to_nobody(store: Store, proo
     assert wrong.pop("answered") > requests / 10
     assert not any(wrong.values())
     assert await store.script(ECHO, keys=["key"], args=["after"]) == [b"key", b"after"]
+
+
+async def test_a_storm_of_cancellations_is_no_outage(redis_server: RedisServer) -> None:
+    alarms: list[str] = []
+    store = patient(redis_server.url, alarms.append)
+    for _ in range(20):
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(store.command, "INCR", "count")
+            await anyio.sleep(0.0005)
+            group.cancel_scope.cancel()
+    assert await store.command("PING")
+    await store.aclose()
+    assert alarms == []
 
 
 async def test_what_was_abandoned_before_it_was_sent_is_never_sent(start_redis: Callable[..., RedisServer]) -> None:
@@ -166,7 +188,7 @@ async def test_nobody_there_is_told_at_once_and_without_the_password(caplog: pyt
 
 
 async def test_a_wrong_password_is_nobody_there(redis_server: RedisServer) -> None:
-    store = Store(redis_server.url.replace("://", "://alice:hunter2@"))
+    store = patient(redis_server.url.replace("://", "://alice:hunter2@"))
     with pytest.raises(StoreAway) as away:
         await store.command("PING")
     assert "hunter2" not in repr(away.value)
@@ -219,7 +241,7 @@ async def test_a_server_that_may_evict_is_warned_of_once(
     policy: str, alarms: list[str], start_redis: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[str] = []
-    store = Store(start_redis("--maxmemory-policy", policy).url, alarm=told.append)
+    store = patient(start_redis("--maxmemory-policy", policy).url, alarm=told.append)
     for _ in range(3):
         await store.command("PING")
     await store.aclose()
@@ -234,7 +256,7 @@ async def test_a_server_that_does_not_tell_its_policy_is_believed(
     server = start_redis("--maxmemory-policy", "allkeys-lru")
     server.client.acl_setuser("limited", enabled=True, passwords=["+pw"], commands=["+ping"], keys=["*"])
     told: list[str] = []
-    store = Store(server.url.replace("://", "://limited:pw@"), alarm=told.append)
+    store = patient(server.url.replace("://", "://limited:pw@"), alarm=told.append)
     assert await store.command("PING")
     assert await store.command("PING")
     await store.aclose()
@@ -246,7 +268,7 @@ async def test_an_alarm_that_fails_stops_nobody(start_redis: Callable[..., Redis
     def broken(slug: str) -> None:
         raise RuntimeError(slug)
 
-    store = Store(start_redis("--maxmemory-policy", "allkeys-lru").url, alarm=broken)
+    store = patient(start_redis("--maxmemory-policy", "allkeys-lru").url, alarm=broken)
     for count in (1, 2, 3):
         assert await store.command("INCR", "count") == count
     await store.aclose()

@@ -13,8 +13,6 @@ import anyio
 import anyio.to_thread
 
 import toolgate
-from toolgate._redis import Store
-from toolgate.tokens.revocation import Revocations
 
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
@@ -27,8 +25,8 @@ class Instance:
             resource="https://mcp.example.com/mcp",
             issuers=[toolgate.Issuer(issuer["issuer"], ["ES256"], issuer["jwks"])],
             audit=toolgate.Audit(os.devnull),
+            limits=toolgate.Limits(store=url),
         )
-        self.gate._tokens.revocations = Revocations(None, alarm=self.gate._alarm, store=Store(url))
 
     async def decide(self, token: str) -> str:
         """``allowed``, or why not."""

@@ -41,6 +41,12 @@ async def verify(keys: FetchedKeys, server: Misbehaving, *, now: float = NOW) ->
     return verifier.verify(mint(claims(iss=server.url, exp=now + 600)), now=now).subject
 
 
+async def asked(server: Misbehaving, times: int) -> None:
+    """Wait until the issuer was asked so often."""
+    while server.counts["jwks"] < times:
+        await anyio.sleep(0.01)
+
+
 def on_every_loop(work: Callable[[], Awaitable[None]]) -> None:
     """Twenty tasks on each of four loops at once."""
 
@@ -77,15 +83,19 @@ def test_one_loop_looks_for_all_while_the_keys_are_due(keys: FetchedKeys, server
 
 def test_an_answer_is_shared_by_all_loops() -> None:
     flights: Flights[str] = Flights(max_in_flight=1)
+    came: list[str] = []
     asked: list[str] = []
     told: list[str] = []
 
     async def ask() -> str:
         asked.append("question")
-        await anyio.sleep(0.2)
+        while len(came) < 80:
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
         return "answer"
 
     async def caller() -> None:
+        came.append("caller")
         told.append(await flights.answer("key", ask))
 
     on_every_loop(caller)
@@ -99,16 +109,15 @@ def test_looking_for_keys_holds_no_loop_open(
     monkeypatch.setattr("toolgate.tokens.jwks.DEADLINE", 600)
     monkeypatch.setattr("toolgate.tokens.fetch.DEADLINE", 600)
 
-    async def main(now: float) -> None:
+    async def main(now: float, fetches: int) -> None:
         await verify(keys, server, now=now)
-        await anyio.sleep(0.1)
+        await asked(server, fetches)
 
-    anyio.run(main, NOW, backend=loop)
+    anyio.run(main, NOW, 1, backend=loop)
     server.mode("jwks", "hang")
-    anyio.run(main, NOW + DUE, backend=loop)
-    assert server.counts["jwks"] == 2
+    anyio.run(main, NOW + DUE, 2, backend=loop)
     server.mode("jwks", "ok")
-    anyio.run(main, NOW + LIFETIME, backend=loop)
+    anyio.run(main, NOW + LIFETIME, 3, backend=loop)
     assert keys.fresh_until == NOW + LIFETIME + DUE, "the fetch that died with its loop is nobody's to wait for"
 
 
@@ -116,9 +125,10 @@ def test_a_loop_that_died_with_a_fetch_under_way_keeps_nobody_waiting(
     keys: FetchedKeys, server: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("toolgate.tokens.flights.LOST_SECONDS", 0.2)
+    server.mode("jwks", "delay", ms=500)
     dead = asyncio.new_event_loop()
     torn = dead.create_task(verify(keys, server))
-    dead.run_until_complete(asyncio.wait([torn], timeout=0.1))
+    dead.run_until_complete(asked(server, 1))
     try:
         assert not torn.done()
         assert anyio.run(lambda: verify(keys, server)) == "user-1"
@@ -138,7 +148,8 @@ def test_nor_does_one_that_died_with_a_question(monkeypatch: pytest.MonkeyPatch)
 
     dead = asyncio.new_event_loop()
     torn = dead.create_task(flights.answer("key", ask))
-    dead.run_until_complete(asyncio.wait([torn], timeout=0.05))
+    dead.run_until_complete(asyncio.sleep(0))
+    assert len(flights) == 1
     assert anyio.run(flights.answer, "key", ask) == "answer"
     assert (dead.run_until_complete(torn), len(flights)) == ("answer", 0)
     dead.close()

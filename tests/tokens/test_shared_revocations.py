@@ -279,7 +279,17 @@ async def test_they_are_bounded(redis_server: RedisServer, monkeypatch: pytest.M
     assert [here.covers(f"user-{number}") for number in range(5)] == [True] * 5, "here they count all the same"
 
 
-MALFORMED = ["", "x", "[" * 10_000, "1", '["subject"]', '["subject", null, 1]', '["everybody", null, "x"]', b"\xff"]
+MALFORMED = [
+    "",
+    "x",
+    json.dumps(["subject", None, "x" * 200_000]),
+    "[" * 10_000,
+    "1",
+    '["subject"]',
+    '["subject", null, 1]',
+    '["everybody", null, "x"]',
+    b"\xff",
+]
 
 
 async def test_what_is_no_revocation_is_passed_over(redis_server: RedisServer) -> None:
@@ -292,7 +302,7 @@ async def test_what_is_no_revocation_is_passed_over(redis_server: RedisServer) -
     redis_server.client.hset(state, "number", len(MALFORMED) + 1)
     here.revocations.revoke(subject="user-2")
     await eventually(lambda: there.covers("user-2"))
-    assert there.alarms == {"revocations_malformed": len(MALFORMED)}
+    assert there.alarms == {"revocations_malformed": 1}
 
 
 @pytest.mark.parametrize("key", [0, 1, 2])
@@ -346,13 +356,13 @@ def test_without_a_store_nothing_is_imported_for_one() -> None:
 async def test_scripts_know_each_other_by_name(redis_server: RedisServer) -> None:
     store = Store(redis_server.url)
     await store.script(WRITE, keys=keys("a"), args=["epoch", 9, PAGE, 9, "member", 1e12])
-    assert await store.script(READ, keys=keys("a"), args=["", 0, PAGE]) == [
+    assert await store.script(READ, keys=keys("a"), args=["", 0, PAGE, 9]) == [
         b"epoch",
         b"0",
         b"member",
         b"1",
         b"1000000000000",
     ]
-    assert await store.script(READ, keys=keys("a"), args=["epoch", 1, PAGE]) == [b"epoch", b"1"]
-    assert await store.script(READ, keys=keys("b"), args=["", 0, PAGE]) == [], "another prefix is another world"
+    assert await store.script(READ, keys=keys("a"), args=["epoch", 1, PAGE, 9]) == [b"epoch", b"1"]
+    assert await store.script(READ, keys=keys("b"), args=["", 0, PAGE, 9]) == [], "another prefix is another world"
     await store.aclose()

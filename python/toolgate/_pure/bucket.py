@@ -117,7 +117,10 @@ class Bucket(NamedTuple):
             return self
         period, capacity = self.rate.period, self.rate.capacity
         full_at = min(max(self.full_at, now) + period * tokens, now + capacity * (1 + MAX_DEBT))
-        return self._moved_to(max(full_at, self.full_at), now)
+        full_at, last = max(full_at, self.full_at), max(self.last, now)
+        if self.full_at <= now:
+            return Bucket(full_at, self.rate, last, now)
+        return self._replace(full_at=full_at, last=last)
 
     def give(self, back: int, *, cost: int, tick: int, then: Bucket) -> Bucket:
         """The bucket after ``back`` of the ``cost`` tokens were not needed that were spent at ``tick`` and left it as
@@ -148,19 +151,17 @@ class Bucket(NamedTuple):
     def spend(self, cost: int, now: int) -> Bucket | int | None:
         """The bucket after ``cost`` tokens were taken; or the nanoseconds until it holds them, if nobody else comes; or
         None, when it never does. A cost of 0 only looks."""
-        period, burst = self.rate
+        full_at, rate, last, since, given = self
+        period, burst = rate
         if cost > burst:
             return None
         if cost == 0:
             return self
-        full_at = max(self.full_at, now) + period * cost
+        if full_at <= now:
+            full_at, since, given = now, now, 0
+        full_at += period * cost
         early = full_at - now - period * burst
-        return early if early > 0 else self._moved_to(full_at, now)
-
-    def _moved_to(self, full_at: int, now: int) -> Bucket:
-        if self.full_at <= now:
-            return Bucket(full_at, self.rate, max(self.last, now), now)
-        return Bucket(full_at, self.rate, max(self.last, now), self.since, self.given)
+        return early if early > 0 else Bucket(full_at, rate, last if last > now else now, since, given)
 
 
 def _rate(time: int, limit: int, burst: int) -> Rate:

@@ -4,15 +4,13 @@ Nothing here is imported before a store is made, and a store connects when it is
 """
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.deadline import wait
+from toolgate._redis.deadline import Patience, wait
 from toolgate._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
-from toolgate._redis.links import CONNECT, DEADLINE
 from toolgate._redis.request import Request, Script
 from toolgate._redis.store import Store
 
 __all__ = [
-    "CONNECT",
-    "DEADLINE",
+    "Patience",
     "Request",
     "Script",
     "Store",

@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from anyio import CancelScope, Event, fail_after, move_on_after
 from anyio.lowlevel import checkpoint
 
-__all__ = ["deadline", "wait"]
+__all__ = ["Patience", "deadline", "wait"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that anybody waits. Only tests have another."""
+
+    connect: float = 0.1
+    """For a connection; what is found out later serves those who come then."""
+    answer: float = 0.05
+    """For an answer: a limiter that is slower than what it protects is none."""
+
 
 _TURNS: Final = 8
 """Of the loop, after a deadline has passed: a process that was itself too busy to look must not blame the store. In the

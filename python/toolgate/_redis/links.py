@@ -15,20 +15,18 @@ from typing import Any, Final, Protocol
 from anyio import CancelScope, to_thread
 
 from toolgate._redis.address import Address
+from toolgate._redis.clients import asyncio_client, asyncio_cluster, sync_client, sync_cluster
+from toolgate._redis.deadline import Patience
 
-__all__ = ["CONNECT", "DEADLINE", "Link", "connect_seconds", "link_to"]
-
-CONNECT: Final = 0.1
-"""Seconds for a connection. Whoever waits is told sooner; the next find it made."""
-
-DEADLINE: Final = 0.05
-"""Seconds for an answer: a limiter that is slower than what it protects is none."""
-
-_CONNECTIONS: Final = 16
-"""Of a cluster's node, or while an old connection is being replaced."""
+__all__ = ["Link", "Words", "link_to"]
 
 Words = tuple[Any, ...]
 """A command: text, bytes and numbers."""
+
+_Send = Callable[[Any, Sequence[Words], Patience], list[Any]]
+
+_OWN_PART: Final = 0.9
+"""Of the time for all: one node that hangs must not take the answers of the others with it."""
 
 
 class Link(Protocol):
@@ -46,20 +44,15 @@ class Link(Protocol):
         """Close the connections; the next `send` makes new ones."""
 
 
-def connect_seconds(address: Address) -> float:
-    """How long a first answer may take: sentinels and first nodes are asked one after the other."""
-    return CONNECT * max(len(address.nodes), 1) + DEADLINE
-
-
-def link_to(address: Address, *, threads: bool) -> Link:
+def link_to(address: Address, patience: Patience, *, threads: bool) -> Link:
     """The link for an address; connects to nothing yet. Raises `ImportError` without redis-py."""
     if address.kind == "cluster":
         if threads:
-            return _ThreadLink(lambda: _sync_cluster(address), _send_one_by_one, is_one=False)
-        return _ClusterLink(address)
+            return _ThreadLink(lambda: sync_cluster(address, patience), _send_one_by_one, patience, is_one=False)
+        return _ClusterLink(address, patience)
     if threads:
-        return _ThreadLink(lambda: _sync_client(address), _send_pipelined, is_one=True)
-    return _AsyncioLink(address)
+        return _ThreadLink(lambda: sync_client(address, patience), _send_pipelined, patience, is_one=True)
+    return _AsyncioLink(address, patience)
 
 
 class _AsyncioLink:
@@ -67,8 +60,8 @@ class _AsyncioLink:
 
     is_one = True
 
-    def __init__(self, address: Address) -> None:
-        self._client = _asyncio_client(address)
+    def __init__(self, address: Address, patience: Patience) -> None:
+        self._client = asyncio_client(address, patience)
 
     async def send(self, batch: Sequence[Words]) -> list[Any]:
         from redis.exceptions import ResponseError
@@ -105,14 +98,21 @@ class _ClusterLink:
 
     is_one = False
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, patience: Patience) -> None:
         self._address = address
+        self._patience = patience
         self._client: Any = None
 
     async def send(self, batch: Sequence[Words]) -> list[Any]:
         if self._client is None:
-            self._client = _asyncio_cluster(self._address)
-            await self._client.initialize()
+            client = asyncio_cluster(self._address, self._patience)
+            try:
+                await client.initialize()
+            except BaseException:
+                with CancelScope(shield=True), suppress(Exception):
+                    await client.aclose()
+                raise
+            self._client = client
         return await asyncio.gather(*(self._ask(words) for words in batch))
 
     async def drop(self) -> None:
@@ -123,8 +123,7 @@ class _ClusterLink:
 
     async def _ask(self, words: Words) -> Any:
         try:
-            # One node that hangs must not take the answers of the others with it.
-            return await asyncio.wait_for(self._client.execute_command(*words), DEADLINE * 0.9)
+            return await asyncio.wait_for(self._client.execute_command(*words), self._patience.answer * _OWN_PART)
         except Exception as error:
             return error
 
@@ -132,10 +131,9 @@ class _ClusterLink:
 class _ThreadLink:
     """A synchronous client in a thread, for loops that are not asyncio's."""
 
-    def __init__(
-        self, connect: Callable[[], Any], send: Callable[[Any, Sequence[Words]], list[Any]], *, is_one: bool
-    ) -> None:
+    def __init__(self, connect: Callable[[], Any], send: _Send, patience: Patience, *, is_one: bool) -> None:
         self.is_one = is_one
+        self._patience = patience
         self._connect = connect
         self._send = send
         self._client: Any = None
@@ -151,17 +149,17 @@ class _ThreadLink:
     def _run(self, batch: Sequence[Words]) -> list[Any]:
         if self._client is None:
             self._client = self._connect()
-        return self._send(self._client, batch)
+        return self._send(self._client, batch, self._patience)
 
 
-def _send_pipelined(client: Any, batch: Sequence[Words]) -> list[Any]:
+def _send_pipelined(client: Any, batch: Sequence[Words], patience: Patience) -> list[Any]:
     from redis.exceptions import ResponseError
 
     connection = client.connection_pool.get_connection()
     replies: list[Any] = []
     try:
         connection.send_packed_command(connection.pack_commands(batch))
-        late = time.monotonic() + DEADLINE
+        late = time.monotonic() + patience.answer
         for words in batch:
             try:
                 replies.append(client.parse_response(connection, words[0]))
@@ -179,7 +177,7 @@ def _send_pipelined(client: Any, batch: Sequence[Words]) -> list[Any]:
     return replies
 
 
-def _send_one_by_one(client: Any, batch: Sequence[Words]) -> list[Any]:
+def _send_one_by_one(client: Any, batch: Sequence[Words], patience: Patience) -> list[Any]:
     replies: list[Any] = []
     for words in batch:
         try:
@@ -194,72 +192,3 @@ def _close(client: Any) -> None:
         client.close()
     with suppress(Exception):
         client.connection_pool.sentinel_manager.close()
-
-
-def _settings(address: Address, *, asynchronous: bool) -> dict[str, Any]:
-    """What every connection gets."""
-    from redis.asyncio.retry import Retry as AsyncRetry
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    own = {name: value for name, value in address.options if not name.startswith("sentinel_")}
-    if address.tls:
-        own["ssl"] = True  # type: ignore[assignment]  # the one option that is no text
-    return {
-        # A script is not idempotent, and waiting is the caller's to decide.
-        "retry": (AsyncRetry if asynchronous else Retry)(NoBackoff(), 0),
-        "socket_connect_timeout": CONNECT,
-        # In a thread nobody can stop a read but the socket itself.
-        "socket_timeout": None if asynchronous else DEADLINE,
-        # No HELLO, and none of the notifications that RESP3 would bring: a connection is quicker there.
-        "protocol": 2,
-        "driver_info": None,
-        **own,
-        **address.credentials,
-    }
-
-
-def _asyncio_client(address: Address) -> Any:
-    from redis.asyncio import Redis
-    from redis.asyncio.sentinel import Sentinel
-
-    return _client(address, Redis, Sentinel, _settings(address, asynchronous=True))
-
-
-def _sync_client(address: Address) -> Any:
-    from redis import Redis
-    from redis.sentinel import Sentinel
-
-    return _client(address, Redis, Sentinel, _settings(address, asynchronous=False))
-
-
-def _client(address: Address, redis: Any, sentinel: Any, settings: dict[str, Any]) -> Any:
-    if address.path:
-        del settings["socket_connect_timeout"]
-        return redis(unix_socket_path=address.path, db=address.db, **settings)
-    if address.kind == "server":
-        ((host, port),) = address.nodes
-        return redis(host=host, port=port, db=address.db, max_connections=_CONNECTIONS, **settings)
-    options = dict(address.options)
-    asked = {
-        **settings,
-        "username": options.get("sentinel_username"),
-        "password": options.get("sentinel_password"),
-    }
-    return sentinel(address.nodes, sentinel_kwargs=asked, db=address.db, **settings).master_for(address.service)
-
-
-def _asyncio_cluster(address: Address) -> Any:
-    from redis.asyncio.cluster import ClusterNode, RedisCluster
-
-    nodes = [ClusterNode(host, port) for host, port in address.nodes]
-    settings = _settings(address, asynchronous=True)
-    settings["socket_timeout"] = DEADLINE
-    return RedisCluster(startup_nodes=nodes, max_connections=_CONNECTIONS, **settings)
-
-
-def _sync_cluster(address: Address) -> Any:
-    from redis.cluster import ClusterNode, RedisCluster
-
-    nodes: list[Any] = [ClusterNode(host, port) for host, port in address.nodes]  # type: ignore[no-untyped-call]  # redis-py's
-    return RedisCluster(startup_nodes=nodes, **_settings(address, asynchronous=False))

@@ -9,14 +9,15 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from anyio import CancelScope, Event, move_on_after
 
 from toolgate._redis.breaker import Breaker
-from toolgate._redis.deadline import deadline
+from toolgate._redis.deadline import Patience, deadline
 from toolgate._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
-from toolgate._redis.links import CONNECT, DEADLINE, Link
+from toolgate._redis.links import Link
 from toolgate._redis.request import Request
 
 __all__ = ["Events", "Owner"]
@@ -26,6 +27,9 @@ MAX_QUEUE: Final = 1_000
 
 _BATCH: Final = 128
 """Scripts sent together: some three milliseconds of a server's time."""
+
+_AGAIN: Final = 1.0
+"""Seconds until what has to be done first is tried again, where nobody comes and asks."""
 
 _LOST: Final = ("READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOAUTH", "UNBLOCKED")
 """Answers of a server that is no longer the one to ask: the next connection may find the right one."""
@@ -51,10 +55,18 @@ class Owner:
     """Owns a link for as long as its task runs."""
 
     def __init__(
-        self, link: Link, events: Events, *, connect_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        link: Link,
+        events: Events,
+        *,
+        patience: Patience,
+        attempts: int = 1,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``attempts``: to connect, one after the other, until one succeeds."""
         self._link = link
-        self._connect_seconds = connect_seconds
+        self._patience = patience
+        self._attempts = attempts
         self._events = events
         self._clock = clock
         self._breaker = Breaker()
@@ -78,14 +90,10 @@ class Owner:
         self._wake.set()
 
     @property
-    def is_away(self) -> bool:
-        """Whether requests are refused at once."""
-        return self._closing or self._breaker.is_open
-
-    @property
-    def patience(self) -> float:
-        """Seconds that a request waits: the first ones for the connection too."""
-        return DEADLINE if self._known or self._breaker.has_failed else CONNECT + DEADLINE
+    def seconds(self) -> float:
+        """How long a request waits: the first ones for the connection too."""
+        first = not self._known and not self._breaker.has_failed
+        return self._patience.answer + (self._patience.connect if first else 0)
 
     def nudge(self) -> None:
         """There is something to be done ahead of the next request: do it now."""
@@ -105,12 +113,12 @@ class Owner:
                     await self._try_again()
                 elif await self._go_ahead():
                     await self._serve()
-                elif not self._breaker.is_open:
+                elif not self._queue and not self._breaker.is_open:
                     await self._rest()
         finally:
             self._closing = True
-            self._refuse_all(StoreAway("the store is closed"))
-            with CancelScope(shield=True), move_on_after(CONNECT):
+            self._refuse_all("the store is closed")
+            with CancelScope(shield=True), move_on_after(self._patience.connect):
                 await self._link.drop()
             self._ended.set()
 
@@ -120,8 +128,8 @@ class Owner:
             last = Request(("PING",))
             self._queue.append(last)
             self._wake.set()
-            with move_on_after(DEADLINE):
-                await last.wait(DEADLINE)
+            with suppress(StoreError):
+                await last.wait(self._patience.answer)
         self._closing = True
         self._wake.set()
         await self._ended.wait()
@@ -154,6 +162,7 @@ class Owner:
         try:
             for start in range(0, len(ahead), _BATCH):
                 if not await self._send(ahead[start : start + _BATCH]):
+                    self.wake_at(self._clock() + _AGAIN)
                     return False
         finally:
             _refuse(ahead, "the store is out of reach")
@@ -167,10 +176,11 @@ class Owner:
             for i, reply in zip(forgotten, await self._remind([batch[i] for i in forgotten]), strict=True):
                 replies[i] = reply
         outcomes = [_outcome(reply) for reply in replies]
-        late = all(request.abandoned for request in batch)
+        late = all(request.is_late for request in batch)
         answered = any(not isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
         lost = any(isinstance(outcome, StoreAway | StoreSlow) for outcome in outcomes)
-        if lost and (self._link.is_one or not answered):
+        if lost and (self._link.is_one or (self._breaker.is_open and not answered)):
+            # A Cluster's client finds out by itself which of its nodes to leave, unless it asks the wrong one for it.
             await self._drop()
         else:
             self._linked = True
@@ -197,7 +207,8 @@ class Owner:
     async def _exchange(self, commands: list[tuple[Any, ...]]) -> list[Any]:
         """A reply or an exception for each command."""
         try:
-            with deadline(DEADLINE if self._linked else self._connect_seconds):
+            connecting = 0 if self._linked else self._patience.connect * self._attempts
+            with deadline(connecting + self._patience.answer):
                 return await self._link.send(commands)
         except Exception as error:
             # Whatever the client raises: nobody knows what the server did.
@@ -221,16 +232,16 @@ class Owner:
     def _failed(self, why: str) -> None:
         if self._breaker.failed(self._clock()):
             self._events.opened(why)
-            self._refuse_all(StoreAway("the store is out of reach"))
+            self._refuse_all("the store is out of reach")
 
     async def _drop(self) -> None:
         self._linked = False
-        with move_on_after(CONNECT):
+        with move_on_after(self._patience.connect):
             await self._link.drop()
 
-    def _refuse_all(self, error: StoreError) -> None:
+    def _refuse_all(self, why: str) -> None:
         while self._queue:
-            self._queue.popleft().answer(error=error)
+            self._queue.popleft().answer(error=StoreAway(why))
 
 
 def _refuse(requests: list[Request], why: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any
@@ -12,6 +13,8 @@ from toolgate._redis.deadline import wait
 from toolgate._redis.errors import StoreError, StoreSlow
 
 __all__ = ["Request", "Script"]
+
+_log = logging.getLogger("toolgate")
 
 
 class Script:
@@ -28,7 +31,7 @@ class Script:
 class Request:
     """A command. Cancelling who waits leaves it to be skipped or its answer to be dropped: no socket notices."""
 
-    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "is_answered", "reply", "script", "words")
+    __slots__ = ("_answered", "_on_answer", "abandoned", "error", "is_answered", "is_late", "reply", "script", "words")
 
     def __init__(
         self,
@@ -42,6 +45,9 @@ class Request:
         self.reply: Any = None
         self.error: StoreError | None = None
         self.abandoned = False
+        """Whoever waited has gone,"""
+        self.is_late = False
+        """because there was no answer in time."""
         self.is_answered = False
         self._on_answer = on_answer
         self._answered: Event | None = None if on_answer is not None else Event()
@@ -70,7 +76,11 @@ class Request:
         if self._answered is not None:
             self._answered.set()
         elif self._on_answer is not None:
-            self._on_answer(self)
+            try:
+                self._on_answer(self)
+            except Exception:
+                # Somebody else's mistake must not end the task that all requests wait for.
+                _log.exception("redis: what came of a request could not be used")
 
     async def wait(self, seconds: float) -> Any:
         """The reply. Raises `StoreError`."""
@@ -81,6 +91,7 @@ class Request:
         finally:
             self.abandoned = not self._answered.is_set()
         if self.abandoned:
+            self.is_late = True
             raise StoreSlow("no answer within the deadline")
         if self.error is not None:
             raise self.error

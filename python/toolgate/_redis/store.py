@@ -11,7 +11,8 @@ from contextvars import Context
 from typing import Any, Final
 
 from toolgate._redis.address import parse_url
-from toolgate._redis.links import connect_seconds, link_to
+from toolgate._redis.deadline import Patience
+from toolgate._redis.links import link_to
 from toolgate._redis.owner import Owner
 from toolgate._redis.request import Request, Script
 
@@ -35,6 +36,7 @@ class Store:
         self._address = parse_url(url)
         _require_redis()
         self._alarm = alarm
+        self.patience = Patience()
         self._process = os.getpid()
         self._owners: dict[object, Owner] = {}
         self._ahead: list[Callable[[], Sequence[Request]]] = []
@@ -66,16 +68,16 @@ class Store:
         """The reply to a request made beforehand."""
         owner = self._owner()
         owner.submit(request)
-        return await request.wait(owner.patience if timeout is None else timeout)
+        return await request.wait(owner.seconds if timeout is None else timeout)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
         self._owner().submit(request)
 
     @property
-    def patience(self) -> float:
-        """Seconds that a request waits now."""
-        return self._owner().patience
+    def seconds(self) -> float:
+        """How long a request waits now."""
+        return self._owner().seconds
 
     def go_ahead(self, requests: Callable[[], Sequence[Request]]) -> None:
         """Ask ``requests`` before anything else is sent, for what has to be done first."""
@@ -88,6 +90,11 @@ class Store:
     def wake_at(self, instant: float) -> None:
         """There will be something to be done first at this instant of `time.monotonic`."""
         self._owner().wake_at(instant)
+
+    def tell(self, slug: str, message: str) -> None:
+        """Warn, and raise the alarm of this slug."""
+        _log.warning("%s", message)
+        self._raise_alarm(slug)
 
     async def aclose(self) -> None:
         """Close the connection of this loop; a later request opens it again."""
@@ -146,14 +153,19 @@ class Store:
         owner = self._current().get(loop)
         if owner is None:
             threads = not isinstance(loop, asyncio.AbstractEventLoop)
-            link = link_to(self._address, threads=threads)
-            owner = self._owners[loop] = Owner(link, self, connect_seconds=connect_seconds(self._address))
+            link = link_to(self._address, self.patience, threads=threads)
+            # Sentinels and first nodes are asked one after the other.
+            attempts = max(len(self._address.nodes), 1)
+            owner = self._owners[loop] = Owner(link, self, patience=self.patience, attempts=attempts)
             _start(loop, self._run(loop, owner))
         return owner
 
     async def _run(self, loop: object, owner: Owner) -> None:
         try:
             await owner.run()
+        except Exception:
+            # A mistake of ours: the next request gets a new owner, and nobody's loop ends for it.
+            _log.exception("redis: the connection to %s was given up", self._address.shown)
         finally:
             if self._owners.get(loop) is owner:
                 del self._owners[loop]

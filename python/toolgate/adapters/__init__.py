@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.exempt import WellKnownASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.gate import Gate
 
-__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier"]
+__all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier", "well_known"]
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
@@ -22,6 +23,9 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
 
         if fastmcp.is_server(server):
             return fastmcp.protect_server(gate, server, **options)
+        inside = fastmcp.server_of(server)
+        if inside is not None and not options:
+            return fastmcp.protect_app(gate, inside, server)
     if "mcp.server.lowlevel.server" in sys.modules:
         from toolgate.adapters.mcp import is_server, protect_app, protect_server
 
@@ -77,3 +81,8 @@ def middleware(gate: Gate) -> Any:
     from toolgate.adapters.fastmcp import ComponentMiddleware
 
     return ComponentMiddleware(gate)
+
+
+def well_known(gate: Gate) -> Any:
+    """The metadata alone, as an ASGI app."""
+    return WellKnownASGI(gate)

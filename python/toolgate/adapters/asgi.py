@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
+from toolgate.adapters.exempt import exempt, with_cors
+from toolgate.adapters.lifespan import running
 from toolgate.adapters.outcome import OutcomeReader
-from toolgate.certificates import from_pem
+from toolgate.adapters.streams import run_while_held
+from toolgate.adapters.wire import (
+    DECISION,
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    request_of,
+    respond,
+    without,
+    without_credentials,
+)
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.rendering import Response
 from toolgate.request import Request
-from toolgate.steps import request_id
 
-__all__ = ["DECISION", "ASGIApp", "GateASGI", "Message", "Receive", "Scope", "Send", "without_credentials"]
+__all__ = ["GateASGI"]
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-DECISION: Final = "toolgate.decision"
-"""Where the decision travels: in the ASGI scope, and nowhere else."""
-
-_JUDGED_HEADERS: Final = frozenset(
-    {
-        b"authorization",
-        b"client-cert",
-        b"content-encoding",
-        b"content-length",
-        b"mcp-protocol-version",
-        b"mcp-session-id",
-        b"origin",
-        b"x-forwarded-client-cert",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-    }
-)
-_EXPOSED: Final = b"WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id"
-_PREFLIGHT_SECONDS: Final = b"600"
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
-_WITHHELD: Final = frozenset({b"authorization"})
-"""What the server behind the gate never sees."""
-
 _READ_SECONDS: Final = 60.0
 """For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
 
@@ -71,11 +57,18 @@ class GateASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, _with_cors(self.gate, scope, send))
+            await self._http(scope, receive, with_cors(self.gate, scope, send))
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
+
+    @asynccontextmanager
+    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
+        """For an app in which this one is mounted, and which passes no lifespan on: ``Starlette(routes=[...],
+        lifespan=protected.lifespan)``. Raises `RuntimeError` where the server does not start."""
+        async with running(self):
+            yield
 
     def prepare(self, scope: Scope, decision: Decision) -> None:
         """What a framework wants to find in the scope about the caller."""
@@ -102,10 +95,10 @@ class GateASGI:
         return flushing
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _request(scope)
-        exempt = self._exempt(request)
-        if exempt is not None:
-            await _send(send, exempt)
+        request = request_of(scope)
+        answer = exempt(self.gate, request)
+        if answer is not None:
+            await respond(send, answer)
             return
         decision = await self.gate.begin(request)
         body = b""
@@ -125,7 +118,7 @@ class GateASGI:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
             await decision.kept()
-            await _send(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
+            await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
 
@@ -140,18 +133,6 @@ class GateASGI:
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
             return replace(response, status=200)
         return response
-
-    def _exempt(self, request: Request) -> Response | None:
-        """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
-        server."""
-        metadata = self.gate.metadata
-        if request.path in metadata.paths and request.method in ("GET", "HEAD"):
-            headers = [("content-type", "application/json"), ("content-length", str(len(metadata.document)))]
-            return Response(200, [*headers, ("cache-control", "max-age=3600"), _own_id()], metadata.document)
-        origin = request.header("origin")
-        if request.method == "OPTIONS" and origin is not None and self.gate.transport.is_allowed_origin(origin):
-            return Response(204, [("content-length", "0"), _own_id()], b"")
-        return None
 
     async def _read(self, receive: Receive) -> bytes:
         """The whole body, or `Malformed` as soon as it is longer than allowed: the rest is never read."""
@@ -183,12 +164,10 @@ class GateASGI:
             if not self._ends_with_its_token(decision):
                 await self._app(scope, exchange.receive, exchange.send)
                 return
-            remaining = max(0.0, decision.good_until - self.gate.now())
-            with anyio.move_on_after(remaining) as stream:
-                await self._app(scope, exchange.receive, exchange.send)
-            if stream.cancelled_caught and not await exchange.end():
-                decision.refuse(refusal("token_expired"))
-                await _send(send, self.gate.render(decision))
+            ended = await run_while_held(self.gate, decision, lambda: self._app(scope, exchange.receive, exchange.send))
+            if ended is not None and not await exchange.end():
+                decision.refuse(ended)
+                await respond(send, self.gate.render(decision))
         except BaseException as error:
             outcome.failed(error)
             raise
@@ -244,7 +223,7 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._started = True
             own = (b"x-request-id", self._decision.request_id.encode())
-            headers = [*_without(message.get("headers", ()), {b"x-request-id"}), own]
+            headers = [*without(message.get("headers", ()), {b"x-request-id"}), own]
             message = {**message, "headers": headers}
             self._outcome.start(message["status"], headers)
         elif message["type"] == "http.response.body":
@@ -262,34 +241,6 @@ class _Exchange:
         return self._started
 
 
-def _request(scope: Scope) -> Request:
-    headers = [(name.lower(), value) for name, value in scope["headers"]]
-    hosts = [value for name, value in headers if name == b"host"]
-    client = scope.get("client")
-    return Request(
-        scheme=scope.get("scheme", "http"),
-        # Two Host headers are nobody's host (RFC 9112 section 3.2).
-        host=hosts[0].decode("latin-1") if len(hosts) == 1 else "",
-        method=scope["method"],
-        path=scope["path"],
-        query=scope.get("query_string", b"").decode("latin-1"),
-        headers=[(name.decode(), value.decode("latin-1")) for name, value in headers if name in _JUDGED_HEADERS],
-        peer=client[0] if client else None,
-        certificate_sha256=_certificate(scope),
-    )
-
-
-def _certificate(scope: Scope) -> bytes | None:
-    """Of the client, where the server program tells (ASGI TLS extension); its own comes first in the chain."""
-    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
-    return from_pem(chain[0]) if chain else None
-
-
-def _own_id() -> tuple[str, str]:
-    """For answers that need no decision, so that every answer has an id."""
-    return "x-request-id", request_id()
-
-
 def _has_much_to_say(scope: Scope, request: Request) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
@@ -297,48 +248,3 @@ def _has_much_to_say(scope: Scope, request: Request) -> bool:
         return False
     declared = request.header("content-length")
     return declared is None or not declared.isdecimal() or len(declared) > _MAX_UNREAD_DIGITS
-
-
-async def _send(send: Send, response: Response, *, close: bool = False) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
-    if close:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
-
-
-def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What the server behind the gate sees of the headers."""
-    return _without(headers, _WITHHELD)
-
-
-def _without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
-    """The headers but those of these names, which the gate sets."""
-    return [(name, value) for name, value in headers if name.lower() not in names]
-
-
-def _with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
-    """Adds what a browser needs to see the answer, for allowed origins only (Fetch standard, CORS protocol)."""
-    origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-    if origin is None or not gate.transport.is_allowed_origin(origin.decode("latin-1")):
-        return send
-    added = [
-        (b"access-control-allow-origin", origin),
-        (b"access-control-expose-headers", _EXPOSED),
-        (b"vary", b"Origin"),
-    ]
-    if scope["method"] == "OPTIONS":
-        asked = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
-        added += [
-            (b"access-control-allow-methods", b"GET, POST, DELETE"),
-            (b"access-control-allow-headers", asked or b"Authorization, Content-Type"),
-            (b"access-control-max-age", _PREFLIGHT_SECONDS),
-        ]
-
-    async def with_cors(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = _without(message.get("headers", ()), {name for name, _ in added if name != b"vary"})
-            message = {**message, "headers": [*headers, *added]}
-        await send(message)
-
-    return with_cors

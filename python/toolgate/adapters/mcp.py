@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 
-from toolgate.adapters.asgi import ASGIApp, GateASGI, Scope
+from toolgate.adapters import components
+from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
-from toolgate.adapters.messages import access_token, install
+from toolgate.adapters.messages import GateMiddleware, access_token, install
 from toolgate.adapters.outcome import OutcomeReader
+from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
 
@@ -30,19 +33,21 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     """The server's Streamable HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its
     own."""
     _check_bare(server)
-    install(gate, _lowest(server))
-    options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
+    _install(gate, server).serve_over_http()
+    path = None if "streamable_http_path" in options else urlsplit(gate.resource).path or "/"
+    options.setdefault("streamable_http_path", path)
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
     options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return ServerASGI(gate, AuthContextMiddleware(server.streamable_http_app(**options)))
+    app = AuthContextMiddleware(server.streamable_http_app(**options))
+    return ServerASGI(gate, app, path=path)
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
     """The server's messages that come without HTTP, behind the gate. Raises `ValueError` for a server that brings auth
     of its own."""
     _check_bare(server)
-    install(gate, _lowest(server)).local = credential
+    _install(gate, server).serve_locally(credential)
 
 
 def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
@@ -54,14 +59,28 @@ def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
 class AppASGI(GateASGI):
     """The ASGI tier of an app in which the SDK's handlers may run: they find the caller where the SDK puts it."""
 
+    token_type: ClassVar[type[AccessToken]] = AccessToken
+    """What they look for."""
+
     def prepare(self, scope: Scope, decision: Decision) -> None:
         # Also what binds a session of the older protocol to its principal: the SDK compares client, issuer and subject.
         if decision.principal is not None:
-            scope["user"] = AuthenticatedUser(access_token(self.gate, decision.principal))
+            scope["user"] = AuthenticatedUser(access_token(self.gate, decision.principal, self.token_type))
 
 
 class ServerASGI(AppASGI):
-    """The ASGI tier of a server whose message tier closes what it claims."""
+    """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
+    messages, from the root of the host on."""
+
+    def __init__(self, gate: Gate, app: ASGIApp, *, path: str | None = None) -> None:
+        super().__init__(gate, app)
+        self._path = path
+
+    def prepare(self, scope: Scope, decision: Decision) -> None:
+        super().prepare(scope, decision)
+        if scope["path"] == self._path:
+            # Wherever an app has mounted it: what comes before is part of its route.
+            scope["root_path"] = ""
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":
@@ -75,8 +94,11 @@ class ServerASGI(AppASGI):
             decision.close("error" if result == "success" else result, reason=reason or "unclaimed")
 
 
-def _lowest(server: Any) -> Server[Any]:
-    return server if isinstance(server, Server) else server._lowlevel_server
+def _install(gate: Gate, server: Any) -> GateMiddleware:
+    if isinstance(server, MCPServer):
+        components.install(gate, server)
+        return install(gate, server._lowlevel_server)
+    return install(gate, server)
 
 
 def _check_bare(server: Any) -> None:

@@ -19,9 +19,9 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
-from toolgate.adapters.asgi import DECISION
 from toolgate.adapters.lists import filtered
 from toolgate.adapters.local import LocalCredential
+from toolgate.adapters.wire import DECISION
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
@@ -35,22 +35,39 @@ T = TypeVar("T")
 _WITHHELD: Final = "withheld"
 """Stands where the SDK keeps the token: a handler that passes it on sends nothing worth having."""
 
+_TWO_WAYS: Final = "the server is reached over HTTP and without it: make two servers, and protect each in its way"
+
 
 class GateMiddleware:
     """The message tier."""
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self.local: LocalCredential | None = None
-        """Who calls where there is no HTTP; without one, nobody."""
+        self._local: LocalCredential | None = None
+        self._is_over_http = False
+
+    def serve_locally(self, credential: LocalCredential) -> None:
+        """Messages that come without HTTP are the credential's. Raises `ValueError` for a server that is reached over
+        HTTP as well: no message of one kind may ever be taken for one of the other."""
+        if self._is_over_http:
+            raise ValueError(_TWO_WAYS)
+        self._local = credential
+
+    def serve_over_http(self) -> None:
+        """Messages come over HTTP. Raises `ValueError` for a server that is reached without it as well."""
+        if self._local is not None:
+            raise ValueError(_TWO_WAYS)
+        self._is_over_http = True
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         """Run the message under the decision that covers it."""
-        if ctx.request is None and self.local is not None:
-            return await self._run_local(self.local, ctx, call_next)
+        if ctx.request is None and self._local is not None:
+            return await self._run_local(self._local, ctx, call_next)
         made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
         if not isinstance(made, Decision):
             raise error_for(refusal("no_decision"))
+        if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
+            return await self._run_beside(made, ctx, call_next)
         try:
             call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
         except Refused as refused:
@@ -58,13 +75,20 @@ class GateMiddleware:
         if made.claim(call):
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
-            # The SDK lists the tools by itself before some calls: neither counted nor recorded.
-            return filtered(self.gate, made, ctx.method, await call_next(ctx))
+            return await self._run_beside(made, ctx, call_next)
         decision = await self.gate.judge_message(made, call)
         if decision.refusal is not None:
             await decision.kept()
             raise error_for(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
+
+    async def _run_beside(
+        self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """What the SDK does by itself for a message: it lists the tools before some calls. Neither counted nor
+        recorded."""
+        answer = await run_under(decision, lambda: call_next(ctx), is_error=_is_error, closes=False)
+        return filtered(self.gate, decision, ctx.method, answer)
 
     async def _run_local(
         self, credential: LocalCredential, ctx: ServerRequestContext[Any, Any], call_next: CallNext
@@ -133,9 +157,9 @@ def install(gate: Gate, server: Server[Any]) -> GateMiddleware:
     return middleware
 
 
-def access_token(gate: Gate, principal: Principal) -> AccessToken:
-    """The principal as the SDK's handlers look for it, without its token."""
-    return AccessToken(
+def access_token(gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> AccessToken:
+    """The principal as the SDK's handlers look for it, without its token. ``kind``: fastmcp has one of its own."""
+    return kind(
         token=_WITHHELD,
         client_id=principal.client_id or principal.subject,
         scopes=list(principal.scopes),

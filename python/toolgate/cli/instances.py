@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 
@@ -13,25 +13,40 @@ from toolgate.cli.places import CONFIG, document
 if TYPE_CHECKING:
     from toolgate._redis import Store
 
-__all__ = ["revoke_agent", "store"]
+__all__ = ["Instances", "instances", "revoke_agent"]
+
+_MEMORY: Final = "memory"
+_PREFIX: Final = "toolgate"
+"""What `toolgate.settings.Limits` says where a file says nothing."""
 
 
-def store(config: Path | None, *, variable: str | None) -> Store | None:
-    """The store whose URL an environment ``variable`` holds, else the one that the configuration names; None where
+class Instances(NamedTuple):
+    """The servers that share a store, and the prefix of what is theirs in it."""
+
+    store: Store
+    prefix: str
+
+
+def instances(config: Path | None, *, variable: str | None) -> Instances | None:
+    """The servers whose store's URL an environment ``variable`` holds, else those of the configuration; None where
     there is neither. Raises `ValueError`."""
-    url = _from_environment(variable) if variable is not None else _configured(config)
-    if url is None:
+    path = config or CONFIG
+    limits = document(path).get("limits", {}) if config is not None or path.exists() else {}
+    if not isinstance(limits, dict):
+        raise ValueError(f"{path}: [limits] must be a table")
+    url = _from_environment(variable) if variable is not None else _configured(path, limits.get("store", _MEMORY))
+    if url == _MEMORY:
         return None
     try:
         from toolgate._redis import Store
 
-        return Store(url)
+        return Instances(Store(url), str(limits.get("prefix", _PREFIX)))
     except ImportError:
         raise ValueError("telling the servers needs redis-py: pip install 'toolgate[redis]'") from None
 
 
-def revoke_agent(store: Store, agent_id: str) -> None:
-    """Have every server that uses the store refuse the agent, within about a second. Raises `ValueError`."""
+def revoke_agent(told: Instances, agent_id: str) -> None:
+    """Have all of them refuse the agent, within about a second. Raises `ValueError`."""
     from toolgate._redis import StoreError
     from toolgate.tokens.revocation import key_of
     from toolgate.tokens.shared_revocations import publish
@@ -39,23 +54,18 @@ def revoke_agent(store: Store, agent_id: str) -> None:
     async def tell() -> None:
         try:
             # Without an end: what a copy of the file elsewhere says of its tokens is not known here.
-            await publish(store, {key_of({"agent": agent_id}, None): float("inf")})
+            await publish(told.store, {key_of({"agent": agent_id}, None): float("inf")}, prefix=told.prefix)
         except StoreError as error:
             raise ValueError(f"Redis was not told: {error}") from None
         finally:
-            await store.aclose()
+            await told.store.aclose()
 
     anyio.run(tell)
 
 
-def _configured(config: Path | None) -> str | None:
-    if config is None and not CONFIG.exists():
-        return None
-    path = config or CONFIG
-    limits = document(path).get("limits")
-    named: Any = limits.get("store") if isinstance(limits, dict) else None
+def _configured(path: Path, named: Any) -> str:
     match named:
-        case None | str():
+        case str():
             return named
         case {"env": str(variable)}:
             return _from_environment(variable)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 __all__ = ["print_table"]
+
+_FOLDED = 10
+"""Characters of text that stay together: a day."""
+
+_NUMBER = re.compile(r"[0-9.,/-]{1,20}")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -29,11 +35,23 @@ def _print(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 
 def _draw(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console, JustifyMethod
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, title=title, title_justify="left")
+    console = Console()
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    columns = list(zip(header, *rows, strict=True))
+    numbers = [all(_NUMBER.fullmatch(cell) for cell in cells) for _, *cells in columns]
+    widest = [max(map(len, (*cells, *name.split()))) for name, *cells in columns]
+    together = [width if number else min(width, _FOLDED) for width, number in zip(widest, numbers, strict=True)]
+    fits = sum(together) + 2 * len(together) <= console.width
+    for name, number, width in zip(header, numbers, together, strict=True):
+        # Folded where it is narrow, and never cut: what was cut cannot be searched for.
+        justify: JustifyMethod = "right" if number else "left"
+        table.add_column(name, justify=justify, overflow="fold", min_width=width if fits else None)
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(Text(f"\n{title}", "bold"))
+    console.print(table)

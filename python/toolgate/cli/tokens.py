@@ -10,8 +10,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from toolgate.cli import instances
 from toolgate.cli.durations import parse_duration, written_duration
+from toolgate.cli.instances import instances, revoke_agent
 from toolgate.cli.places import agents_file
 from toolgate.cli.tables import print_table
 from toolgate.tokens import agents_changes
@@ -130,17 +130,17 @@ def revoke(
     """End all tokens of an agent, within about a second."""
     path = _path(file, config)
     try:
-        store = instances.store(config, variable=redis_env)
+        told = instances(config, variable=redis_env)
     except ValueError as error:
         _fail(str(error))
     now = time.time()
     changed = _change(path, lambda agents: agents_changes.revoke(agents, which, now=now), made=False)
     agent = changed.agent
     _say(f"{agent.name} ({agent.id}) was revoked at {written_instant(agent.revoked or now)}")
-    if store is None:
+    if told is None:
         return
     try:
-        instances.revoke_agent(store, agent.id)
+        revoke_agent(told, agent.id)
     except ValueError as error:
         _fail(f"only {path} says so. {error}. Servers with another file do not know yet: run this again")
     _say("All servers that share the Redis were told.")

@@ -1,21 +1,39 @@
 -- Token buckets in integer microseconds: the arithmetic of rust/bucket.rs, decided by one clock, the server's.
 --
--- A bucket is kept as "full_at period burst last since given": when it would be full again, under which limit, when it
--- was last spent from, since when it has not been full, and how much was given back since. All numbers stay below 2^53,
--- where doubles count exactly, and become text by %.0f alone.
+-- A bucket is kept as "tb" and six numbers: when it would be full again, the period and the burst of its limit, when
+-- it was last spent from, since when it has not been full, and how much was given back since. All numbers are whole and
+-- below 2^53, where doubles count exactly, and travel as doubles in one string: as words of the protocol, thirty of
+-- them took longer than all the rest.
 --
 -- KEYS  the buckets, each once, all in one slot
--- ARGV  now ('' asks the server), what to do, and for each bucket its period, its burst and
+-- ARGV  now ('' asks the server), what to do, and packed for each bucket its period, its burst and
 --       spend   need want observe: all needs or nothing; of a want that exceeds its need, up to half of what is there
 --       look    the same, and nothing is spent
 --       settle  cost actual at full_at since given: what was spent `at`, which left the bucket so, has cost actual
 --       owe     tokens: spent elsewhere, so it is not asked whether they are there; the bucket is empty at worst
--- Returns   now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
+-- Returns   packed: now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
+--
+-- Arrays, not an object for each bucket: the server does nothing else meanwhile.
 
-local floor, max, min = math.floor, math.max, math.min
+local floor, max, min, tonumber = math.floor, math.max, math.min, tonumber
 
+local FORM, OURS, SIZE = '<c2dddddd', 'tb', 50 -- the letters tell it from anybody else's
 local DEBT = 1 -- full bursts below empty, when a call turned out to cost more than it was charged
 local UNKNOWN = 2 ^ 52 -- so much was given back that nobody counts any more
+local WORDS = { spend = 5, look = 5, settle = 8, owe = 3 }
+
+local verb, words, count = ARGV[2], WORDS[ARGV[2]], #KEYS
+local now
+if ARGV[1] == '' then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+else
+  now = tonumber(ARGV[1])
+end
+
+local numbers = { struct.unpack('<' .. string.rep('d', #ARGV[3] / 8), ARGV[3]) }
+local full_at, period, burst, last, since, given = {}, {}, {}, {}, {}, {}
+local known, changed, granted, left, wait = {}, {}, {}, {}, {}
 
 -- ceil(a * b / c) for a < c < 2^38, though a * b may exceed 2^53: long division, fourteen bits at a time.
 local function scaled(a, b, c)
@@ -29,146 +47,126 @@ local function scaled(a, b, c)
   return rest > 0 and quotient + 1 or quotient
 end
 
--- What was consumed stays consumed, and nobody is locked out for longer than one refill. What was spent at another rate
--- is not given back at this one, so a busy period of its own begins.
-local function convert(bucket, period, burst, now)
-  local backlog = max(bucket.full_at - now, 0)
-  local tokens, part = floor(backlog / bucket.period), backlog % bucket.period
-  if tokens < burst then
-    backlog = min(tokens * period + scaled(part, period, bucket.period), period * burst)
+-- What was consumed stays consumed, and nobody is locked out for longer than one refill. What was spent at another
+-- rate is not given back at this one, so a busy period of its own begins.
+local function convert(i, new_period, new_burst)
+  local backlog = max(full_at[i] - now, 0)
+  local tokens, part = floor(backlog / period[i]), backlog % period[i]
+  if tokens < new_burst then
+    backlog = min(tokens * new_period + scaled(part, new_period, period[i]), new_period * new_burst)
   else
-    backlog = period * burst
+    backlog = new_period * new_burst
   end
-  return {
-    full_at = now + backlog,
-    period = period,
-    burst = burst,
-    last = max(now, bucket.last),
-    since = max(now, bucket.since + 1),
-    given = 0,
-    changed = true,
-  }
+  full_at[i], last[i], since[i], given[i] = now + backlog, max(now, last[i]), max(now, since[i] + 1), 0
+  changed[i] = true
 end
 
-local function move(bucket, full_at, now)
-  if bucket.full_at <= now then
-    bucket.since, bucket.given = now, 0
+local function move(i, to)
+  if full_at[i] <= now then
+    since[i], given[i] = now, 0
   end
-  bucket.full_at, bucket.last, bucket.changed = full_at, max(bucket.last, now), true
+  full_at[i], last[i], changed[i] = to, max(last[i], now), true
 end
 
 -- Tokens that may not be there: the bucket is empty then, or so many full bursts below.
-local function force(bucket, tokens, debt, now)
-  local capacity = bucket.period * bucket.burst
-  local full_at = max(bucket.full_at, now) + min(tokens, 4 * bucket.burst) * bucket.period
-  move(bucket, max(bucket.full_at, min(full_at, now + capacity * (1 + debt))), now)
+local function force(i, tokens, debt)
+  local to = max(full_at[i], now) + min(tokens, 4 * burst[i]) * period[i]
+  move(i, max(full_at[i], min(to, now + period[i] * burst[i] * (1 + debt))))
 end
 
--- Tokens that were not needed, of those spent `at` which left the bucket so: what time has not given back, by the larger
--- of two lower bounds: the time since the spend, and first spent is first back.
-local function give(bucket, tokens, cost, at, full_at, since, given)
-  if bucket.since == since then
-    local young = bucket.period * cost - max(bucket.last - at, 0)
-    local queued = bucket.given >= UNKNOWN and 0 or full_at - (bucket.given - given) - bucket.last
-    local back = min(bucket.period * tokens, max(young, queued, 0))
-    bucket.full_at, bucket.given = bucket.full_at - back, min(bucket.given + back, UNKNOWN)
-    bucket.changed = true
+-- Tokens that were not needed, of those spent `at` which left the bucket so: what time has not given back, by the
+-- larger of two lower bounds: the time since the spend, and first spent is first back.
+local function give(i, tokens, cost, at, then_full_at, then_since, then_given)
+  if since[i] == then_since then
+    local young = period[i] * cost - max(last[i] - at, 0)
+    local queued = given[i] >= UNKNOWN and 0 or then_full_at - (given[i] - then_given) - last[i]
+    local back = min(period[i] * tokens, max(young, queued, 0))
+    full_at[i], given[i], changed[i] = full_at[i] - back, min(given[i] + back, UNKNOWN), true
   end
 end
 
-local now
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-else
-  now = tonumber(ARGV[1])
-end
-local verb = ARGV[2]
-local words = ({ spend = 5, look = 5, settle = 8, owe = 3 })[verb]
-
-local function word(i, nth)
-  return tonumber(ARGV[2 + (i - 1) * words + nth])
-end
-
-local buckets = {}
-for i, raw in ipairs(redis.call('MGET', unpack(KEYS))) do
-  local period, burst = word(i, 1), word(i, 2)
-  local bucket = { full_at = 0, period = period, burst = burst, last = 0, since = 0, given = 0 }
-  if raw then
-    local full_at, p, b, last, since, given = string.match(raw, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    if not full_at then
-      return redis.error_reply('WRONGTYPE a key of toolgate holds something else')
-    end
-    bucket.full_at, bucket.period, bucket.burst = tonumber(full_at), tonumber(p), tonumber(b)
-    bucket.last, bucket.since, bucket.given = tonumber(last), tonumber(since), tonumber(given)
+local raw = redis.call('MGET', unpack(KEYS))
+for i = 1, count do
+  local a = 1 + (i - 1) * words
+  local p, b = numbers[a], numbers[a + 1]
+  granted[i], left[i], wait[i] = 0, 0, 0
+  if not raw[i] then
+    full_at[i], period[i], burst[i], last[i], since[i], given[i] = 0, p, b, 0, 0, 0
+  elseif #raw[i] ~= SIZE or string.sub(raw[i], 1, 2) ~= OURS then
+    return redis.error_reply('WRONGTYPE a key of toolgate holds something else')
+  else
+    known[i] = true
+    local _
+    _, full_at[i], period[i], burst[i], last[i], since[i], given[i] = struct.unpack(FORM, raw[i])
     -- A clock that was set back locks nobody out for longer than a debt can.
-    bucket.full_at = min(bucket.full_at, now + (1 + DEBT) * bucket.period * bucket.burst)
-    if verb ~= 'settle' and (bucket.period ~= period or bucket.burst ~= burst) then
-      if burst > 0 then
-        bucket = convert(bucket, period, burst, now)
+    full_at[i] = min(full_at[i], now + (1 + DEBT) * period[i] * burst[i])
+    if verb ~= 'settle' and (period[i] ~= p or burst[i] ~= b) then
+      if b > 0 then
+        convert(i, p, b)
       else
         -- A limit that admits nothing converts nothing: it would forget what was consumed.
-        bucket = { full_at = 0, period = period, burst = 0, last = 0, since = 0, given = 0 }
+        full_at[i] = 0
       end
+      period[i], burst[i] = p, b
     end
   end
-  bucket.wait, bucket.granted, bucket.known = 0, 0, raw
-  buckets[i] = bucket
 end
 
 local admitted = 1
 if verb == 'settle' then
-  for i, bucket in ipairs(buckets) do
-    local cost, actual = word(i, 3), word(i, 4)
+  for i = 1, count do
+    local a = 1 + (i - 1) * words
+    local cost, actual = numbers[a + 2], numbers[a + 3]
     if actual > cost then
-      force(bucket, actual - cost, DEBT, now)
-    elseif bucket.known then
-      give(bucket, cost - actual, cost, word(i, 5), word(i, 6), word(i, 7), word(i, 8))
+      force(i, actual - cost, DEBT)
+    elseif known[i] then
+      give(i, cost - actual, cost, numbers[a + 4], numbers[a + 5], numbers[a + 6], numbers[a + 7])
     end
   end
 elseif verb == 'owe' then
-  for i, bucket in ipairs(buckets) do
-    force(bucket, word(i, 3), 0, now)
+  for i = 1, count do
+    force(i, numbers[3 + (i - 1) * words], 0)
   end
 else
-  for i, bucket in ipairs(buckets) do
-    local need = word(i, 3)
-    local free = bucket.period * bucket.burst - max(bucket.full_at - now, 0)
-    bucket.left = floor(max(free, 0) / bucket.period)
-    if need > bucket.burst then
-      bucket.wait = -1
-    elseif need > 0 and need * bucket.period > free then
-      bucket.wait = need * bucket.period - free
+  for i = 1, count do
+    local a = 1 + (i - 1) * words
+    local need = numbers[a + 2]
+    local free = period[i] * burst[i] - max(full_at[i] - now, 0)
+    left[i] = floor(max(free, 0) / period[i])
+    if need > burst[i] then
+      wait[i] = -1
+    elseif need > 0 and need * period[i] > free then
+      wait[i] = need * period[i] - free
     end
-    if bucket.wait ~= 0 and word(i, 5) == 0 then
+    if wait[i] ~= 0 and numbers[a + 4] == 0 then
       admitted = 0
     end
   end
-  for i, bucket in ipairs(buckets) do
-    if verb == 'spend' and admitted == 1 and bucket.wait == 0 then
-      local granted = max(word(i, 3), min(word(i, 4), floor(bucket.left / 2)))
-      if granted > 0 then
-        move(bucket, max(bucket.full_at, now) + granted * bucket.period, now)
-        bucket.granted, bucket.left = granted, bucket.left - granted
+  if verb == 'spend' and admitted == 1 then
+    for i = 1, count do
+      if wait[i] == 0 then
+        local a = 1 + (i - 1) * words
+        local tokens = max(numbers[a + 2], min(numbers[a + 3], floor(left[i] / 2)))
+        if tokens > 0 then
+          move(i, max(full_at[i], now) + tokens * period[i])
+          granted[i], left[i] = tokens, left[i] - tokens
+        end
       end
     end
   end
 end
 
 local reply = { now, admitted }
-for i, bucket in ipairs(buckets) do
-  if bucket.changed and bucket.full_at > now then
-    local value = string.format(
-      '%.0f %.0f %.0f %.0f %.0f %.0f',
-      bucket.full_at, bucket.period, bucket.burst, bucket.last, bucket.since, bucket.given
-    )
+for i = 1, count do
+  if changed[i] and full_at[i] > now then
+    local value = struct.pack(FORM, OURS, full_at[i], period[i], burst[i], last[i], since[i], given[i])
     -- A second longer than it matters; without an end, the keys of callers long gone would stay.
-    redis.call('SET', KEYS[i], value, 'PX', math.ceil((bucket.full_at - now) / 1000) + 1000)
-  elseif bucket.changed and bucket.known then
+    redis.call('SET', KEYS[i], value, 'PX', math.ceil((full_at[i] - now) / 1000) + 1000)
+  elseif changed[i] and known[i] then
     redis.call('DEL', KEYS[i])
   end
-  for _, number in ipairs({ bucket.granted, bucket.left or 0, bucket.wait, bucket.full_at, bucket.since, bucket.given }) do
-    reply[#reply + 1] = number
-  end
+  local at = i * 6 - 4
+  reply[at + 1], reply[at + 2], reply[at + 3] = granted[i], left[i], wait[i]
+  reply[at + 4], reply[at + 5], reply[at + 6] = full_at[i], since[i], given[i]
 end
-return reply
+return struct.pack('<' .. string.rep('d', #reply), unpack(reply))

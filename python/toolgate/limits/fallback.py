@@ -50,8 +50,8 @@ class Debts:
 
     def __init__(self) -> None:
         self._owed: dict[str, tuple[Bucket, int]] = {}
-        self.forgotten = 0
-        """Tokens of buckets that found no room here."""
+        self.is_complete = True
+        """Whether all that was owed found room since it was last paid."""
 
     def __len__(self) -> int:
         return len(self._owed)
@@ -73,7 +73,7 @@ class Debts:
     def take(self) -> list[tuple[Bucket, int]]:
         """All of it, to be paid."""
         owed = [(bucket, tokens) for bucket, tokens in self._owed.values() if tokens]
-        self._owed = {}
+        self._owed, self.is_complete = {}, True
         return owed
 
     def put_back(self, unpaid: list[tuple[Bucket, int]]) -> None:
@@ -84,7 +84,7 @@ class Debts:
     def _add(self, bucket: Bucket, tokens: int) -> None:
         owed = self._owed.get(bucket.name)
         if owed is None and len(self._owed) >= MAX_DEBTS:
-            self.forgotten += tokens
+            self.is_complete = False
         elif tokens:
             # One refill is all that a bucket can be emptied by.
             self._owed[bucket.name] = bucket, min((owed[1] if owed else 0) + tokens, bucket.burst)

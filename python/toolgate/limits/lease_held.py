@@ -99,6 +99,10 @@ class Held:
             return 0
         return -1 if self._blocked_told is None else max(math.ceil((self._blocked_told - now) * 1e6), 1)
 
+    def unblock(self) -> None:
+        """Something was given back: what was refused may not be now."""
+        self._blocked_until = 0.0
+
     def forget(self) -> None:
         """A forked process holds nothing: its parent does."""
         self.tokens, self.lease, self.until, self.asking = 0, None, 0.0, None

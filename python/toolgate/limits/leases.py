@@ -106,7 +106,7 @@ class Leases:
     async def admit(self, plan: Plan) -> RemoteGrant:
         """The grant, out of a lease that is asked for if need be. Raises `Limited` and `StoreError`."""
         self._thread = get_ident()
-        late = monotonic() + self._store.patience
+        late = monotonic() + self._store.seconds
         while True:
             grant = self.take(plan)
             if grant is not None:
@@ -133,6 +133,8 @@ class Leases:
             cost, more = bucket.cost, bucket.paying * actual - bucket.cost
             if lease is None or not more:
                 continue
+            if more < 0:
+                one.unblock()
             if one.lease is lease and one.until > now and one.tokens >= more:
                 one.tokens -= more
             else:
@@ -187,7 +189,11 @@ class Leases:
         return ask.grant
 
     def _answered(self, ask: _Ask, request: Request) -> None:
-        answer = None if request.error is not None else read(request.reply)
+        answer = None
+        try:
+            answer = None if request.error is not None else read(request.reply, len(ask.plan.buckets))
+        except StoreError as error:
+            request.error = error
         if answer is not None and answer.admitted:
             self._credit(ask, answer)
         else:
@@ -207,22 +213,20 @@ class Leases:
         for i, ((one, _), bucket) in enumerate(zip(plan.held, plan.buckets, strict=True)):
             one.left = answer.left[i]
             granted, need = answer.granted[i], ask.needs[i]
+            spends = bool(granted or ask.used[i] == bucket.cost)
+            short.append(int(not spends))
             if granted:
                 lease = Lease(granted, answer.at, answer.after[i])
-                one.begin(lease, granted - need, ask.sent)
+                # Where nobody is there any more to spend it, the call's own part is held too.
+                one.begin(lease, granted if ask.abandoned else granted - need, ask.sent)
                 self._ending.append((one, plan, i, lease))
-            elif answer.wait[i]:
+            elif one.lease is not None and (ask.abandoned or not spends):
+                one.tokens += ask.used[i]
+            if answer.wait[i]:
                 one.block(bucket.cost, answer.wait[i], sent=ask.sent, received=now)
-            short.append(0 if granted or not need else 1)
-            if bucket.observe and not need and not ask.used[i] and bucket.cost:
-                short[i] = 1
         if self._ending:
             self._store.wake_at(self._ending[0][0].until)
         ask.grant = self._grant(plan, short)
-        if ask.abandoned:
-            # Nobody is there any more to spend it.
-            for (one, _), use, need in zip(plan.held, ask.used, ask.needs, strict=True):
-                one.tokens += use + need
 
     def _put_back(self, ask: _Ask) -> None:
         for (one, _), use in zip(ask.plan.held, ask.used, strict=True):

@@ -47,7 +47,7 @@ class RedisLimiter:
     ``mode``: ``exact`` asks Redis about every call; ``leased`` takes tokens of hot keys in advance. ``on_error``: what
     a call gets while Redis does not answer within 50 ms. ``local`` is a share of one in ``instances`` in this process,
     ``deny`` a refusal, ``allow`` an admission; `fallbacks` counts each. ``alarm`` is told slugs: ``redis_unreachable``,
-    ``redis_evicts``.
+    ``redis_evicts``, ``redis_debts_lost``.
 
     Starts on the running loop (asyncio or trio) with the first call; nothing here waits for Redis before that. Raises
     `ValueError` for an argument that cannot be right and `ImportError` without redis-py.
@@ -167,9 +167,9 @@ class RedisLimiter:
             raise refusal("store_unavailable", "redis")
         if policy == "allow":
             self.fallbacks[policy] += 1
-            self._buckets.debts.add(plan)
+            self._buckets.owe(plan)
             return RemoteGrant(plan, (0,) * len(plan.order))
         local = self._share.admit(plan, tick=time.monotonic_ns())
         self.fallbacks[policy] += 1
-        self._buckets.debts.add(plan)
+        self._buckets.owe(plan)
         return RemoteGrant(plan, local[1].remaining, local[1].would_deny, local)

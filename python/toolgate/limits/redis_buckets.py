@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
 from toolgate._redis import Request, Store, StoreError, StoreSlow
-from toolgate.limits.fallback import Debts
+from toolgate.limits.fallback import MAX_DEBTS, Debts
 from toolgate.limits.redis_keys import Bucket, Plan, Slot
-from toolgate.limits.redis_script import Answer, admit_script, read
+from toolgate.limits.redis_script import Answer, admit_script, packed, read
 
 __all__ = ["RemoteBuckets"]
 
@@ -39,7 +40,7 @@ class RemoteBuckets:
             return await self._ask("spend", first, needs[0])
         # Two slots can lie on two servers, where no script sees both: each is asked, and the first is undone when the
         # second refuses.
-        late = time.monotonic() + self._store.patience
+        late = time.monotonic() + self._store.seconds
         answer = await self._ask("spend", first, needs[0])
         try:
             verb = "spend" if answer.admitted else "look"
@@ -60,8 +61,18 @@ class RemoteBuckets:
 
     def post(self, plan: Plan, needs: Sequence[int], told: Callable[[Request], None]) -> None:
         """`spend` for the one slot of a plan, told by callback whoever is still there. Raises `StoreAway`."""
-        words = (self._now, "spend", *needs)
+        words = (self._now, "spend", packed(needs))
         self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
+
+    def owe(self, plan: Plan) -> None:
+        """The call was admitted without Redis, which is told as soon as it can be."""
+        was_complete = self.debts.is_complete
+        self.debts.add(plan)
+        if was_complete and not self.debts.is_complete:
+            self._store.tell(
+                "redis_debts_lost", f"more than {MAX_DEBTS} budgets were used while redis was away: not all are charged"
+            )
+        self._store.nudge()
 
     def send(self, requests: Sequence[Request]) -> None:
         """Send what nobody waits for; what cannot be sent is lost."""
@@ -76,8 +87,9 @@ class RemoteBuckets:
     async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
         if timeout is not None and timeout <= 0:
             raise StoreSlow("no answer within the deadline")
-        words = (self._now, verb, *needs)
-        return read(await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout))
+        words = (self._now, verb, packed(needs))
+        reply = await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout)
+        return read(reply, len(slot.buckets))
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
         if answer.admitted:
@@ -94,14 +106,18 @@ class RemoteBuckets:
         self, verb: str, changes: Sequence[Change], *, on_answer: Callable[[list[Change], Request], None] | None = None
     ) -> list[Request]:
         """A call for each slot."""
-        slots: dict[str, list[Change]] = {}
+        slots: dict[tuple[str, int], list[Change]] = {}
+        turns: Counter[str] = Counter()
         for change in changes:
-            slots.setdefault(change[0].name.rpartition(":")[0], []).append(change)
+            # Under two limits a key can be held twice, and a script sees each key once.
+            name = change[0].name
+            slots.setdefault((name.rpartition(":")[0], turns[name]), []).append(change)
+            turns[name] += 1
         requests = []
         for together in slots.values():
             for start in range(0, len(together), _CHANGED_TOGETHER):
                 part = together[start : start + _CHANGED_TOGETHER]
-                words = [self._now, verb, *(word for _, words in part for word in words)]
+                words = (self._now, verb, packed([word for _, words in part for word in words]))
                 told = None if on_answer is None else partial(on_answer, part)
                 names = [bucket.name for bucket, _ in part]
                 requests.append(Request.of_script(admit_script(), names, words, on_answer=told))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
-from toolgate._redis import Script
+from toolgate._redis import Script, StoreRefused
 from toolgate.errors import Limited
 from toolgate.limits.redis_keys import Plan
 
-__all__ = ["Answer", "admit_script", "limited", "read", "short_of"]
+__all__ = ["Answer", "admit_script", "limited", "packed", "read", "short_of"]
 
 
 @cache
@@ -48,10 +48,20 @@ class Answer:
         )
 
 
-def read(reply: list[Any]) -> Answer:
-    """The script's reply."""
-    after = zip(reply[5::6], reply[6::6], reply[7::6], strict=True)
-    return Answer(reply[0], reply[1] == 1, reply[2::6], reply[3::6], reply[4::6], list(after))
+def packed(words: Sequence[int]) -> bytes:
+    """The numbers that the script is asked with."""
+    return struct.pack(f"<{len(words)}d", *words)
+
+
+def read(reply: object, buckets: int) -> Answer:
+    """The script's reply about so many buckets. Raises `StoreRefused` for what cannot be one: something else may stand
+    between Redis and us."""
+    try:
+        numbers = [*map(int, struct.unpack(f"<{2 + 6 * buckets}d", reply))]  # type: ignore[arg-type]  # or TypeError
+    except (OverflowError, TypeError, ValueError, struct.error):
+        raise StoreRefused("NOTHING") from None
+    after = zip(numbers[5::6], numbers[6::6], numbers[7::6], strict=True)
+    return Answer(numbers[0], numbers[1] == 1, numbers[2::6], numbers[3::6], numbers[4::6], list(after))
 
 
 def short_of(plan: Plan, wait: Sequence[int], *, observe: bool) -> tuple[str, ...]:

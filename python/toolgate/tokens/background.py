@@ -6,16 +6,20 @@ may ask it from several loops, or from one that lives for a single call.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["running_loop", "start"]
 
 _log = logging.getLogger("toolgate.tokens")
+
+# Each framework is looked up where it runs: importing either takes longer than everything else here.
 
 _running: Final[set[asyncio.Task[None]]] = set()
 """asyncio itself holds its tasks only weakly."""
@@ -25,8 +29,8 @@ def start(work: Callable[[], Awaitable[object]]) -> None:
     """Run ``work`` as a task of the running event loop, asyncio's or trio's. The loop does not wait for it: when its
     main task ends, this one is cancelled. What it raises is logged and goes no further."""
     # Not in the context of the request that happened to come first: what belongs to its caller stays with it.
-    loop = running_loop()
-    if not isinstance(loop, asyncio.AbstractEventLoop):
+    loop = _asyncio_loop()
+    if loop is None:
         sys.modules["trio"].lowlevel.spawn_system_task(_guarded, work)
         return
     task = Context().run(loop.create_task, _guarded(work))
@@ -36,13 +40,19 @@ def start(work: Callable[[], Awaitable[object]]) -> None:
 
 def running_loop() -> object:
     """The event loop this runs on, or what stands for it. Raises `RuntimeError` where there is none."""
+    loop = _asyncio_loop()
+    if loop is not None:
+        return loop
+    if "trio" not in sys.modules:
+        raise RuntimeError("no event loop runs here")
+    return sys.modules["trio"].lowlevel.current_trio_token()
+
+
+def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
     try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        trio = sys.modules.get("trio")
-        if trio is None:
-            raise
-        return trio.lowlevel.current_trio_token()
+        return sys.modules["asyncio"].get_running_loop()  # type: ignore[no-any-return]  # a module by its name
+    except (KeyError, RuntimeError):
+        return None
 
 
 async def _guarded(work: Callable[[], Awaitable[Any]]) -> None:

@@ -45,9 +45,11 @@ class Revocations:
         *,
         alarm: Callable[[str], None] | None = None,
         store: Store | None = None,
+        prefix: str = "toolgate",
         before: Revocations | None = None,
     ) -> None:
-        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad; ``before``: whose additions stay,
+        """``alarm`` is told ``revocation_file_unreadable`` when the file goes bad; ``store``: how instances of the same
+        ``prefix`` hear of each other; ``before``: whose additions stay,
         and go on to be shared. Raises `ValueError` that names the file and, where it is known, the line."""
         self._alarm = alarm or (lambda slug: None)
         self._file: Watched[dict[Key, float]] | None = None
@@ -62,7 +64,7 @@ class Revocations:
         self._lock: threading.Lock = threading.Lock() if before is None else before._lock
         self._shared: SharedRevocations | None = None if before is None else before._shared
         if store is not None and before is None:
-            self._share(store)
+            self._share(store, prefix)
 
     def __len__(self) -> int:
         return len(self._listed) + len(self._added)
@@ -106,21 +108,22 @@ class Revocations:
         if self._shared is not None:
             self._shared.publish(key, ends)
 
-    def _share(self, store: Store) -> None:
+    def _share(self, store: Store, prefix: str) -> None:
         # Here, because whoever has no store need not have the library.
         from toolgate.tokens.shared_revocations import SharedRevocations
 
-        self._shared = SharedRevocations(store, known=self._known, learn=self._learn, alarm=self._alarm)
+        self._shared = SharedRevocations(store, known=self._known, learn=self._learn, alarm=self._alarm, prefix=prefix)
 
     def _known(self) -> dict[Key, float]:
         with self._lock:
             return dict(self._added)
 
-    def _learn(self, key: Key, ends: float) -> None:
+    def _learn(self, key: Key, ends: float) -> bool:
         try:
             self._put(key, ends)
         except ValueError:
-            self._alarm("revocations_full")
+            return False
+        return True
 
     def _put(self, key: Key, ends: float) -> None:
         with self._lock:

@@ -11,13 +11,16 @@ from typing import Final
 
 from toolgate._redis import Script
 
-__all__ = ["PAGE", "READ", "WRITE", "keys"]
+__all__ = ["MAX_BYTES", "PAGE", "READ", "WRITE", "keys"]
 
 PAGE: Final = 200
 """Revocations read or written by one script: less than a millisecond of a server that others wait for."""
 
+MAX_BYTES: Final = 200_000
+"""Of one revocation: an issuer and a value as long as a token each, every character of them escaped."""
+
 READ: Final = Script("""\
--- KEYS: log, ends, state. ARGV: the epoch and the number known, how many to read.
+-- KEYS: log, ends, state. ARGV: the epoch and the number known, how many to read, how long one may be.
 local epoch, number = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'number'))
 if not epoch then return {} end
 local after = ARGV[2]
@@ -25,7 +28,7 @@ if epoch ~= ARGV[1] or tonumber(number) < tonumber(after) then after = '0' end
 local answer = {epoch, after}
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 for i = 1, #found, 2 do
-  answer[#answer + 1] = found[i]
+  answer[#answer + 1] = #found[i] <= tonumber(ARGV[4]) and found[i] or ''
   answer[#answer + 1] = found[i + 1]
   answer[#answer + 1] = redis.call('ZSCORE', KEYS[2], found[i]) or '0'
 end

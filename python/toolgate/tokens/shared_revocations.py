@@ -24,7 +24,7 @@ import anyio
 from toolgate._redis import StoreError
 from toolgate.tokens import background
 from toolgate.tokens.revocation import KINDS, MAX_REVOCATIONS, Key
-from toolgate.tokens.revocation_scripts import PAGE, READ, WRITE, keys
+from toolgate.tokens.revocation_scripts import MAX_BYTES, PAGE, READ, WRITE, keys
 
 if TYPE_CHECKING:
     from toolgate._redis import Store
@@ -62,12 +62,12 @@ class SharedRevocations:
         store: Store,
         *,
         known: Callable[[], _Known],
-        learn: Callable[[Key, float], None],
+        learn: Callable[[Key, float], bool],
         alarm: Callable[[str], None] | None = None,
         prefix: str = "toolgate",
     ) -> None:
-        """``known`` are all that count now, by their end; ``learn`` takes one that was heard of. ``alarm`` is told
-        ``revocations_unreachable``, ``revocations_malformed`` or ``revocations_full``."""
+        """``known`` are all that count now, by their end; ``learn`` takes one that was heard of, if there is
+        room. ``alarm`` is told ``revocations_unreachable``, ``revocations_malformed`` or ``revocations_full``."""
         self._store = store
         self._known = known
         self._learn = learn
@@ -81,7 +81,9 @@ class SharedRevocations:
     def publish(self, key: Key, ends: float) -> None:
         """Tell the others, as soon as may be."""
         with self._lock:
-            self._untold[key] = max(ends, self._untold.get(key, ends))
+            # What does not fit in here the next comparison finds, since it is known.
+            if len(self._untold) < MAX_REVOCATIONS:
+                self._untold[key] = max(ends, self._untold.get(key, ends))
 
     @property
     def is_live(self) -> bool:
@@ -139,8 +141,9 @@ class SharedRevocations:
         if compare:
             listener.epoch, listener.number = "", 0
         heard: dict[Key, float] = {}
+        wrong: set[str] = set()
         while True:
-            answer = await self._script(READ, [listener.epoch, listener.number, PAGE])
+            answer = await self._script(READ, [listener.epoch, listener.number, PAGE, MAX_BYTES])
             if not answer:
                 compare = True  # nothing is there, or nothing any more
                 break
@@ -149,22 +152,20 @@ class SharedRevocations:
                 compare = True
                 heard.clear()
             listener.epoch, listener.number = epoch, int(found[-2]) if found else int(after)
-            for key, ends in self._read(found):
+            for key, ends in _read(found):
+                if key is None:
+                    wrong.add("revocations_malformed")
+                    continue
                 heard[key] = ends
-                self._learn(key, ends)
+                if not self._learn(key, ends):
+                    wrong.add("revocations_full")
             if len(found) < 3 * PAGE:
                 break
+        for slug in wrong:  # once, however many there are: somebody else may have written them
+            self._alarm(slug)
         if compare:
             listener.compared_at = time.monotonic()
             await self._write({key: ends for key, ends in self._known().items() if heard.get(key, 0.0) < ends})
-
-    def _read(self, found: Sequence[str]) -> Iterator[tuple[Key, float]]:
-        for member, ends in zip(found[::3], found[2::3], strict=True):
-            key = _key_in(member)
-            if key is None:
-                self._alarm("revocations_malformed")
-            else:
-                yield key, float("inf") if float(ends) >= _FOREVER else float(ends)
 
     async def _write(self, revocations: _Known) -> None:
         left = iter(revocations.items())
@@ -199,6 +200,11 @@ class _Listener:
 def _told(revocations: _Known) -> list[Any]:
     members = [each for key, ends in revocations.items() for each in (json.dumps(key), min(ends, _FOREVER))]
     return [secrets.token_hex(16), MAX_REVOCATIONS, PAGE, GRACE_SECONDS, *members]
+
+
+def _read(found: Sequence[str]) -> Iterator[tuple[Key | None, float]]:
+    for member, ends in zip(found[::3], found[2::3], strict=True):
+        yield _key_in(member), float("inf") if float(ends) >= _FOREVER else float(ends)
 
 
 def _key_in(member: str) -> Key | None:

@@ -39,11 +39,13 @@ class Tokens:
         revocation: Revocation | None = None,
         alarm: Callable[[str], None],
         store: Store | None = None,
+        prefix: str = "toolgate",
         before: Tokens | None = None,
     ) -> None:
         """``alarm`` is told, by a slug, what an operator should know. Through the ``store`` the instances that use it
-        tell each other what was revoked. ``before``: whom these succeed; what is configured as it was keeps what it
-        fetched, and what was revoked stays so. Raises `ValueError` for a configuration that cannot be right."""
+        under the same ``prefix`` tell each other what was revoked. ``before``: whom these succeed; what is configured
+        as it was keeps what it fetched, and what was revoked stays so. Raises `ValueError` for a configuration that
+        cannot be right."""
         opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
         if len(opaque) > 1:
             raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
@@ -61,7 +63,7 @@ class Tokens:
         self._opaque = self._introspectors[opaque[0]] if opaque else None
         self._agents = AgentTokens(agents, alarm=alarm) if agents is not None else None
         revoked = None if before is None else before.revocations
-        self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, before=revoked)
+        self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, prefix=prefix, before=revoked)
 
     async def authenticate(
         self,

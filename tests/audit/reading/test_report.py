@@ -140,6 +140,32 @@ def test_what_cannot_be_read_is_counted_and_hides_nothing_else(tmp_path: Path) -
     assert report.unreadable == 5
 
 
+ODD = {
+    "a time of no clock": '{"event":"call","timestamp":"290000-01-15T08:00:00.000Z","result":"success"}',
+    "a time that never comes": '{"event":"call","timestamp":"infinity","result":"success"}',
+    "no time": '{"event":"call","timestamp":"soon","result":"success"}',
+    "no result": '{"event":"call","timestamp":"2027-01-15T08:00:00.000Z"}',
+    "other types": '{"event":["call"],"timestamp":{"a":1},"result":[],"tool_name":{"x":[1]}}',
+    "a number of no size": '{"event":"call","timestamp":"2027-01-15T08:00:00.000Z","sequence":1e999}',
+    "a member twice": '{"event":"call","event":"intent"}',
+    "brackets": "[" * 100_000,
+    "a long line": "x" * 3_000_000,
+    "nothing but zeros": "\x00" * 5_000,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_odd_line_is_counted_and_stops_nothing(tmp_path: Path, odd: str) -> None:
+    report = reported(tmp_path, (0, SUCCESS), odd, (1, SUCCESS))
+    assert report.calls == 2
+    assert report.unreadable >= 1
+
+
+@pytest.mark.parametrize("wait", [2**63 - 1, -(2**63), 10**15])
+def test_no_wait_is_too_long_to_be_counted(tmp_path: Path, wait: int) -> None:
+    assert reported(tmp_path, (0, Outcome("denied_rate", "rate_limited", "client", wait)), (1, SUCCESS)).calls == 2
+
+
 def test_checkpoints_and_starts_are_no_calls_and_intents_are_matched(tmp_path: Path) -> None:
     writer = Writer(tmp_path, "one")
     writer.calls(4, intents=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from signing import KEY, PUBLIC_PEM
 from written import NOW, Writer, a_trail, event, lines_of
 
@@ -210,6 +212,16 @@ def test_what_was_there_at_the_last_verification_must_be_there_still(
     assert kinds(check(trail, heads=[Head("five", 3, "0" * 64, "2027-01-15T08:00:00.000Z")]))[-1:] == [
         "missing_remembered"
     ]
+
+
+@given(
+    st.lists(st.binary(max_size=60) | st.sampled_from([b'{"event":"call"', b'"sequence":1,', b"}", b"\n"]), max_size=12)
+)
+def test_anything_else_is_no_trail_and_no_error(tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]) -> None:
+    path = tmp_path_factory.mktemp("trail") / "audit.jsonl"
+    Writer(path.parent, "one", every=None).calls(1)
+    path.write_bytes(path.read_bytes() + b"#\n" + b"".join(parts))
+    assert not verify([path]).intact
 
 
 # --- the key ----------------------------------------------------------------------------------------------------------

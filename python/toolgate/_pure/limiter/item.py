@@ -108,7 +108,7 @@ def check(domain: str, charges: tuple[Charge, ...], tick: int) -> None:
     limits: dict[bytes, Charge] = {}
     for charge in charges:
         other = limits.setdefault(charge._name, charge)
-        if other._rate != charge._rate:
+        if other is not charge and other._rate != charge._rate:
             raise ValueError(f"one bucket cannot have two limits in one call: {other._limit} and {charge._limit}")
 
 

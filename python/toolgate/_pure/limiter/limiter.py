@@ -19,7 +19,7 @@ from toolgate._pure.limiter.item import Grant, Item, Place, check, check_tick, s
 from toolgate._pure.limiter.restored import MAX_GENERATIONS, Generation, Restored, Shelf, stripe_of
 from toolgate._pure.limiter.snapshot import read_snapshot, write_snapshot
 from toolgate._pure.limiter.walk import own_records, restored_records
-from toolgate._pure.table import Table
+from toolgate._pure.table import Chunks, Index, Table
 
 __all__ = ["Limiter"]
 
@@ -60,11 +60,11 @@ class Limiter:
         if initial is not None and not 0 <= index(initial) <= MAX_COST:
             raise ValueError(f"initial is between 0 and {MAX_COST}")
         self._lock = Lock()
-        self._domains: dict[bytes, Table] = {}
+        self._domains: Index[Table] = Index()
         self._shared = Table()
         self._overflow = Table()
         self._restored = Restored()
-        self._rounds: list[bytes] = []
+        self._rounds: Chunks[bytes] = Chunks()
         self._cursor = 0
         self._held = 0
         self._overflowed = 0
@@ -197,24 +197,22 @@ class Limiter:
         shelf = Shelf.SHARED if charge._shared else Shelf.DOMAIN
         home = self._shared if charge._shared else place.table
         found = self._find(place, shelf, home, charge, spot=charge._name)
-        if found is not None or self._reserve():
-            return self._item(charge, shelf, home, found, spot=charge._name, tick=place.tick)
+        if found is not None:
+            return Item(shelf, home, charge._name, found[1], slot=found[0], observe=charge._observe)
+        if self._reserve():
+            fresh = self._fresh(rate, place.tick)
+            return Item(shelf, home, charge._name, fresh, reserved=True, observe=charge._observe)
         self._overflowed += 1
         if not self._counts_overflow:
             return Item(None, None, charge._name, Bucket.full(rate), uncounted=True, observe=charge._observe)
         spot = charge._overflow + stripe_of(place.domain, shared=charge._shared)
         found = self._find(place, Shelf.OVERFLOW, self._overflow, charge, spot=spot)
-        if found is not None or len(self._overflow) < _MAX_OVERFLOW:
-            return self._item(charge, Shelf.OVERFLOW, self._overflow, found, spot=spot, tick=place.tick)
-        return Item(None, None, spot, Bucket.full(rate), observe=charge._observe)
-
-    def _item(
-        self, charge: Charge, shelf: Shelf, table: Table, found: tuple[int, Bucket] | None, *, spot: bytes, tick: int
-    ) -> Item:
         if found is not None:
-            return Item(shelf, table, spot, found[1], slot=found[0], observe=charge._observe)
-        reserved = shelf is not Shelf.OVERFLOW
-        return Item(shelf, table, spot, self._fresh(charge._rate, tick), reserved=reserved, observe=charge._observe)
+            return Item(Shelf.OVERFLOW, self._overflow, spot, found[1], slot=found[0], observe=charge._observe)
+        if len(self._overflow) < _MAX_OVERFLOW:
+            fresh = self._fresh(rate, place.tick)
+            return Item(Shelf.OVERFLOW, self._overflow, spot, fresh, observe=charge._observe)
+        return Item(None, None, spot, Bucket.full(rate), observe=charge._observe)
 
     def _find(
         self, place: Place, shelf: Shelf, table: Table, charge: Charge, *, spot: bytes
@@ -248,7 +246,7 @@ class Limiter:
             elif item.table is None:
                 continue
             elif item.slot is not None:
-                item.table.set(item.slot, after)
+                item.table.set(item.slot, item.spot, after)
             else:
                 item.table.insert(item.spot, after)
                 place.grew = True
@@ -280,13 +278,13 @@ class Limiter:
         found = None if table is None else table.get(item.spot)
         # What was swept meanwhile is full as it is.
         if table is not None and found is not None:
-            table.set(found[0], found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket))
+            table.set(found[0], item.spot, found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket))
 
     def _force(self, grant: Grant, item: Item, more: int, *, tick: int) -> None:
         table = self._table_of(grant, item)
         found = None if table is None else table.get(item.spot)
         if table is not None and found is not None:
-            table.set(found[0], found[1].force(more, tick))
+            table.set(found[0], item.spot, found[1].force(more, tick))
         elif len(self._overflow) < _MAX_OVERFLOW if item.shelf is Shelf.OVERFLOW else self._reserve():
             if table is None:
                 table = self._domains[grant._domain] = Table()
@@ -303,16 +301,16 @@ class Limiter:
             self._held -= self._restored.expire(_SWEEP, tick)
         slots = _SWEEP
         for _ in range(_SWEEP):
-            if not self._rounds or slots == 0:
+            if len(self._rounds) == 0 or slots == 0:
                 return
             self._cursor = self._cursor + 1 if self._cursor + 1 < len(self._rounds) else 0
             domain = self._rounds[self._cursor]
-            table = self._domains[domain]
+            table = self._domains.get(domain)
+            if table is None:
+                return
             looked = min(slots, len(table))
             slots -= looked
             self._held -= table.sweep(looked, tick)
             if len(table) == 0:
                 del self._domains[domain]
-                last = self._rounds.pop()
-                if self._cursor < len(self._rounds):
-                    self._rounds[self._cursor] = last
+                self._rounds.swap_remove(self._cursor)

@@ -22,10 +22,7 @@ def own_records(limiter: Limiter, tick: int) -> bytes:
     end: int | None = None
     while end != 0:
         with limiter._lock:
-            end = len(limiter._rounds) if end is None else min(end, len(limiter._rounds))
-            start = max(end - _COPIED, 0)
-            domains = limiter._rounds[start:end]
-        end = start
+            end, domains = limiter._rounds.before(end, _COPIED)
         for domain in domains:
             _walk(limiter, records, Key(Shelf.DOMAIN, domain, b""), tick=tick)
     for shelf in (Shelf.SHARED, Shelf.OVERFLOW):

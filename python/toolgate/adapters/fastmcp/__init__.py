@@ -2,7 +2,7 @@
 
 fastmcp answers a message in two steps: the SDK's server underneath receives it, and its own chain runs the component.
 The message tier sits in the first, like that of any server of the SDK. A component that calls another one makes no
-message, and meets only the second: there `Component` decides.
+message, and meets only the second: there `ComponentMiddleware` has it decided.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.fastmcp.auth import FastMCPVerifier, GateAuth
 from toolgate.adapters.fastmcp.components import ComponentMiddleware
-from toolgate.adapters.fastmcp.installing import install
+from toolgate.adapters.fastmcp.installing import FastMCPASGI, install
 from toolgate.adapters.local import LocalCredential
-from toolgate.adapters.mcp import ServerASGI
+from toolgate.adapters.wire import ASGIApp
 from toolgate.gate import Gate
 
-__all__ = ["ComponentMiddleware", "FastMCPVerifier", "GateAuth", "is_server", "protect_local", "protect_server"]
+__all__ = [
+    "ComponentMiddleware",
+    "FastMCPVerifier",
+    "GateAuth",
+    "is_server",
+    "protect_app",
+    "protect_local",
+    "protect_server",
+    "server_of",
+]
 
 
 def is_server(server: object) -> bool:
@@ -32,18 +41,33 @@ def is_server(server: object) -> bool:
 def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI:
     """The server's HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
     _check_bare(server)
-    install(gate, server)
-    options.setdefault("path", urlsplit(gate.resource).path or "/")
+    install(gate, server).serve_over_http()
+    path = None if "path" in options else urlsplit(gate.resource).path or "/"
+    options.setdefault("path", path)
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return ServerASGI(gate, AuthContextMiddleware(server.http_app(**options)))
+    return FastMCPASGI(gate, AuthContextMiddleware(server.http_app(**options)), path=path)
+
+
+def server_of(app: object) -> FastMCP[Any] | None:
+    """The server that an app was made of (`FastMCP.http_app`); None for any other app."""
+    server = getattr(getattr(app, "state", None), "fastmcp_server", None)
+    return server if isinstance(server, FastMCP) else None
+
+
+def protect_app(gate: Gate, server: FastMCP[Any], app: ASGIApp) -> GateASGI:
+    """An app that was made of the server before, behind the gate. Raises `ValueError` for a server that brings auth of
+    its own."""
+    _check_bare(server)
+    install(gate, server).serve_over_http()
+    return FastMCPASGI(gate, AuthContextMiddleware(app))
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:
     """The server's messages that come without HTTP, behind the gate. Raises `ValueError` for a server that brings auth
     of its own."""
     _check_bare(server)
-    install(gate, server).local = credential
+    install(gate, server).serve_locally(credential)
 
 
 def _check_bare(server: FastMCP[Any]) -> None:

@@ -10,10 +10,9 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from starlette.middleware import Middleware
 
-from toolgate.adapters.asgi import ASGIApp, Receive, Scope, Send, without_credentials
-from toolgate.adapters.fastmcp.installing import install
-from toolgate.adapters.mcp import ServerASGI
+from toolgate.adapters.fastmcp.installing import FastMCPASGI, install
 from toolgate.adapters.verifier import SDKVerifier
+from toolgate.adapters.wire import ASGIApp, Receive, Scope, Send, without_credentials
 from toolgate.gate import Gate
 
 __all__ = ["FastMCPVerifier", "GateAuth"]
@@ -40,8 +39,9 @@ class GateAuth(AuthProvider):
         self.gate = gate
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """For what asks a provider directly; messages never come here."""
-        return await FastMCPVerifier(self.gate).verify_token(token)
+        """Nobody's. Whoever asks has taken the place of the tier below, as `MultiAuth` does, and no message would be
+        decided about; the verifier alone is `Gate.token_verifier`."""
+        return None
 
     def get_middleware(self) -> list[Middleware]:
         """Around the whole app, as `Gate.protect` would stand."""
@@ -53,7 +53,7 @@ class _Tier:
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._gate = gate
-        self._tier = ServerASGI(gate, AuthContextMiddleware(app))
+        self._tier = FastMCPASGI(gate, AuthContextMiddleware(app))
         self._is_ready = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +68,7 @@ class _Tier:
 
     def _prepare(self, app: Any) -> None:
         server: FastMCP[Any] = app.state.fastmcp_server
-        install(self._gate, server)
+        install(self._gate, server).serve_over_http()
         for route in app.router.routes:
             # It asks for credentials that were judged and taken away. Left where it is, it would refuse every request.
             if isinstance(getattr(route, "app", None), RequireAuthMiddleware):

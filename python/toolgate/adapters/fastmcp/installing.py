@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from fastmcp import FastMCP
+from fastmcp.server.auth import AccessToken
 
 from toolgate.adapters import messages
 from toolgate.adapters.fastmcp.components import ComponentMiddleware
 from toolgate.adapters.fastmcp.mounts import Mounts
+from toolgate.adapters.mcp import ServerASGI
 from toolgate.adapters.messages import GateMiddleware
 from toolgate.gate import Gate
 
-__all__ = ["install"]
+__all__ = ["FastMCPASGI", "install"]
+
+
+class FastMCPASGI(ServerASGI):
+    """The ASGI tier of a server of fastmcp, which makes its own kind of access token of any other, at each look."""
+
+    token_type: ClassVar[type[AccessToken]] = AccessToken
 
 
 def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:

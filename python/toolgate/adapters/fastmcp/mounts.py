@@ -25,6 +25,8 @@ from fastmcp.server.providers.fastmcp_provider import (
 from fastmcp.server.providers.wrapped_provider import _WrappedProvider
 from fastmcp.tools.tool_transform import TransformedTool
 
+from toolgate.adapters.nested import Component
+
 __all__ = ["Mounts", "servers_in"]
 
 Place = tuple[FastMCP[Any], str]
@@ -61,34 +63,37 @@ class Mounts:
         """Whether it is the protected server itself."""
         return self._root() is server
 
-    async def listed_name(self, server: FastMCP[Any], method: str, name: str) -> str:
-        """The name by which a tool is listed that apps may also call by a hash: that one the rules know."""
-        if method == "tools/call" and parse_hashed_backend_name(name) is not None:
-            tool = await _tool(server, name)
+    async def listed_name(self, component: Component) -> str:
+        """Apps may also call a tool by a hash; the rules know the name that the server lists."""
+        if component.method == "tools/call" and parse_hashed_backend_name(component.name) is not None:
+            tool = await _tool(component.server, component.name)
             if tool is not None:
                 return str(tool.name)
-        return name
+        return component.name
 
-    async def leads_to(self, above: FastMCP[Any], method: str, name: str, to: Place) -> bool:
-        """Whether the component ``name`` of the server ``above`` is that of ``to``, mounted."""
-        if method == "tools/call":
-            places = [_place_of(await _tool(above, name))]
-        elif method == "prompts/get":
-            places = [_place_of(await above.get_prompt(name))]
+    async def leads_to(self, above: Component, component: Component) -> bool:
+        """Whether the one is the other, mounted in its server."""
+        if above.server is component.server or above.method != component.method:
+            return False
+        if above.method == "tools/call":
+            places = [_place_of(await _tool(above.server, above.name))]
+        elif above.method == "prompts/get":
+            places = [_place_of(await above.server.get_prompt(above.name))]
         else:
-            template = await above.get_resource_template(name)
-            places = [_place_of(await above.get_resource(name)), _expanded(template, name)]
+            template = await above.server.get_resource_template(above.name)
+            places = [_place_of(await above.server.get_resource(above.name)), _expanded(template, above.name)]
+        to = (component.server, component.name)
         return any(place is not None and _is_same(place, to) for place in places)
 
-    async def public_name(self, server: FastMCP[Any], method: str, name: str) -> str | None:
-        """The name by which the protected server shows a component of ``server``; None where it does not."""
-        name = await self.listed_name(server, method, name)
-        if self.is_root(server):
+    async def public_name(self, component: Component) -> str | None:
+        """The name by which the protected server shows it; None where it does not."""
+        name = await self.listed_name(component)
+        if self.is_root(component.server):
             return name
         for above in self._servers():
-            if any(server is mounted for mounted in _mounted_in(above.providers)):
-                for shown in await _names_above(above, method, (server, name)):
-                    public = await self.public_name(above, method, shown)
+            if any(component.server is mounted for mounted in _mounted_in(above.providers)):
+                for shown in await _names_above(above, component.method, (component.server, name)):
+                    public = await self.public_name(Component(above, component.method, shown))
                     if public is not None:
                         return public
         return None

@@ -17,7 +17,7 @@ class Ends:
 
     file: TrailFile
     first: Line | None
-    first_hash: bytes
+    first_raw: bytes
     last: Line | None
     """The last line that is one: what a crash tore or somebody spoilt may stand behind it."""
     behind: int
@@ -41,7 +41,7 @@ def ends_of(file: TrailFile) -> Ends:
     last, behind = next((each for each in told if each[0] is not None), (None, len(lines) - 1))
     carried = b"\n".join(lines[len(lines) - 1 - behind :])
     first = beginning.split(b"\n", 1)[0]
-    return Ends(file, parse_line(first), hash_of(first), last, behind, hash_of(carried))
+    return Ends(file, parse_line(first), first, last, behind, hash_of(carried))
 
 
 def chains_of(files: Sequence[TrailFile]) -> list[list[Ends]]:

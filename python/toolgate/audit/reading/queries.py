@@ -23,26 +23,36 @@ select
     issuer,
     case when verified then coalesce(client_id, subject, '?') else '(not verified)' end as client,
     coalesce(tool_name, method, '-') as tool,
-    try_cast(timestamp as timestamp) as moment,
-    try_cast(timestamp as timestamp) + to_milliseconds(retry_after_ms) as back_at,
+    moment,
+    try(moment + to_milliseconds(retry_after_ms)) as back_at,
     starts_with(result, 'denied') as denied,
-    case when result in ('success', 'tool_error', 'error', 'cancelled') then latency_ms end as latency,
+    case when result in ('success', 'tool_error', 'error', 'cancelled') and isfinite(latency_ms) then latency_ms
+        end as latency,
     result,
     try(unhex(split_part(arguments_hash, ':', 2))) as arguments,
     starts_with(arguments_hash, 'hmac') as keyed,
     verified, instance, sequence,
-from read_json($files, format = 'newline_delimited', columns = $columns, ignore_errors = true,
-    maximum_object_size = $longest)
-where event is null or (
-    ($since is null or try_cast(timestamp as timestamp) >= try_cast($since as timestamp))
-    and ($until is null or try_cast(timestamp as timestamp) < try_cast($until as timestamp))
+from (
+    select *, case when stamp between timestamp '1970-01-01' and timestamp '2200-01-01' then stamp end as moment
+    from (
+        select *, try_cast(timestamp as timestamp) as stamp
+        from read_json($files, format = 'newline_delimited', columns = $columns, ignore_errors = true,
+            maximum_object_size = $longest)
+    )
+)
+where event is null or moment is null or (
+    ($since is null or moment >= try_cast($since as timestamp))
+    and ($until is null or moment < try_cast($until as timestamp))
 )
 """
-"""Bad lines become rows of nothing, which are counted."""
+"""Bad lines become rows of nothing, which are counted; and so are times that no clock of a server shows."""
 
 UNREADABLE: Final = """
 select
-    count(*) filter (event is null or (event = 'call' and (moment is null or result is null))),
+    count(*) filter (
+        event is null or event not in ('call', 'intent', 'start', 'checkpoint')
+        or (event = 'call' and (moment is null or result is null))
+    ),
     (select count(*) from lines as i where i.event = 'intent'
         and not exists (select 1 from lines as c where c.event = 'call' and c.request_id = i.request_id)),
 from lines

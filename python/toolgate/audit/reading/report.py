@@ -127,13 +127,17 @@ def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | N
 
     Raises `OSError` and `ValueError` for what cannot be read, and `ModuleNotFoundError` without the extra ``report``.
     """
-    import duckdb  # noqa: F401 - missing, it is said before anything is read
+    import duckdb
 
     with trail_files(paths) as found:
         files = [file for file in found if file.size]
         if not files:
             raise ValueError(f"{paths[0]} is empty: nothing has been recorded yet")
-        return _read(files, since, until)
+        try:
+            return _read(files, since, until)
+        except duckdb.Error as error:
+            # Its words may hold what a caller chose.
+            raise ValueError(f"{paths[0]} cannot be summed up: DuckDB says {type(error).__name__}") from None
 
 
 def _read(files: Sequence[TrailFile], since: str | None, until: str | None) -> Report:

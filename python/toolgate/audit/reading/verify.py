@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -72,8 +73,8 @@ def _verified(
     chains = chains_of(files)
     for chain in chains:
         walk = Walk(verify=public_keys, found=found, progress=read)
-        for ends in chain:
-            walk.file(ends.file)
+        for ends, following in zip_longest(chain, chain[1:]):
+            walk.file(ends.file, [] if following is None else [following.first_raw])
         findings.chains.append(walk.end())
         findings.lines += walk.findings.lines
         walks.append(walk)

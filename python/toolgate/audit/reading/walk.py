@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,8 @@ class _Step:
     place: Place
 
 
+_Block = tuple[list[bytes], bool]
+
 _NOTHING: Final = _Step(b"", Place(Path(), 0))
 """Before the first line."""
 
@@ -67,12 +69,13 @@ class Walk:
         self._intents: dict[bytes, Place] = {}
         self._last = self._before_last = _NOTHING
 
-    def file(self, file: TrailFile) -> None:
-        """Go along one more file. Raises `OSError`, and `ValueError` for a line without end."""
+    def file(self, file: TrailFile, following: list[bytes]) -> None:
+        """Go along one more file, before the one that begins with ``following``. Raises `OSError`, and `ValueError` for
+        a line without end."""
         self.findings.files.append(file.path)
         number = 0
-        for lines, torn in blocks_of(file):
-            self._block(lines, file, number, ended=not torn)
+        for (lines, torn), ahead in _with_next(blocks_of(file), following):
+            self._block(lines, file, number, ended=not torn, following=ahead)
             number += len(lines)
             self._progress(sum(map(len, lines)) + len(lines) - torn)
 
@@ -90,7 +93,7 @@ class Walk:
 
     # --- lines that are as they should be -----------------------------------------------------------------------------
 
-    def _block(self, lines: list[bytes], file: TrailFile, number: int, *, ended: bool) -> None:
+    def _block(self, lines: list[bytes], file: TrailFile, number: int, *, ended: bool, following: list[bytes]) -> None:
         """Most lines are calls that carry the right number and hash: what else there is takes its time in `_line`."""
         sha256 = hashlib.sha256
         intents = self._intents
@@ -124,7 +127,7 @@ class Walk:
                 findings.behind_last_checkpoint += position - began
                 findings.lines += position - began
             if position < len(lines):
-                ahead = lines[position + 1 : position + 1 + _AHEAD]
+                ahead = lines[position + 1 : position + 1 + _AHEAD] + following
                 self._line(lines[position], Place(file.path, number + position + 1), ahead, ended=ended)
                 position += 1
 
@@ -140,7 +143,14 @@ class Walk:
                 self._missing_before(line, place)
         elif line.previous != self._hash:
             before = self._before_last.raw
-            said = diagnosis(line, raw, behind=self._last.raw, before=before, following=ahead[0] if ahead else None)
+            said = diagnosis(
+                line,
+                raw,
+                behind=self._last.raw,
+                before=before,
+                following=ahead[0] if ahead else None,
+                signed=self._is_signed(line),
+            )
             self._problem(said.kind, self._last.place if said.of_the_line_before else place, said.words)
         else:
             self._linked(line, place)
@@ -192,14 +202,20 @@ class Walk:
         elif line.event == b"call":
             self._intents.pop(request_id_of(raw, CALL), None)
         elif line.signature is not None:
-            self._checkpoint(line, line.signature, raw, place)
+            self._checkpoint(line, raw, place)
 
-    def _checkpoint(self, line: Line, signature: bytes, raw: bytes, place: Place) -> None:
+    def _is_signed(self, line: Line) -> bool | None:
+        """None where nobody can tell."""
+        if self._verify is None or line.signature is None:
+            return None
+        return self._verify(bytes.fromhex(line.signature.decode()), CONTEXT + line.signed)
+
+    def _checkpoint(self, line: Line, raw: bytes, place: Place) -> None:
         members = _members(raw)
         if members is None:
             self._problem("not_a_line", place, "this checkpoint is no JSON: it was changed")
             return
-        if self._verify is not None and not self._verify(bytes.fromhex(signature.decode()), CONTEXT + line.signed):
+        if self._is_signed(line) is False:
             words = f"this checkpoint, by the key {members.get('signing_key')!r}, was not signed with any key given"
             self._problem("bad_signature", place, words)
             return
@@ -218,6 +234,15 @@ class Walk:
             if self.findings.gaps.places[-1:] == [place]:
                 self.findings.gaps.places.pop()
             self._found(Problem(kind, place, words, at))
+
+
+def _with_next(blocks: Iterator[_Block], following: list[bytes]) -> Iterator[tuple[_Block, list[bytes]]]:
+    """Each block with the lines behind it: what is wrong with a line shows in the next one."""
+    block = next(blocks, None)
+    while block is not None:
+        after = next(blocks, None)
+        yield block, following if after is None else after[0][:_AHEAD]
+        block = after
 
 
 def _carry_on(carried: bytes, ahead: list[bytes]) -> bool:

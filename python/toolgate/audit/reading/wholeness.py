@@ -77,7 +77,7 @@ class Wholeness:
         seen: dict[tuple[Path, bytes], Path] = {}
         for first, *_ in self._chains:
             path = first.file.path
-            before = seen.setdefault((own_file(path), first.first_hash), path)
+            before = seen.setdefault((own_file(path), first.first_raw), path)
             if before != path:
                 words = f"its first line is that of {before.name}: this file was copied and put in"
                 self._findings.add(Problem("inserted", Place(path, 0), words))

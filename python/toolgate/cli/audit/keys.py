@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from toolgate.arguments import hash_arguments
+from toolgate.audit.keys import key_name
 from toolgate.cli.audit.saying import fail
 from toolgate.errors import Malformed
-from toolgate.settings import MIN_KEY_BYTES
+from toolgate.settings import MIN_KEY_BYTES, Secret
 
 __all__ = ["fingerprint", "keygen"]
 
@@ -61,6 +62,8 @@ def fingerprint(
     arguments = _arguments(file)
     if not arguments.lstrip().startswith(b"{"):
         fail(f'{_named(file)} is not a JSON object: a call\'s arguments are one, like {{"id": 7}}')
+    if key is not None and key_file is not None:
+        print(f"records made with this key: their hash_key ends with {_key_digits(key)}", file=sys.stderr)
     try:
         print(hash_arguments(arguments, key=key))
     except Malformed:
@@ -99,6 +102,10 @@ def _key(file: Path | None, variable: str | None) -> bytes | None:
         where = file or f"the environment variable {variable}"
         fail(f"{where} has {len(key)} bytes: a key has at least {MIN_KEY_BYTES}, and no server starts with this one")
     return key
+
+
+def _key_digits(key: bytes) -> str:
+    return key_name(Secret(key, file="any"))
 
 
 def _named(file: Path) -> str:

@@ -13,7 +13,7 @@ import typer
 
 from toolgate.audit.reading.page import page
 from toolgate.audit.reading.report import Caller, Loop, Report, report_of
-from toolgate.cli.audit.saying import fail, instant, printable, unreadable
+from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
 from toolgate.cli.tables import print_table
 
 __all__ = ["report"]
@@ -67,7 +67,7 @@ def _print(report: Report, limit: int) -> None:
     print_table(
         f"{report.clients:,} clients, {report.tools:,} tools",
         (
-            *("client", "tool", "calls", "denials", "runs", "longest", "too early", "repeated", "p50 ms", "p99 ms"),
+            *("client", "tool", "calls", "denied", "runs / longest", "too early", "same args", "p50/p99 ms"),
             *("first seen", "last seen"),
         ),
         [_row(caller) for caller in report.callers[:limit]],
@@ -90,7 +90,14 @@ def _print(report: Report, limit: int) -> None:
 
 
 def _loop(loop: Loop) -> tuple[str, ...]:
-    return loop.client, loop.tool, f"{loop.calls:,}", loop.first_seen, loop.last_seen, loop.arguments_hash
+    return (
+        loop.client,
+        loop.tool,
+        f"{loop.calls:,}",
+        second(loop.first_seen),
+        second(loop.last_seen),
+        loop.arguments_hash,
+    )
 
 
 def _row(caller: Caller) -> tuple[str, ...]:
@@ -99,14 +106,12 @@ def _row(caller: Caller) -> tuple[str, ...]:
         printable(caller.tool),
         f"{caller.calls:,}",
         f"{caller.denials:,}",
-        f"{caller.denial_runs:,}",
-        f"{caller.longest_denial_run:,}",
+        f"{caller.denial_runs:,}/{caller.longest_denial_run:,}",
         f"{caller.came_back_early:,}",
         f"{caller.repeated:,}",
-        _milliseconds(caller.p50_ms),
-        _milliseconds(caller.p99_ms),
-        caller.first_seen,
-        caller.last_seen,
+        f"{_milliseconds(caller.p50_ms)}/{_milliseconds(caller.p99_ms)}",
+        second(caller.first_seen),
+        second(caller.last_seen),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 import typer
 
-__all__ = ["UNREADABLE", "fail", "instant", "printable", "unreadable"]
+__all__ = ["UNREADABLE", "fail", "instant", "printable", "second", "unreadable"]
 
 UNREADABLE: Final = 2
 """The exit code for what could not be looked at, and for a command line that cannot be meant."""
@@ -40,6 +40,11 @@ def instant(option: str, text: str | None) -> str | None:
         fail(f"{option} must be a day or a time in UTC, like 2026-11-20 or 2026-11-20T21:30:00Z")
     time, _, fraction = (match[2] or "00:00:00").partition(".")
     return f"{match[1]}T{time}{':00' if time.count(':') == 1 else ''}.{fraction:0<3}Z"
+
+
+def second(timestamp: str | None) -> str:
+    """A record's time, for a table."""
+    return "-" if timestamp is None else printable(timestamp[:19].replace("T", " "))
 
 
 def printable(text: object) -> str:

@@ -16,7 +16,7 @@ from toolgate.audit.reading.findings import ChainFindings, Findings, Listed
 from toolgate.audit.reading.heads import read_heads, write_heads
 from toolgate.audit.reading.verify import heads_of, load_public_keys
 from toolgate.audit.reading.verify import verify as verified
-from toolgate.cli.audit.saying import fail, instant, printable, unreadable
+from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
 from toolgate.cli.tables import print_table
 
 __all__ = ["verify"]
@@ -91,12 +91,15 @@ def _print(findings: Findings) -> None:
     if findings.further_problems:
         print(f"TAMPERED  and {findings.further_problems:,} more")
     for chain in findings.chains:
+        if chain.last_checkpoint and chain.behind_last_checkpoint:
+            behind = f"{chain.behind_last_checkpoint:,} lines behind it are not signed yet"
+            print(f"note      {printable(chain.last_checkpoint)}: the last checkpoint, {chain.signed_until}; {behind}")
         _print_places(chain.torn, "a crash tore this line")
         _print_places(chain.gaps, "records before this line were lost when the trail could not be written")
         _print_places(chain.unknown_outcomes, "an intent without its call: outcome unknown")
     print_table(
         f"{findings.files} files, {findings.lines:,} lines, {findings.size:,} bytes",
-        ("chain", "lines", "from", "until", "checkpoints", "signed until", "lines behind", "lost", "torn", "unknown"),
+        ("chain", "files", "lines", "from", "until", "checkpoints", "behind", "lost", "torn", "unknown"),
         [_row(chain) for chain in findings.chains],
     )
     print()
@@ -111,15 +114,13 @@ def _print_places(listed: Listed, words: str) -> None:
 
 
 def _row(chain: ChainFindings) -> tuple[str, ...]:
-    name = chain.files[-1].name if chain.files else "-"
-    files = f" and {len(chain.files) - 1} before" if len(chain.files) > 1 else ""
     return (
-        printable(name + files),
+        printable(chain.files[-1].name),
+        f"{len(chain.files):,}",
         f"{chain.lines:,}",
-        chain.began or "-",
-        chain.ended or "-",
+        second(chain.began),
+        second(chain.ended),
         f"{chain.checkpoints:,}",
-        chain.signed_until or "-",
         f"{chain.behind_last_checkpoint:,}",
         f"{chain.lost:,}",
         f"{chain.torn.count:,}",

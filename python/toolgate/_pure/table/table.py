@@ -1,11 +1,13 @@
 """Buckets by hashed name, cleaned a few slots at a time.
 
-The twin of ``rust/table.rs``; a dict is all the index there is here, and stalls when it doubles (docs/performance.md).
+The twin of ``rust/table.rs``.
 """
 
 from __future__ import annotations
 
 from toolgate._pure.bucket import Bucket, Rate
+from toolgate._pure.table.chunks import Chunks
+from toolgate._pure.table.index import Index
 
 __all__ = ["Table"]
 
@@ -16,9 +18,9 @@ class Table:
     __slots__ = ("_cursor", "_index", "_slots")
 
     def __init__(self) -> None:
-        self._index: dict[bytes, int] = {}
+        self._index: Index[int] = Index()
         # Beside the index, because only a list can be swept from where the last sweep stopped.
-        self._slots: list[tuple[bytes, Bucket]] = []
+        self._slots: Chunks[tuple[bytes, Bucket]] = Chunks()
         self._cursor = 0
 
     def find(self, name: bytes, rate: Rate, now: int) -> tuple[int, Bucket] | None:
@@ -35,9 +37,9 @@ class Table:
             self._slots[at] = (name, bucket)
         return at, bucket
 
-    def set(self, at: int, bucket: Bucket) -> None:
+    def set(self, at: int, name: bytes, bucket: Bucket) -> None:
         """Store what `find` found."""
-        self._slots[at] = (self._slots[at][0], bucket)
+        self._slots[at] = (name, bucket)
 
     def insert(self, name: bytes, bucket: Bucket) -> None:
         """Store what `find` did not find."""
@@ -50,11 +52,8 @@ class Table:
         return None if at is None else (at, self._slots[at][1])
 
     def before(self, end: int | None, count: int) -> tuple[int, list[tuple[bytes, Bucket]]]:
-        """At most ``count`` of the buckets before the slot ``end``, and the slot of the first of them. Whoever goes
-        through all of them from the last to the first misses none: a removal moves only the last."""
-        end = len(self._slots) if end is None else min(end, len(self._slots))
-        start = max(end - count, 0)
-        return start, self._slots[start:end]
+        """At most ``count`` of the buckets before the slot ``end``, and the slot of the first of them."""
+        return self._slots.before(end, count)
 
     def sweep(self, count: int, now: int) -> int:
         """Look at the next ``count`` slots and drop those whose buckets are full: nobody can tell them from new ones.
@@ -63,7 +62,7 @@ class Table:
         for _ in range(min(count, before)):
             if self._cursor >= len(self._slots):
                 self._cursor = 0
-            if not self._slots:
+            if len(self._slots) == 0:
                 break
             if self._slots[self._cursor][1].full_at <= now:
                 self._remove(self._cursor)
@@ -76,7 +75,5 @@ class Table:
 
     def _remove(self, at: int) -> None:
         del self._index[self._slots[at][0]]
-        last = self._slots.pop()
-        if at < len(self._slots):
-            self._slots[at] = last
-            self._index[last[0]] = at
+        if self._slots.swap_remove(at):
+            self._index[self._slots[at][0]] = at

@@ -1,0 +1,133 @@
+"""Components that call components: the framework runs them, and no message is sent.
+
+The first run under a claimed decision is that decision's own call. Every other one is decided anew under the same
+principal, and its record names its parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from toolgate.adapters.messages import run_under
+from toolgate.decision import Decision, current_decision
+from toolgate.errors import Refused, refusal
+from toolgate.gate import Gate
+
+__all__ = ["Component", "Names", "Nesting", "OneServer"]
+
+T = TypeVar("T")
+
+
+class Component(NamedTuple):
+    """What runs: of which server, by which name or URI there, by which method."""
+
+    server: Any
+    method: str
+    name: str
+
+
+class Names(Protocol):
+    """What components are called in a server, and in those it is mounted in."""
+
+    async def listed_name(self, component: Component) -> str:
+        """The name that the server lists it by."""
+
+    async def leads_to(self, above: Component, component: Component) -> bool:
+        """Whether the one is the other, mounted in its server."""
+
+    async def public_name(self, component: Component) -> str | None:
+        """The name by which whoever calls from outside reaches it; None where nobody does."""
+
+
+class OneServer:
+    """Names where nothing is mounted."""
+
+    async def listed_name(self, component: Component) -> str:
+        """Its own."""
+        return component.name
+
+    async def leads_to(self, _above: Component, _component: Component) -> bool:
+        """Never."""
+        return False
+
+    async def public_name(self, component: Component) -> str | None:
+        """Its own."""
+        return component.name
+
+
+class _Run(NamedTuple):
+    decision: Decision
+    component: Component
+
+
+_running: Final[ContextVar[_Run | None]] = ContextVar("toolgate_component", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Nesting:
+    """How one framework's components meet the gate."""
+
+    gate: Gate
+    error: Callable[[Refused, str], Exception]
+    """A refusal in the framework's own words, with the id of the decision."""
+    tool_errors: tuple[type[Exception], ...] = ()
+    """What its tools raise to say that they failed."""
+
+    def decision(self) -> Decision:
+        """The decision that covers what runs now. Raises where none does."""
+        decision = current_decision.get()
+        if decision is None:
+            raise self.error(refusal("no_decision"), "")
+        return decision
+
+    async def run(
+        self, component: Component, arguments: dict[str, Any] | None, run: Callable[[], Awaitable[T]], *, names: Names
+    ) -> T:
+        """Run a component under the decision made for it, or under one of its own."""
+        decision, above = self.decision(), _running.get()
+        if above is None or above.decision is not decision:
+            is_own = decision.call == self._call(decision, component, component.name, arguments)
+            if is_own and await names.listed_name(component) == component.name:
+                return await _entered(_Run(decision, component), run)
+        elif await names.leads_to(above.component, component):
+            return await _entered(_Run(decision, component), run)
+        return await self._run_anew(decision, component, arguments, run, names)
+
+    async def _run_anew(
+        self,
+        parent: Decision,
+        component: Component,
+        arguments: dict[str, Any] | None,
+        run: Callable[[], Awaitable[T]],
+        names: Names,
+    ) -> T:
+        public = await names.public_name(component)
+        call = self._call(parent, component, component.name if public is None else public, arguments)
+        hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
+        decision = await self.gate.judge_message(parent, call, refused=hidden)
+        if decision.refusal is not None:
+            await decision.kept()
+            raise self.error(decision.refusal, decision.request_id)
+        return await run_under(
+            decision,
+            lambda: _entered(_Run(decision, component), run),
+            is_error=lambda answer: getattr(answer, "is_error", None) is True,
+            tool_errors=self.tool_errors,
+        )
+
+    def _call(self, decision: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Any:
+        params = {"uri": name} if component.method == "resources/read" else {"name": name, "arguments": arguments or {}}
+        return self.gate.call_of_message(
+            component.method, decision.call.id if decision.call else None, params, under=decision
+        )
+
+
+async def _entered(what: _Run, run: Callable[[], Awaitable[T]]) -> T:
+    token = _running.set(what)
+    try:
+        return await run()
+    finally:
+        _running.reset(token)

@@ -1,0 +1,177 @@
+"""Components of the official SDK's server that call each other, and that a call is told from them exactly once."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from adapters.desk import LEGACY, MODERN, Desk, open_session
+from adapters.serving import listening, served, url_of
+from guarded import Guarded
+from mcp import MCPError
+from mcp.server.mcpserver import Context, MCPServer
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
+Make = Callable[..., Guarded]
+
+
+def calling_others(ran: list[str]) -> MCPServer[Any]:
+    """A server whose tools call what is not theirs."""
+    server: MCPServer[Any] = MCPServer("calling", log_level="CRITICAL")
+
+    @server.tool()
+    async def read_by_calling() -> str:
+        return str(await server.call_tool("delete_user", {"name": "ada"}))
+
+    @server.tool()
+    async def read_by_reading(ctx: Context[Any, Any]) -> str:
+        return str(await ctx.read_resource("data://secret"))
+
+    @server.tool()
+    async def read_by_asking() -> str:
+        return str(await server.get_prompt("secret"))
+
+    @server.tool()
+    async def delete_user(name: str) -> str:
+        ran.append(f"delete_user {name}")
+        return "deleted"
+
+    @server.resource("data://secret")
+    async def secret() -> str:
+        ran.append("secret")
+        return "a secret"
+
+    @server.prompt(name="secret")
+    async def secret_prompt() -> str:
+        ran.append("secret prompt")
+        return "a secret"
+
+    return server
+
+
+RULES: dict[str, Any] = {
+    "tools": [toolgate.ToolRule("read_*", scopes=["read"]), toolgate.ToolRule("delete_*", scopes=["write"])],
+    "resources": [toolgate.ResourceRule("*", scopes=["write"])],
+    "prompts": [toolgate.PromptRule("*", scopes=["write"])],
+}
+
+
+@contextmanager
+def opened(guarded: Make, server: Any, ran: list[str], **more: Any) -> Iterator[Desk]:
+    """The server behind a gate."""
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), **(RULES | more))
+        it.now = time.time()
+        with served(it.gate.protect(server), listener):
+            yield Desk(it, server, ran)
+
+
+@ERAS
+@pytest.mark.parametrize("tool", ["read_by_calling", "read_by_reading", "read_by_asking"])
+async def test_a_reader_cannot_reach_by_a_tool_what_it_may_not_call(guarded: Make, mode: str, tool: str) -> None:
+    ran: list[str] = []
+    with opened(guarded, calling_others(ran), ran) as desk:
+        async with desk.client(mode, "read") as client:
+            with pytest.raises(MCPError, match="lacks a scope this call needs: write") as refused:
+                await client.call_tool(tool, {})
+        assert ran == []
+        async with desk.client(mode, "read", "write") as client:
+            assert not (await client.call_tool(tool, {})).is_error
+    assert len(ran) == 1
+    assert refused.value.error.data["requiredScopes"] == ["write"]
+    inner, outer = [record for record in desk.it.records() if record["tool_name"]][:2]
+    assert (inner["result"], inner["parent_id"]) == ("denied_scope", outer["request_id"])
+    assert (outer["tool_name"], outer["result"], outer["reason"]) == (tool, "error", "rpc403")
+
+
+async def test_outside_of_a_message_nothing_runs(guarded: Make) -> None:
+    ran: list[str] = []
+    server = calling_others(ran)
+    guarded().gate.protect(server)
+    with pytest.raises(MCPError, match="without a decision"):
+        await server.call_tool("delete_user", arguments={"name": "ada"})
+    assert ran == []
+
+
+def echo(kind: str) -> Any:
+    """A server that takes anything."""
+    server: Any
+    if kind == "fastmcp":
+        pytest.importorskip("fastmcp")
+        from fastmcp import FastMCP
+
+        server = FastMCP("echo")
+    else:
+        server = MCPServer("echo", log_level="CRITICAL")
+
+    def anything(x: object = None) -> str:
+        return "taken"
+
+    def read(which: str) -> str:
+        return which
+
+    def ask(about: str = "") -> str:
+        return about
+
+    server.tool(name="anything")(anything)
+    server.resource("data://{which}")(read)
+    server.prompt(name="ask")(ask)
+    return server
+
+
+SPELLINGS = [
+    '{"name":"anything"}',
+    '{"name":"anything","arguments":null}',
+    '{"name":"anything","arguments":{}}',
+    '{"name":"anything","arguments":{"x":null}}',
+    '{"name":"anything","arguments":{"x":1.0}}',
+    '{"name":"anything","arguments":{"x":1e2}}',
+    '{"name":"anything","arguments":{"x":-0.0}}',
+    '{"name":"anything","arguments":{"x":123456789012345678901234567890}}',
+    '{"name":"anything","arguments":{"x":[1e21,0.1,{"\\u00e9":"\\u2028"}]}}',
+    '{"\\u006eame":"anything","_meta":{"progressToken":7},"arguments":{"x":"\\ud83d\\ude00"}}',
+]
+READS = ["data://x", "data://é", "data://x?q=%C3%A9", "data://x#f", "data://X"]
+
+
+@pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
+def test_however_a_call_is_spelt_it_is_one_call(guarded: Make, kind: str) -> None:
+    rules = {
+        "tools": [toolgate.ToolRule("*", scopes=[])],
+        "resources": [toolgate.ResourceRule("*", scopes=[])],
+        "prompts": [toolgate.PromptRule("*", scopes=[])],
+    }
+    asked = [("tools/call", params) for params in SPELLINGS]
+    asked += [("resources/read", json.dumps({"uri": uri})) for uri in READS]
+    asked += [("prompts/get", params) for params in ('{"name":"ask"}', '{"name":"ask","arguments":{"about":"x"}}')]
+    with opened(guarded, echo(kind), [], **rules) as desk:
+        session = open_session(desk)
+        for method, params in asked:
+            body = f'{{"jsonrpc":"2.0","id":7,"method":"{method}","params":{params}}}'
+            assert desk.post(body.encode(), headers=session).status_code == 200, params
+    records = [record for record in desk.it.records() if record["tool_name"]]
+    assert [record["method"] for record in records] == [method for method, _ in asked]
+    assert {record["parent_id"] for record in records} == {None}
+
+
+@pytest.mark.parametrize("first", ["http", "stdio"])
+def test_a_server_is_reached_in_one_way(guarded: Make, tmp_path: Path, first: str) -> None:
+    it = guarded()
+    token = tmp_path / "token"
+    token.write_text(it.token())
+    token.chmod(0o600)
+    server = echo("mcp")
+    ways = [lambda: it.gate.protect(server), lambda: it.gate.protect_stdio(server, token_file=token)]
+    one, other = ways if first == "http" else reversed(ways)
+    one()
+    with pytest.raises(ValueError, match="make two servers"):
+        other()
