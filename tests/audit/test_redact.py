@@ -271,8 +271,8 @@ def test_structlog_through_the_standard_library(told: Told) -> None:
 def test_without_any_handler_too() -> None:
     program = f"""
 import logging
-from toolgate.audit.redact import install
-install(), install()
+import toolgate
+toolgate.audit.redact.install(), toolgate.audit.redact.install()
 logging.getLogger("a.b").error("Bearer %s", {OPAQUE!r})
 logging.getLogger("a.b").error("too many %s", {OPAQUE!r}, {JWT!r})
 """

@@ -1,5 +1,6 @@
 """What happened: exactly one record of every decision, and where it goes."""
 
+from toolgate.audit import redact
 from toolgate.audit.keys import HashKey
 from toolgate.audit.record import SUCCESS, Outcome, call_record, principal_fragment, unverified_fragment
 from toolgate.audit.tickets import Ticket
@@ -13,5 +14,6 @@ __all__ = [
     "Trail",
     "call_record",
     "principal_fragment",
+    "redact",
     "unverified_fragment",
 ]

@@ -66,7 +66,8 @@ class Trail:
         self._clock = clock
         self._forks = threading.Lock()
         self._open()
-        _reopen_on_sighup()
+        if any(place.is_file for place in settings.places):
+            _reopen_on_sighup()
 
     @property
     def dropped(self) -> int:
