@@ -18,16 +18,15 @@ import atexit
 import logging
 import os
 import secrets
-import signal
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from toolgate.audit import hangups
 from toolgate.audit.checkpoints import Checkpoints
 from toolgate.audit.direct import DirectLane
 from toolgate.audit.lanes import Notes, Record
@@ -67,7 +66,7 @@ class Trail:
         self._forks = threading.Lock()
         self._open()
         if any(place.is_file for place in settings.places):
-            _reopen_on_sighup()
+            hangups.listen()
 
     @property
     def dropped(self) -> int:
@@ -159,7 +158,7 @@ class Trail:
         self._awaited = [lane for lane in self._syncing if lane.denies] or self._syncing
         alone = len(self._lanes) == 1 and not self._syncing
         self._single: Callable[[Record], None] | None = self._lanes[0].put if alone else None
-        _hang_ups.update(sink for sink in sinks if isinstance(sink, FileSink))
+        hangups.files.update(sink for sink in sinks if isinstance(sink, FileSink))
         if self._settings.checkpoint is not None:
             ticking = [lane for lane in self._lanes if isinstance(lane, DirectLane)]
             threading.Thread(
@@ -233,40 +232,6 @@ class Trail:
 
 
 _open_trails: weakref.WeakSet[Trail] = weakref.WeakSet()
-_hang_ups: weakref.WeakSet[FileSink] = weakref.WeakSet()
-
-
-def _reopen_on_sighup() -> None:
-    """After a hang-up every file is looked at before the next line. A handler of the host's is called as well, and one
-    that it sets later stands in place of ours: then a file that was moved is found within a quarter of a second.
-
-    Where nobody handles the signal it ends the process, and that stays so as long as there is a terminal that can hang
-    up; without one somebody sent it on purpose."""
-    if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
-        return
-    before = signal.getsignal(signal.SIGHUP)
-    if before is None or before is signal.SIG_IGN or getattr(before, "toolgate", False):
-        return
-    if before is signal.SIG_DFL and _has_terminal():
-        return
-
-    def hang_up(number: int, frame: Any) -> None:
-        for sink in list(_hang_ups):
-            sink.look_again()
-        if callable(before):
-            before(number, frame)
-
-    hang_up.toolgate = True  # type: ignore[attr-defined]
-    with suppress(ValueError):  # a sub-interpreter
-        signal.signal(signal.SIGHUP, hang_up)
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
 
 
 def _tick(trail: weakref.ref[Trail], lanes: Sequence[DirectLane]) -> None:
