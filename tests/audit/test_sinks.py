@@ -261,6 +261,46 @@ os._exit(0)
     assert run(program).stderr == b"broken\nb'a line\\n'\n"
 
 
+@pytest.mark.parametrize("durability", ["buffered", "written"])
+def test_a_reader_that_takes_nothing_stops_nobody(durability: str) -> None:
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from trails import record
+from toolgate.audit import Trail
+from toolgate.errors import Unavailable
+from toolgate.settings import Audit
+trail = Trail(Audit(durability={durability!r}))
+try:
+    while True:
+        trail.ensure_writable()
+        trail.write(record("read_order"))
+except Unavailable:
+    print("refused", file=sys.stderr, flush=True)
+sys.stdin.readline()
+trail.close()
+print(trail.dropped, file=sys.stderr)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        while told and told != "refused\n":  # what the log says of it
+            told = process.stderr.readline()
+        assert told == "refused\n"
+        process.stdin.write("go on\n")
+        process.stdin.flush()
+        lines = process.stdout.read().splitlines()
+        assert process.stderr.read().splitlines()[-1] == "0"
+    assert [json.loads(line)["sequence"] for line in lines] == list(range(1, len(lines) + 1))
+
+
 @pytest.mark.parametrize(
     "change",
     [

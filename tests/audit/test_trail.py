@@ -321,3 +321,33 @@ trail.close()
     assert names_in(other) == ["child-1"]
     assert check_chain(path) == check_chain(other) == []
     assert len({json.loads(lines_of(file)[0])["instance"] for file in (path, other)}) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+@pytest.mark.parametrize("durability", ["buffered", "durable"])
+def test_a_fork_leaves_the_parent_its_thread_and_its_queue(path: Path, durability: str) -> None:
+    program = f"""
+import sys; sys.path.insert(0, {BESIDE!r})
+import os
+from trails import record
+from toolgate.audit import Trail
+from toolgate.settings import Audit
+trail = Trail(Audit(path={str(path)!r}, durability={durability!r}))
+for number in range(50):
+    trail.write(record(f"parent-{{number}}"))
+child = os.fork()
+if not child:
+    trail.ensure_writable()
+    for number in range(50):
+        trail.write(record(f"child-{{number}}"))
+    trail.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+trail.write(record("parent-50"))
+trail.close()
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=60)
+    [other] = path.parent.glob("audit.*.jsonl")
+    assert names_in(path) == numbered(51, "parent")
+    assert names_in(other) == numbered(50, "child")
+    assert check_chain(path) == check_chain(other) == []
