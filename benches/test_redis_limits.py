@@ -181,14 +181,6 @@ def test_admit_on_redis(name: str, shape: str, contest: Contest, measure: Measur
     assert contest.loop.run_until_complete(admit()), "a contestant that refuses does less than it should"
 
 
-def test_one_round_trip_a_decision(contest: Contest) -> None:
-    admit = ours(contest, BUDGETS, "exact")
-    contest.loop.run_until_complete(admit())
-    contest.server.client.config_resetstat()
-    contest.run(admit)
-    assert contest.server.script_calls() == DECISIONS
-
-
 def _charges(budgets: tuple[str, ...]) -> tuple[toolgate.Charge, ...]:
     return tuple(toolgate.Charge(key, limit) for key in budgets for limit in (f"{MINUTE}/minute", f"{DAY}/day"))
 

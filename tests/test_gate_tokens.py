@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agents import AgentsFile
 from guarded import NOW, Guarded, message
 
 import toolgate
@@ -139,6 +140,24 @@ async def test_an_agent_token_is_a_credential_like_any_other(guarded: Make, tmp_
     [record, *_] = it.records()
     assert (record["issuer"], record["client_id"]) == ("urn:toolgate:agents", "nightly")
     assert token not in it.trail.read_text()
+
+
+async def test_what_goes_on_for_long_ends_with_its_agent(guarded: Make, tmp_path: Path) -> None:
+    agents = AgentsFile(tmp_path / "agents.toml")
+    token = agents.create("nightly", scopes=["read"], now=NOW)
+    agents.create("daily", now=NOW)
+    it = guarded(agents=toolgate.Agents(str(agents.path)))
+    decision = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+    it.now += 60
+    it.gate.ensure_held(decision)
+    agents.create("weekly", now=it.now)
+    it.now += 60
+    it.gate.ensure_held(decision)
+    agents.revoke("nightly", now=it.now)
+    it.now += 60
+    with pytest.raises(toolgate.Unauthenticated, match="token_revoked"):
+        it.gate.ensure_held(decision)
+    decision.close()
 
 
 async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(guarded: Make) -> None:

@@ -295,11 +295,13 @@ class Gate:
         client: str | None = None,
         agent: str | None = None,
         issuer: str | None = None,
+        until: float | None = None,
     ) -> None:
-        """Refuse from now on what these name, also where it was verified before: a token by its id, every token of a
-        subject or of a client, an agent."""
+        """Refuse from now on what one of these names, also where it was verified before: a token by its id, every token
+        of a subject or of a client, an agent; until ``until`` (seconds since the epoch), when all such tokens have
+        expired, or for ever. Every instance with the same store refuses it within a second. Raises `ValueError`."""
         self._steps.tokens.revocations.revoke(
-            token_id=token_id, subject=subject, client=client, agent=agent, issuer=issuer
+            token_id=token_id, subject=subject, client=client, agent=agent, issuer=issuer, until=until
         )
 
     def now(self) -> float:

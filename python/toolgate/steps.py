@@ -290,6 +290,7 @@ def _tokens(
         revocation=configuration.revocation,
         alarm=alarm,
         store=store,
+        prefix=configuration.limits.prefix,
         before=before,
     )
 

@@ -56,6 +56,18 @@ async def test_a_cancelled_call_never_touches_the_connection(
         await limiter.aclose()
 
 
+async def test_a_decision_is_one_call_of_one_script(redis_server: RedisServer) -> None:
+    limiter = RedisLimiter(redis_server.url, on_error="deny")
+    budgets = [toolgate.Charge(key, limit) for key in ("client", "tool", "all") for limit in ("900/minute", "900/day")]
+    await limiter.admit(domain="domain", charges=budgets)
+    redis_server.client.config_resetstat()
+    for _ in range(200):
+        await limiter.admit(domain="domain", charges=budgets)
+    assert redis_server.script_calls() == 200
+    assert redis_server.calls("script|load", "config|get") == 0
+    await limiter.aclose()
+
+
 async def test_calls_that_wait_share_one_connection(redis_server: RedisServer) -> None:
     with proxied(redis_server.port) as network:
         limiter = RedisLimiter(network.url, on_error="deny")

@@ -42,7 +42,7 @@ class AgentTokens:
     def verify(self, token: str, *, now: float) -> Verified:
         """Who the token's agent is. Raises `Unauthenticated`."""
         agent_id = id_of(token)
-        self._refresh(now)
+        self.keep_up(now)
         # Read before the hashes are: a change in between makes the result look older than it is, never newer.
         generation = self._generation
         digest = digest_of(token)
@@ -67,7 +67,8 @@ class AgentTokens:
             fresh_until=looked_at + INTERVAL,
         )
 
-    def _refresh(self, now: float) -> None:
+    def keep_up(self, now: float) -> None:
+        """Look whether the file is another one, where that is due."""
         if not self._file.look(now):
             return
         before, self._agents = self._agents, self._file.value

@@ -91,7 +91,10 @@ class Tokens:
 
     def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
         """Whether something was withdrawn since that the answer rested on. Asks nobody, and errs towards yes: after a
-        key was taken back or the file of agents was changed, only the credential itself could tell."""
+        key was taken back or some agent was changed, only the credential itself could tell."""
+        if self._agents is not None:
+            # Others are asked by those who come with a token; nobody may come for as long as a stream lasts.
+            self._agents.keep_up(now)
         return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
 
     def good_until(self, principal: Principal) -> float:
