@@ -1,16 +1,27 @@
-"""The server of `desk`, made with fastmcp."""
+"""Servers made with fastmcp: that of `desk`, and one whose tools call what is not theirs."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
+from adapters.desk import RULES, Desk
+from adapters.serving import listening, served, url_of
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_access_token, get_http_headers
+from guarded import Guarded
 from mcp import MCPError
 
 import toolgate
+
+Make = Callable[..., Guarded]
+
+CALL_DELETE = {"name": "delete_user", "arguments": {"name": "ada"}}
+"""For a tool that calls whatever it is told to."""
 
 
 def fastmcp_tools(ran: list[str], may_end: threading.Event | None = None) -> FastMCP[Any]:
@@ -58,5 +69,54 @@ def fastmcp_tools(ran: list[str], may_end: threading.Event | None = None) -> Fas
     @server.tool
     async def limited() -> str:
         return "once"
+
+    return server
+
+
+@contextmanager
+def opened(guarded: Make, server: FastMCP[Any], ran: list[str], *, how: str = "protect", **more: Any) -> Iterator[Desk]:
+    """The server, served behind a gate, or by itself with the gate in the place of its auth."""
+    with listening() as listener:
+        settings = {"tools": RULES, "resources": [toolgate.ResourceRule("data://*", scopes=["write"])]} | more
+        it = guarded(resource=url_of(listener), **settings)
+        it.now = time.time()
+        if how == "auth=":
+            server.auth = it.gate.auth()
+            server.add_middleware(it.gate.middleware())
+            app: Any = server.http_app(path="/mcp")
+        elif how == "protect the app":
+            app = it.gate.protect(server.http_app(path="/mcp"))
+        else:
+            app = it.gate.protect(server)
+        with served(app, listener):
+            yield Desk(it, server, ran)
+
+
+def calling_others(ran: list[str]) -> FastMCP[Any]:
+    """A server whose tool calls whatever it is told to."""
+    server: FastMCP[Any] = FastMCP("calling")
+
+    @server.tool
+    async def read_by_calling(ctx: Context, name: str, arguments: dict[str, Any]) -> str:
+        return str((await ctx.fastmcp.call_tool(name, arguments)).content[0].text)
+
+    @server.tool
+    async def read_by_reading(ctx: Context) -> str:
+        return str((await ctx.read_resource("data://secret")).contents[0].content)
+
+    @server.tool
+    async def delete_user(name: str) -> str:
+        ran.append(f"delete_user {name}")
+        return "deleted"
+
+    @server.tool
+    async def limited() -> str:
+        ran.append("limited")
+        return "once"
+
+    @server.resource("data://secret")
+    async def secret() -> str:
+        ran.append("secret")
+        return "a secret"
 
     return server

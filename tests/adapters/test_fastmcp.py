@@ -1,10 +1,8 @@
-"""What only fastmcp does: components that call components, servers in servers, auth of its own."""
+"""What only fastmcp does: components that call components, auth of its own, transports and middlewares of its own."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,16 +11,15 @@ pytest.importorskip("fastmcp")
 
 import httpx2
 from adapters.desk import LEGACY, MODERN, RULES, Desk, modern, modern_headers
+from adapters.fastmcp_desk import CALL_DELETE, Make, calling_others, opened
 from adapters.serving import listening, served, url_of
 from fastmcp import Client, Context, FastMCP
 from fastmcp.exceptions import AuthorizationError
-from fastmcp.server import create_proxy
 from fastmcp.server.auth import MultiAuth, StaticTokenVerifier
 from fastmcp.server.dependencies import get_access_token
 from fastmcp.server.http import _current_http_request
 from fastmcp.server.middleware.caching import ResponseCachingMiddleware
-from fastmcp.tools import Tool
-from guarded import Guarded, message
+from guarded import message
 from mcp import ClientSession, MCPError
 from mcp.client.sse import sse_client
 
@@ -31,62 +28,9 @@ import toolgate
 pytestmark = pytest.mark.anyio
 
 ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
-Make = Callable[..., Guarded]
 
 
 HOW = pytest.mark.parametrize("how", ["protect", "protect the app", "auth="])
-
-
-@contextmanager
-def opened(guarded: Make, server: FastMCP[Any], ran: list[str], *, how: str = "protect", **more: Any) -> Iterator[Desk]:
-    """The server, served behind a gate, or by itself with the gate in the place of its auth."""
-    with listening() as listener:
-        settings = {"tools": RULES, "resources": [toolgate.ResourceRule("data://*", scopes=["write"])]} | more
-        it = guarded(resource=url_of(listener), **settings)
-        it.now = time.time()
-        if how == "auth=":
-            server.auth = it.gate.auth()
-            server.add_middleware(it.gate.middleware())
-            app: Any = server.http_app(path="/mcp")
-        elif how == "protect the app":
-            app = it.gate.protect(server.http_app(path="/mcp"))
-        else:
-            app = it.gate.protect(server)
-        with served(app, listener):
-            yield Desk(it, server, ran)
-
-
-def calling_others(ran: list[str]) -> FastMCP[Any]:
-    """A server whose tool calls whatever it is told to."""
-    server: FastMCP[Any] = FastMCP("calling")
-
-    @server.tool
-    async def read_by_calling(ctx: Context, name: str, arguments: dict[str, Any]) -> str:
-        return str((await ctx.fastmcp.call_tool(name, arguments)).content[0].text)
-
-    @server.tool
-    async def read_by_reading(ctx: Context) -> str:
-        return str((await ctx.read_resource("data://secret")).contents[0].content)
-
-    @server.tool
-    async def delete_user(name: str) -> str:
-        ran.append(f"delete_user {name}")
-        return "deleted"
-
-    @server.tool
-    async def limited() -> str:
-        ran.append("limited")
-        return "once"
-
-    @server.resource("data://secret")
-    async def secret() -> str:
-        ran.append("secret")
-        return "a secret"
-
-    return server
-
-
-CALL_DELETE = {"name": "delete_user", "arguments": {"name": "ada"}}
 
 
 @ERAS
@@ -154,196 +98,6 @@ async def test_a_token_that_was_revoked_meanwhile_reaches_nothing_more(guarded: 
             answer = await client.call_tool("read_and_be_revoked", {})
     assert "the token was revoked" in answer.content[0].text
     assert ran == []
-
-
-# --- servers in servers -----------------------------------------------------------------------------------------------
-
-
-def mounted(ran: list[str]) -> FastMCP[Any]:
-    """A server in a server in a server."""
-    root: FastMCP[Any] = FastMCP("root")
-    middle: FastMCP[Any] = FastMCP("middle")
-    middle.mount(calling_others(ran), namespace="inner")
-    root.mount(middle, namespace="outer")
-    return root
-
-
-MOUNTED_RULES = [
-    toolgate.ToolRule("outer_inner_delete_*", scopes=["write"]),
-    # By the name it has inside, a reader might call it.
-    toolgate.ToolRule("*", scopes=["read"]),
-]
-
-
-@ERAS
-async def test_what_is_mounted_is_judged_by_the_name_the_caller_sees(guarded: Make, mode: str) -> None:
-    ran: list[str] = []
-    with opened(guarded, mounted(ran), ran, tools=MOUNTED_RULES) as desk:
-        async with desk.client(mode, "read") as client:
-            with pytest.raises(MCPError, match="lacks a scope"):
-                await client.call_tool("outer_inner_delete_user", {"name": "ada"})
-            inside = await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)
-            assert "lacks a scope" in inside.content[0].text
-            assert ran == []
-        async with desk.client(mode, "read", "write") as client:
-            assert not (await client.call_tool("outer_inner_delete_user", {"name": "ada"})).is_error
-            assert not (await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)).is_error
-    assert ran == ["delete_user ada", "delete_user ada"]
-    names = [(record["tool_name"], record["result"]) for record in desk.calls(6)]
-    assert names == [
-        ("outer_inner_delete_user", "denied_scope"),
-        ("outer_inner_delete_user", "denied_scope"),
-        ("outer_inner_read_by_calling", "tool_error"),
-        ("outer_inner_delete_user", "success"),
-        ("outer_inner_delete_user", "success"),
-        ("outer_inner_read_by_calling", "success"),
-    ]
-
-
-async def test_mounted_resources_and_prompts_are_judged_once(guarded: Make) -> None:
-    inner: FastMCP[Any] = FastMCP("inner")
-
-    @inner.resource("data://one")
-    async def one() -> str:
-        return "one"
-
-    @inner.resource("data://many/{which}")
-    async def many(which: str) -> str:
-        return which
-
-    @inner.prompt
-    async def ask(about: str) -> str:
-        return about
-
-    root: FastMCP[Any] = FastMCP("root")
-    root.mount(inner, namespace="in")
-    rules = {
-        "resources": [toolgate.ResourceRule("data://in/*", scopes=[])],
-        "prompts": [toolgate.PromptRule("in_*", scopes=[])],
-    }
-    with opened(guarded, root, [], **rules) as desk:
-        async with desk.client(MODERN) as client:
-            assert (await client.read_resource("data://in/one")).contents[0].text == "one"
-            assert (await client.read_resource("data://in/many/two?x=a%2Cb")).contents[0].text == "two"
-            assert (await client.get_prompt("in_ask", {"about": "x"})).messages[0].content.text == "x"
-    records = [(record["tool_name"], record["result"]) for record in desk.it.records() if record["tool_name"]]
-    assert records == [
-        ("data://in/one", "success"),
-        ("data://in/many/two?x=a%2Cb", "success"),
-        ("in_ask", "success"),
-    ]
-
-
-async def test_what_the_protected_server_does_not_show_is_reached_by_nobody(guarded: Make) -> None:
-    ran: list[str] = []
-    root: FastMCP[Any] = FastMCP("root")
-    inner = calling_others(ran)
-    root.mount(inner, namespace="in")
-    root.disable(names={"in_delete_user"})
-    with opened(guarded, root, ran, tools=[toolgate.ToolRule("*", scopes=["read"])]) as desk:
-        async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool("in_read_by_calling", CALL_DELETE)
-    assert "no rule allows this call" in answer.content[0].text
-    assert ran == []
-
-
-async def test_a_server_that_is_mounted_later_is_behind_the_gate_too(guarded: Make) -> None:
-    ran: list[str] = []
-    root: FastMCP[Any] = FastMCP("root")
-    with opened(guarded, root, ran, tools=MOUNTED_RULES) as desk:
-        middle: FastMCP[Any] = FastMCP("middle")
-        middle.mount(calling_others(ran), namespace="inner")
-        root.mount(middle, namespace="outer")
-        async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)
-    assert "lacks a scope" in answer.content[0].text
-    assert ran == []
-
-
-async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(guarded: Make) -> None:
-    ran: list[str] = []
-    root: FastMCP[Any] = FastMCP("root")
-    inner = calling_others(ran)
-    root.mount(inner, namespace="in")
-
-    @root.tool
-    async def read_behind() -> str:
-        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
-
-    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
-    with opened(guarded, root, ran, tools=rules) as desk:
-        async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool("read_behind", {})
-    assert "lacks a scope" in answer.content[0].text
-    assert ran == []
-
-
-async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_that_one(guarded: Make) -> None:
-    ran: list[str] = []
-    root: FastMCP[Any] = FastMCP("root")
-    inner = calling_others(ran)
-    root.mount(inner, namespace="in")
-
-    async def instead() -> str:
-        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
-
-    mounted_tool = await root.get_tool("in_limited")
-    assert mounted_tool is not None
-    root.add_tool(Tool.from_tool(mounted_tool, name="read_instead", transform_fn=instead))
-    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
-    with opened(guarded, root, ran, tools=rules) as desk:
-        async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool("read_instead", {})
-    assert "lacks a scope" in answer.content[0].text
-    assert ran == []
-
-
-@HOW
-async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, how: str) -> None:
-    seen: list[dict[str, str]] = []
-    upstream: FastMCP[Any] = FastMCP("upstream")
-
-    @upstream.tool
-    async def read_it() -> str:
-        return "from upstream"
-
-    async def remembering(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
-        await app(scope, receive, send)
-
-    app = upstream.http_app(path="/mcp")
-    with listening() as listener, served(remembering, listener):
-        proxy = create_proxy(url_of(listener))
-        with opened(guarded, proxy, [], how=how) as desk:
-            async with desk.client(MODERN, "read") as client:
-                assert (await client.call_tool("read_it", {})).content[0].text == "from upstream"
-    assert seen
-    assert [headers for headers in seen if "authorization" in headers] == []
-    assert not any("ey" in value for headers in seen for value in headers.values() if value.count(".") == 2)
-
-
-async def test_a_tool_that_an_app_calls_by_its_hash_is_judged_by_its_name(guarded: Make) -> None:
-    from fastmcp.server.providers.addressing import TOOL_HASH_META_KEY, hash_tool
-
-    ran: list[str] = []
-    server: FastMCP[Any] = FastMCP("apps")
-    digest = hash_tool("app", "delete_user")
-
-    @server.tool(meta={"ui": {"visibility": ["app"]}, "fastmcp": {TOOL_HASH_META_KEY: digest}})
-    async def delete_user() -> str:
-        ran.append("deleted")
-        return "deleted"
-
-    rules = [toolgate.ToolRule("delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
-    with opened(guarded, server, ran, tools=rules) as desk:
-        async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool(f"{digest}_delete_user", {})
-        assert "lacks a scope" in answer.content[0].text
-        assert ran == []
-        async with desk.client(MODERN, "read", "write") as client:
-            assert not (await client.call_tool(f"{digest}_delete_user", {})).is_error
-    assert ran == ["deleted"]
 
 
 # --- what met no gate -------------------------------------------------------------------------------------------------

@@ -1,0 +1,211 @@
+"""Servers in servers, and in front of servers: what is mounted, proxied or called by another name than its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastmcp")
+
+from adapters.desk import LEGACY, MODERN
+from adapters.fastmcp_desk import CALL_DELETE, Make, calling_others, opened
+from adapters.serving import listening, served, url_of
+from fastmcp import FastMCP
+from fastmcp.server import create_proxy
+from fastmcp.tools import Tool
+from mcp import MCPError
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
+HOW = pytest.mark.parametrize("how", ["protect", "protect the app", "auth="])
+
+
+def mounted(ran: list[str]) -> FastMCP[Any]:
+    """A server in a server in a server."""
+    root: FastMCP[Any] = FastMCP("root")
+    middle: FastMCP[Any] = FastMCP("middle")
+    middle.mount(calling_others(ran), namespace="inner")
+    root.mount(middle, namespace="outer")
+    return root
+
+
+MOUNTED_RULES = [
+    toolgate.ToolRule("outer_inner_delete_*", scopes=["write"]),
+    # By the name it has inside, a reader might call it.
+    toolgate.ToolRule("*", scopes=["read"]),
+]
+
+
+@ERAS
+async def test_what_is_mounted_is_judged_by_the_name_the_caller_sees(guarded: Make, mode: str) -> None:
+    ran: list[str] = []
+    with opened(guarded, mounted(ran), ran, tools=MOUNTED_RULES) as desk:
+        async with desk.client(mode, "read") as client:
+            with pytest.raises(MCPError, match="lacks a scope"):
+                await client.call_tool("outer_inner_delete_user", {"name": "ada"})
+            inside = await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)
+            assert "lacks a scope" in inside.content[0].text
+            assert ran == []
+        async with desk.client(mode, "read", "write") as client:
+            assert not (await client.call_tool("outer_inner_delete_user", {"name": "ada"})).is_error
+            assert not (await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)).is_error
+    assert ran == ["delete_user ada", "delete_user ada"]
+    names = [(record["tool_name"], record["result"]) for record in desk.calls(6)]
+    assert names == [
+        ("outer_inner_delete_user", "denied_scope"),
+        ("outer_inner_delete_user", "denied_scope"),
+        ("outer_inner_read_by_calling", "tool_error"),
+        ("outer_inner_delete_user", "success"),
+        ("outer_inner_delete_user", "success"),
+        ("outer_inner_read_by_calling", "success"),
+    ]
+
+
+async def test_mounted_resources_and_prompts_are_judged_once(guarded: Make) -> None:
+    inner: FastMCP[Any] = FastMCP("inner")
+
+    @inner.resource("data://one")
+    async def one() -> str:
+        return "one"
+
+    @inner.resource("data://many/{which}")
+    async def many(which: str) -> str:
+        return which
+
+    @inner.prompt
+    async def ask(about: str) -> str:
+        return about
+
+    root: FastMCP[Any] = FastMCP("root")
+    root.mount(inner, namespace="in")
+    rules = {
+        "resources": [toolgate.ResourceRule("data://in/*", scopes=[])],
+        "prompts": [toolgate.PromptRule("in_*", scopes=[])],
+    }
+    with opened(guarded, root, [], **rules) as desk:
+        async with desk.client(MODERN) as client:
+            assert (await client.read_resource("data://in/one")).contents[0].text == "one"
+            assert (await client.read_resource("data://in/many/two?x=a%2Cb")).contents[0].text == "two"
+            assert (await client.get_prompt("in_ask", {"about": "x"})).messages[0].content.text == "x"
+    records = [(record["tool_name"], record["result"]) for record in desk.it.records() if record["tool_name"]]
+    assert records == [
+        ("data://in/one", "success"),
+        ("data://in/many/two?x=a%2Cb", "success"),
+        ("in_ask", "success"),
+    ]
+
+
+async def test_what_the_protected_server_does_not_show_is_reached_by_nobody(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    inner = calling_others(ran)
+    root.mount(inner, namespace="in")
+    root.disable(names={"in_delete_user"})
+    with opened(guarded, root, ran, tools=[toolgate.ToolRule("*", scopes=["read"])]) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("in_read_by_calling", CALL_DELETE)
+    assert "no rule allows this call" in answer.content[0].text
+    assert ran == []
+
+
+async def test_a_server_that_is_mounted_later_is_behind_the_gate_too(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    with opened(guarded, root, ran, tools=MOUNTED_RULES) as desk:
+        middle: FastMCP[Any] = FastMCP("middle")
+        middle.mount(calling_others(ran), namespace="inner")
+        root.mount(middle, namespace="outer")
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)
+    assert "lacks a scope" in answer.content[0].text
+    assert ran == []
+
+
+async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    inner = calling_others(ran)
+    root.mount(inner, namespace="in")
+
+    @root.tool
+    async def read_behind() -> str:
+        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
+
+    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    with opened(guarded, root, ran, tools=rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("read_behind", {})
+    assert "lacks a scope" in answer.content[0].text
+    assert ran == []
+
+
+async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_that_one(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+    inner = calling_others(ran)
+    root.mount(inner, namespace="in")
+
+    async def instead() -> str:
+        return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
+
+    mounted_tool = await root.get_tool("in_limited")
+    assert mounted_tool is not None
+    root.add_tool(Tool.from_tool(mounted_tool, name="read_instead", transform_fn=instead))
+    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    with opened(guarded, root, ran, tools=rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool("read_instead", {})
+    assert "lacks a scope" in answer.content[0].text
+    assert ran == []
+
+
+@HOW
+async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Make, how: str) -> None:
+    seen: list[dict[str, str]] = []
+    upstream: FastMCP[Any] = FastMCP("upstream")
+
+    @upstream.tool
+    async def read_it() -> str:
+        return "from upstream"
+
+    async def remembering(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        await app(scope, receive, send)
+
+    app = upstream.http_app(path="/mcp")
+    with listening() as listener, served(remembering, listener):
+        proxy = create_proxy(url_of(listener))
+        with opened(guarded, proxy, [], how=how) as desk:
+            async with desk.client(MODERN, "read") as client:
+                assert (await client.call_tool("read_it", {})).content[0].text == "from upstream"
+    assert seen
+    assert [headers for headers in seen if "authorization" in headers] == []
+    assert not any("ey" in value for headers in seen for value in headers.values() if value.count(".") == 2)
+
+
+async def test_a_tool_that_an_app_calls_by_its_hash_is_judged_by_its_name(guarded: Make) -> None:
+    from fastmcp.server.providers.addressing import TOOL_HASH_META_KEY, hash_tool
+
+    ran: list[str] = []
+    server: FastMCP[Any] = FastMCP("apps")
+    digest = hash_tool("app", "delete_user")
+
+    @server.tool(meta={"ui": {"visibility": ["app"]}, "fastmcp": {TOOL_HASH_META_KEY: digest}})
+    async def delete_user() -> str:
+        ran.append("deleted")
+        return "deleted"
+
+    rules = [toolgate.ToolRule("delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    with opened(guarded, server, ran, tools=rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            answer = await client.call_tool(f"{digest}_delete_user", {})
+        assert "lacks a scope" in answer.content[0].text
+        assert ran == []
+        async with desk.client(MODERN, "read", "write") as client:
+            assert not (await client.call_tool(f"{digest}_delete_user", {})).is_error
+    assert ran == ["deleted"]
