@@ -68,6 +68,20 @@ async def test_refused_calls_lists_and_handshakes_spend_no_budget(guarded: Make)
     assert (await it.gate.decide(authorization=f"Bearer {token}", body=message())).allowed
 
 
+@pytest.mark.parametrize("result", ["tool_error", "error", "cancelled", "dropped"])
+async def test_a_call_that_was_let_through_has_spent_whatever_became_of_it(guarded: Make, result: str) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=[], limit=["3/minute"])])
+    allowed = []
+    for _ in range(4):
+        # A tool that says "unknown" after working, and a client that cancels in a loop, get nothing back.
+        decision = await it.call("any")
+        allowed.append(decision.allowed)
+        if decision.allowed and result != "dropped":
+            decision.close(result)
+        del decision
+    assert allowed == [True, True, True, False]
+
+
 async def test_observed_rules_and_budgets_never_refuse_and_are_recorded(guarded: Make) -> None:
     rule = toolgate.ToolRule("*", scopes=["write"], limit=["1/minute"], mode="observe")
     it = guarded(tools=[rule])

@@ -36,6 +36,7 @@ PYTHON = {
     "request": Row(0, "errors"),
     "resource": Row(0, "hosts"),
     "addresses": Row(0, ""),
+    "background": Row(0, ""),
     "checks": Row(0, ""),
     "hosts": Row(0, ""),
     "methods": Row(0, ""),

@@ -14,9 +14,8 @@ from conftest import Proof
 from minting import AUDIENCE, NOW, claims, jwks, mint, signing_key
 from tokens.misbehaving import Misbehaving, listening
 
-from toolgate import Issuer, Refused, Unavailable
+from toolgate import Issuer, Refused, Unavailable, background
 from toolgate._core import Verifier
-from toolgate.tokens import background
 from toolgate.tokens.fetch import MAX_KEY_SET_BYTES
 from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME, FetchedKeys
 from toolgate.tokens.jwt import AccessTokens

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import sys
-from collections.abc import Callable, Coroutine, Sequence
-from contextvars import Context
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
+from toolgate import background
 from toolgate._redis.address import parse_url
 from toolgate._redis.deadline import Patience
 from toolgate._redis.links import link_to
@@ -98,7 +97,7 @@ class Store:
 
     async def aclose(self) -> None:
         """Close the connection of this loop; a later request opens it again."""
-        owner = self._current().pop(_loop(), None)
+        owner = self._current().pop(background.running_loop(), None)
         if owner is not None:
             await owner.aclose()
 
@@ -149,15 +148,14 @@ class Store:
         return self._owners
 
     def _owner(self) -> Owner:
-        loop = _loop()
+        loop = background.running_loop()
         owner = self._current().get(loop)
         if owner is None:
-            threads = not isinstance(loop, asyncio.AbstractEventLoop)
-            link = link_to(self._address, self.patience, threads=threads)
+            link = link_to(self._address, self.patience, threads=not background.is_asyncio(loop))
             # Sentinels and first nodes are asked one after the other.
             attempts = max(len(self._address.nodes), 1)
             owner = self._owners[loop] = Owner(link, self, patience=self.patience, attempts=attempts)
-            _start(loop, self._run(loop, owner))
+            background.start(partial(self._run, loop, owner))
         return owner
 
     async def _run(self, loop: object, owner: Owner) -> None:
@@ -169,31 +167,6 @@ class Store:
         finally:
             if self._owners.get(loop) is owner:
                 del self._owners[loop]
-
-
-_RUNNING: Final[set[asyncio.Task[None]]] = set()
-"""asyncio itself holds its tasks weakly."""
-
-
-def _loop() -> object:
-    """The loop this runs on."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        trio = sys.modules.get("trio")
-        if trio is None:
-            raise
-        return trio.lowlevel.current_trio_token()
-
-
-def _start(loop: object, running: Coroutine[Any, Any, None]) -> None:
-    """Run beside everything else, in nobody's context and cancelled with nobody but the loop."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        task = Context().run(loop.create_task, running)
-        _RUNNING.add(task)
-        task.add_done_callback(_RUNNING.discard)
-    else:
-        sys.modules["trio"].lowlevel.spawn_system_task(lambda: running)
 
 
 def _require_redis() -> None:

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 import anyio
 
-from toolgate.tokens.background import running_loop
+from toolgate.background import running_loop
 
 __all__ = ["Flights", "Full", "Landing"]
 

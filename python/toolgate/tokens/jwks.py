@@ -32,10 +32,10 @@ from typing import Any, Final
 
 import anyio
 
+from toolgate import background
 from toolgate._core import KeySet, Verifier
 from toolgate.errors import Malformed, Unavailable
 from toolgate.settings import Issuer
-from toolgate.tokens import background
 from toolgate.tokens.discovery import find_key_set_url
 from toolgate.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
 from toolgate.tokens.flights import Landing

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from toolgate import background
 from toolgate._redis import StoreError
-from toolgate.tokens import background
 from toolgate.tokens.revocation import KINDS, MAX_REVOCATIONS, Key
 from toolgate.tokens.revocation_scripts import MAX_BYTES, PAGE, READ, WRITE, keys
 

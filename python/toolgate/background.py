@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import asyncio
 
-__all__ = ["running_loop", "start"]
+__all__ = ["is_asyncio", "running_loop", "start"]
 
-_log = logging.getLogger("toolgate.tokens")
+_log = logging.getLogger("toolgate")
 
 # Each framework is looked up where it runs: importing either takes longer than everything else here.
 
@@ -46,6 +46,11 @@ def running_loop() -> object:
     if "trio" not in sys.modules:
         raise RuntimeError("no event loop runs here")
     return sys.modules["trio"].lowlevel.current_trio_token()
+
+
+def is_asyncio(loop: object) -> bool:
+    """Whether a running loop is asyncio's, or one that takes its place."""
+    return "asyncio" in sys.modules and isinstance(loop, sys.modules["asyncio"].AbstractEventLoop)
 
 
 def _asyncio_loop() -> asyncio.AbstractEventLoop | None:
