@@ -18,11 +18,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # PyO3's build script looks for a Python: the same one for every cargo command, else each would rebuild what the last one built.
 export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
-# Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits are Redis's
-# alone, a trail is read without either, and the rest of these are about servers, clients and suites that others wrote.
-ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store tokens/test_fetch.py tokens/test_discovery.py \
-	adapters/test_transparent.py adapters/test_places.py audit/reading limits/test_redis_script.py \
-	remote/test_exact.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
+# Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits and shared
+# revocations are Redis's, a trail is written and read without either, and the rest of these are about servers, clients and suites that others
+# wrote. What a gate records is tested over both (tests/audit/test_every_way_out.py).
+ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store cli/test_audit.py cli/test_tokens.py \
+	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_shared_revocations.py tokens/test_memory.py \
+	adapters/test_transparent.py adapters/test_places.py limits/test_redis_script.py \
+	audit/reading audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
+	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 
 say = @printf '==> %s\n'
 
