@@ -25,6 +25,9 @@ _BLOCK_BYTES: Final = 4 * 1024 * 1024
 _TRIES: Final = 50
 """How often the directory is looked at anew because a file was rotated meanwhile: of a thousand files in a few ms."""
 
+_PAUSE_SECONDS: Final = 0.002
+"""Before the next look for a file that is not there: a name that is wrong is told after a tenth of a second."""
+
 _LATELY_SECONDS: Final = 3600.0
 """A file that nobody wrote to for as long is not kept open: there may be more of them than descriptors."""
 
@@ -61,20 +64,22 @@ def trail_files(paths: Sequence[Path]) -> Iterator[list[TrailFile]]:
     A file stands for its whole trail, a directory for every ``*.jsonl`` in it. Raises `OSError` for what cannot be
     read, and `ValueError` where nothing is found.
     """
+    missing: FileNotFoundError | None = None
     with ExitStack() as opened:
         for _ in range(_TRIES):
-            names = _names(paths)
-            if not names:
-                raise ValueError(f"{paths[0]} has no *.jsonl: name the trail's file or its directory")
             try:
+                names = _names(paths)
+                if not names:
+                    raise ValueError(f"{paths[0]} has no *.jsonl: name the trail's file or its directory")
                 found = [_found(path, opened) for path in names]
-            except FileNotFoundError:
-                found = []  # rotated between the two looks
-            if found and _names(paths) == names:
-                break
+                if _names(paths) == names:
+                    break
+            except FileNotFoundError as error:
+                missing = error
+                time.sleep(_PAUSE_SECONDS)  # between a file that was rotated and the next there is none for a moment
             opened.close()
         else:
-            raise OSError(None, "its files come and go faster than they can be listed", str(paths[0]))
+            raise missing or OSError(None, "its files come and go faster than they can be listed", str(paths[0]))
         yield found
 
 
