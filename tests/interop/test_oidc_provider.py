@@ -122,7 +122,7 @@ class Desk:
 
     def reasons(self) -> list[str | None]:
         """Why calls were refused, or None where they were not, in order."""
-        return [json.loads(line)["reason"] for line in self.trail.read_text().splitlines()]
+        return [json.loads(line)["reason"] for line in self.trail.read_bytes().rpartition(b"\n")[0].splitlines()]
 
 
 @contextmanager
