@@ -48,7 +48,7 @@ class Guarded:
     def records(self) -> list[dict[str, Any]]:
         """The records of calls in the audit trail, once all of them are written."""
         self.gate._steps.trail.flush()
-        # Up to the last newline: of a line that another thread writes just now a reader may see one page and not the next.
+        # Up to the last newline: of a line that another thread writes just now, one page may be there and not the next.
         whole = self.trail.read_bytes().rpartition(b"\n")[0]
         lines = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if line["event"] == "call"]
