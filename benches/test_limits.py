@@ -130,7 +130,7 @@ def test_admit_by_fastmcp(measure: Measure) -> None:
         middleware = limiting.RateLimitingMiddleware(
             max_requests_per_second=MINUTE / 60, burst_capacity=MINUTE, get_client_id=lambda _, budget=budget: budget
         )
-        admit = lambda context, on=middleware.on_request, then=admit: on(context, then)  # noqa: E731
+        admit = lambda context, on=middleware.on_request, then=admit: on(context, then)  # noqa: E731 - one a layer
 
     async def many() -> None:
         for _ in range(CALLS):

@@ -37,7 +37,7 @@ def listen() -> None:
         if callable(before):
             before(number, frame)
 
-    hang_up.toolgate = True  # type: ignore[attr-defined]
+    hang_up.toolgate = True  # type: ignore[attr-defined]  # a mark of ours on a function
     with suppress(ValueError):  # a sub-interpreter
         signal.signal(signal.SIGHUP, hang_up)
 
