@@ -270,6 +270,14 @@ class Gate:
         """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
         return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
 
+    def repeats(
+        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether a message in a framework's objects is for certain the call that ``decision`` is about. Where it is
+        not, `call_of_message` tells what it is."""
+        same: bool = decision.steps.repeats(decision, method, rpc_id, params)
+        return same
+
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
     ) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Call", "Request"]
 
@@ -41,8 +42,7 @@ class Request:
         return self._values.get(name, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One JSON-RPC message, as far as a decision depends on it."""
 
     kind: str

@@ -68,10 +68,12 @@ class GateMiddleware:
             raise error_for(refusal("no_decision"))
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
-        try:
-            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
-        except Refused as refused:
-            raise error_for(refused, made.request_id) from None
+        call = made.call
+        if call is None or not self.gate.repeats(made, ctx.method, ctx.request_id, ctx.params):
+            try:
+                call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
+            except Refused as refused:
+                raise error_for(refused, made.request_id) from None
         if made.claim(call):
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
