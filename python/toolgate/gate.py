@@ -236,7 +236,8 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        await self._look_if_due()
+        if self._source is not None:
+            await self._look_if_due()
         return await self._steps.begin(request)
 
     async def judge(self, decision: Decision, body: bytes) -> None:
