@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -240,9 +240,10 @@ class Gate:
             await self._look_if_due()
         return await self._steps.begin(request)
 
-    async def judge(self, decision: Decision, body: bytes) -> None:
+    def judge(self, decision: Decision, body: bytes) -> Awaitable[None]:
         """Steps 4 to 7, for the request that `begin` let through."""
-        await decision.steps.judge(decision, body)
+        judged: Awaitable[None] = decision.steps.judge(decision, body)
+        return judged
 
     async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
@@ -270,14 +271,6 @@ class Gate:
     def shows(self, decision: Decision, target: str, name: str) -> bool:
         """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
         return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
-
-    def repeats(
-        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
-    ) -> bool:
-        """Whether a message in a framework's objects is for certain the call that ``decision`` is about. Where it is
-        not, `call_of_message` tells what it is."""
-        same: bool = decision.steps.repeats(decision, method, rpc_id, params)
-        return same
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision

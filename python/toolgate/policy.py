@@ -99,7 +99,8 @@ class Policy:
 
 def call_of(envelope: Envelope) -> Call:
     """The call a message makes. Raises `Malformed` for a call that could not be answered."""
-    target, name = _target(envelope)
+    governor = METHODS.get(envelope.method or "")
+    target, name = (governor, envelope.name) if governor in _FINGERPRINTED else _target(envelope, governor)
     if target is not None and envelope.kind != "request":
         raise refusal("invalid_request", "a call without an id")
     return Call(
@@ -134,9 +135,8 @@ def repeats(
         return False
 
 
-def _target(envelope: Envelope) -> tuple[str | None, str | None]:
-    """What governs the message, and the name of what it calls."""
-    governor = METHODS.get(envelope.method or "")
+def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
+    """What governs any other message than a call of a tool or prompt, and the name of what it is about."""
     if governor == "reference":
         if envelope.reference is None:
             raise refusal("invalid_request", "a completion without a reference")
@@ -144,8 +144,6 @@ def _target(envelope: Envelope) -> tuple[str | None, str | None]:
         return REFERENCES[kind], name
     if governor == "resource":
         return governor, envelope.uri
-    if governor in ("tool", "prompt"):
-        return governor, envelope.name
     return None, None
 
 

@@ -42,6 +42,9 @@ _STATELESS: Final = "2026-07-28"
 _REMOVED: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
 """Methods that name a resource, and that it no longer has."""
 
+_OWN: Final = frozenset({b"x-request-id"})
+"""Headers that the gate sets, whatever the server says."""
+
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -55,7 +58,7 @@ class GateASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, with_cors(self.gate, scope, send))
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
@@ -96,6 +99,8 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
+        if request.header("origin") is not None:
+            send = with_cors(self.gate, scope, send)
         answer = exempt(self.gate, request)
         if answer is not None:
             await respond(send, answer)
@@ -157,7 +162,8 @@ class GateASGI:
             current_decision.reset(token)
             if prepared is not None:
                 prepared.var.reset(prepared)
-            self.finish(decision, outcome)
+            if decision.is_open:
+                self.finish(decision, outcome)
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
@@ -200,18 +206,21 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        decision = self._decision
         if message["type"] == "http.response.start":
             self._started = True
-            own = (b"x-request-id", self._decision.request_id.encode())
-            headers = [*without(message.get("headers", ()), {b"x-request-id"}), own]
+            headers = [*without(message.get("headers", ()), _OWN), (b"x-request-id", decision.request_id.encode())]
             message = {**message, "headers": headers}
-            self._outcome.start(message["status"], headers)
+            if decision.is_open:
+                self._outcome.start(message["status"], headers)
         elif message["type"] == "http.response.body":
             self._complete = not message.get("more_body", False)
-            self._outcome.body(message.get("body", b""), last=self._complete)
-            if self._complete:
-                self._on_complete(self._decision, self._outcome)
-                await self._decision.kept()
+            if decision.is_open:  # else the message tier names the outcome, or has done so
+                self._outcome.body(message.get("body", b""), last=self._complete)
+                if self._complete:
+                    self._on_complete(decision, self._outcome)
+            if self._complete and decision.is_awaited:
+                await decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:
