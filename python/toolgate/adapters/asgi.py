@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
-from dataclasses import replace
 from typing import Any, Final
 
 from toolgate.adapters.bodies import Disconnected, read_body
@@ -122,7 +121,8 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
-            await decision.kept()
+            if decision.is_awaited:
+                await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -136,7 +136,7 @@ class GateASGI:
         response = self.gate.render(decision)
         if response.status == 404 and request.header("mcp-session-id") is not None and not is_newer:
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
-            return replace(response, status=200)
+            return response._replace(status=200)
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
