@@ -160,6 +160,8 @@ class GateASGI:
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
+        trace = decision.trace
+        entered = None if trace is None else trace.enter()
         try:
             if not self._ends_with_its_token(decision):
                 await self._app(scope, exchange.receive, exchange.send)
@@ -173,6 +175,8 @@ class GateASGI:
             raise
         finally:
             current_decision.reset(token)
+            if trace is not None:
+                trace.leave(entered)
             self.finish(decision, outcome)
 
     def _ends_with_its_token(self, decision: Decision) -> bool:

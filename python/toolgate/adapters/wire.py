@@ -40,6 +40,7 @@ _JUDGED_HEADERS: Final = frozenset(
         b"mcp-protocol-version",
         b"mcp-session-id",
         b"origin",
+        b"traceparent",
         b"x-forwarded-client-cert",
         b"x-forwarded-for",
         b"x-forwarded-proto",
