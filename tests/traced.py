@@ -32,10 +32,10 @@ class Heard:
         """Those of one library, in the order in which they ended."""
         return [span for span in self._spans.get_finished_spans() if _scope(span) == scope]
 
-    def everything(self) -> str:
-        """All that would leave the process, as text."""
+    def metrics_as_text(self) -> str:
+        """All that was measured, by whomever."""
         data = self._reader.get_metrics_data()
-        return "\n".join([*(span.to_json() for span in self._spans.get_finished_spans()), data.to_json() if data else ""])
+        return "" if data is None else data.to_json()
 
     def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
         """The labels and the values of one metric of ours; of a histogram, how often something was measured."""
