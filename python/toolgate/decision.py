@@ -227,7 +227,9 @@ class Decision:
 
     def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
         call, key = self.call, self.hash_key
-        return call_record(
+        # Whoever has no trace does not pay for naming it.
+        made = call_record if self.trace is None else partial(call_record, trace_id=self.trace.trace_id)
+        return made(
             outcome,
             at=at,
             latency_ms=latency,
@@ -243,7 +245,6 @@ class Decision:
             rule=None if self.rule is None else self.rule.match,
             would_deny=self.would_deny,
             disconnected=disconnected,
-            trace_id=None if self.trace is None else self.trace.trace_id,
         )
 
     def _tell(self, trace: Trace, outcome: Outcome, seconds: float, *, later: bool) -> None:

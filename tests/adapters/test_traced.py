@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from adapters.desk import LEGACY, MODERN, Desk, hang_up_on, modern, modern_headers, open_session
 from adapters.serving import listening, served, url_of
+from adapters.test_components import calling_others, opened
 from guarded import Guarded, message
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -22,6 +23,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from traced import Heard, attributes_of, id_of, listening_to_all, parent_of, trace_of
 
 import toolgate
+from toolgate.adapters.local import TOKEN_VARIABLE
 
 pytestmark = pytest.mark.anyio
 
@@ -140,6 +142,38 @@ async def test_a_stream_has_a_span_of_its_own(desk: Desk, heard: Heard) -> None:
         while not (streams := [span for span in heard.spans() if span.name == "toolgate"]):
             await anyio.sleep(0.02)
     assert trace_of(streams[0]) == "ab" * 16
+
+
+@ERAS
+async def test_a_call_that_another_led_to_hangs_from_what_made_it(
+    guarded: Callable[..., Guarded], heard: Heard, mode: str
+) -> None:
+    with opened(guarded, calling_others([]), []) as desk:
+        async with desk.client(mode, "read", "write") as client:
+            await client.call_tool("read_by_calling", {})
+    spans = {attributes_of(span).get("gen_ai.tool.name"): span for span in heard.spans()}
+    outer, inner = spans["read_by_calling"], spans["delete_user"]
+    (running,) = [span for span in of_kind(heard, SERVER) if span.name == "tools/call read_by_calling"]
+    assert parent_of(inner) == id_of(running)
+    assert trace_of(inner) == trace_of(outer)
+    assert attributes_of(inner)["toolgate.parent_id"] == attributes_of(outer)["toolgate.request_id"]
+
+
+@ERAS
+async def test_a_message_without_http_hangs_from_the_server_s_span(
+    guarded: Callable[..., Guarded], heard: Heard, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = guarded(tools=[toolgate.ToolRule("works", scopes=["read"])])
+    it.now = time.time()
+    monkeypatch.setenv(TOKEN_VARIABLE, it.token("read"))
+    async with Client(it.gate.protect_stdio(_plain()), mode=mode) as client:
+        await client.call_tool("works", {})
+        with pytest.raises(MCPError):
+            await client.call_tool("fails", {})
+    servers = {id_of(span): span.name for span in of_kind(heard, SERVER)}
+    calls = [span for span in heard.spans() if attributes_of(span)["mcp.method.name"] == "tools/call"]
+    assert [servers[parent_of(span) or 0] for span in calls] == ["tools/call works", "tools/call fails"]
+    assert [attributes_of(span)["toolgate.transport"] for span in calls] == ["stdio", "stdio"]
 
 
 async def test_nothing_secret_is_in_a_span_or_a_metric(desk: Desk, heard: Heard) -> None:
