@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
@@ -21,6 +21,10 @@ from toolgate.policy import repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
+from toolgate.telemetry import Ended
+
+if TYPE_CHECKING:
+    from toolgate.telemetry.spans import Trace
 
 __all__ = ["Decision", "Sink", "current", "current_decision"]
 
@@ -63,11 +67,11 @@ class Decision:
 
     __slots__ = (
         "__weakref__",
-        "_began",
         "_if_dropped",
         "_sink",
         "_state",
         "_ticket",
+        "began",
         "call",
         "caller",
         "disconnected",
@@ -82,6 +86,7 @@ class Decision:
         "request_id",
         "rule",
         "steps",
+        "trace",
         "transport",
         "would_deny",
     )
@@ -91,7 +96,8 @@ class Decision:
         self._state = _OPEN
         self._if_dropped = Outcome("error", "dropped")
         self._ticket: Ticket | None = None
-        self._began = time.perf_counter_ns()
+        self.began = time.perf_counter_ns()
+        """By `time.perf_counter_ns`."""
         self.request_id = request_id
         self.parent_id = parent_id
         self.transport = transport
@@ -117,6 +123,13 @@ class Decision:
         """What observed rules and budgets would have refused."""
         self.disconnected = False
         """Whether the client had gone before the answer was complete."""
+        self.trace: Trace | None = None
+        """Its span and what is measured of it; None where nobody listens."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of its span (W3C Trace Context), where there is one."""
+        return None if self.trace is None else self.trace.trace_id
 
     @property
     def is_awaited(self) -> bool:
@@ -209,23 +222,27 @@ class Decision:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
             self._end()
-            self._sink.leave(self._ended(self._if_dropped)())
+            self._sink.leave(self._ended(self._if_dropped, later=True)())
 
     def _end(self) -> None:
         self._state = _CLOSED
         if self.held is not None:
             self.held.free()
 
-    def _ended(self, outcome: Outcome) -> Callable[[], str]:
-        """What makes its record; when it ended is known now."""
-        latency = (time.perf_counter_ns() - self._began) / 1e6
+    def _ended(self, outcome: Outcome, *, later: bool = False) -> Callable[[], str]:
+        """What makes its record; when it ended is known now. ``later``: whether this is no time to tell others."""
+        latency = (time.perf_counter_ns() - self.began) / 1e6
         if self.refusal is not None:
             outcome = _outcome_of(self.refusal)
+        if self.trace is not None:
+            self._tell(self.trace, outcome, latency / 1e3, later=later)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
     def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
         call, key = self.call, self.hash_key
-        return call_record(
+        # Whoever has no trace does not pay for naming it.
+        made = call_record if self.trace is None else partial(call_record, trace_id=self.trace.trace_id)
+        return made(
             outcome,
             at=at,
             latency_ms=latency,
@@ -242,6 +259,30 @@ class Decision:
             would_deny=self.would_deny,
             disconnected=disconnected,
         )
+
+    def _tell(self, trace: Trace, outcome: Outcome, seconds: float, *, later: bool) -> None:
+        call, rule = self.call, self.rule
+        ended = Ended(
+            seconds=seconds,
+            request_id=self.request_id,
+            parent_id=self.parent_id,
+            transport=self.transport,
+            method=None if call is None else call.method,
+            tool=call.name if call is not None and rule is not None and call.target == "tool" else None,
+            client_id=None if self.principal is None else self.principal.client_id,
+            rule=None if rule is None else rule.match,
+            result=outcome.result,
+            reason=outcome.reason,
+            budget=outcome.budget,
+            retry_after_ms=outcome.retry_after_ms,
+            would_deny=self.would_deny,
+            disconnected=self.disconnected,
+        )
+        if later:
+            trace.end_later(ended)
+        else:
+            trace.start(ended.method, is_known=self.principal is not None)
+            trace.end(ended)
 
 
 def _outcome_of(refusal: Refused) -> Outcome:

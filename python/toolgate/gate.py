@@ -33,6 +33,7 @@ from toolgate.settings import (
     ToolRule,
 )
 from toolgate.steps import Steps
+from toolgate.telemetry import Telemetry
 from toolgate.transport import Transport
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Gate:
         self._clock = clock
         self._tick = tick
         self._source: Source | None = None
+        self._telemetry = Telemetry()
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -107,6 +109,7 @@ class Gate:
             clock=clock,
             tick=tick,
             alarm=self._alarm,
+            telemetry=self._telemetry,
         )
 
     @classmethod
@@ -162,7 +165,14 @@ class Gate:
                 raise self._source.located(error) from None
             return
         self._steps.configuration.check_successor(configuration)
-        self._steps = Steps(configuration, clock=self._clock, tick=self._tick, alarm=self._alarm, before=self._steps)
+        self._steps = Steps(
+            configuration,
+            clock=self._clock,
+            tick=self._tick,
+            alarm=self._alarm,
+            telemetry=self._telemetry,
+            before=self._steps,
+        )
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
@@ -319,6 +329,7 @@ class Gate:
         """Write what waits and close the audit trail."""
         self._steps.spender.close()
         self._steps.trail.close()
+        self._telemetry.flush()
 
     async def aclose(self) -> None:
         """`flush` and `close`."""
@@ -345,4 +356,5 @@ class Gate:
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1
+        self._telemetry.alarm(slug)
         _log.warning("%s", slug)

@@ -26,6 +26,7 @@ from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.resource import spellings
 from toolgate.settings import Configuration, Rule
+from toolgate.telemetry import Telemetry, traceparent_in, traceparent_of
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
 
@@ -55,6 +56,7 @@ class Steps:
         clock: Callable[[], float],
         tick: Callable[[], int],
         alarm: Callable[[str], None],
+        telemetry: Telemetry,
         before: Steps | None = None,
     ) -> None:
         """Those of a successor keep what was spent, revoked and fetched ``before``. Raises `ValueError` and
@@ -62,6 +64,7 @@ class Steps:
         self.configuration = configuration
         self._clock = clock
         self._tick = tick
+        self._telemetry = telemetry
         self.max_body_bytes = configuration.max_body_bytes
         self.policy = Policy(configuration.rules, configuration.scopes)
         self.transport = Transport(
@@ -116,12 +119,16 @@ class Steps:
         """Steps 2 and 3, for which no body is needed."""
         now = self._clock()
         decision = self._made("http", now)
+        if decision.trace is not None:
+            decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
         try:
             self.transport.check(request)
             caller = self._callers.remembered(request, now=now)
             if caller is None:
                 caller = await self._callers.of(request, now=now, tick=self._tick())
             decision.belongs_to(caller)
+            if decision.trace is not None and request.method != "POST":
+                decision.trace.start(None, is_known=True)  # no message will say what it is part of
         except Refused as refused:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
@@ -135,6 +142,8 @@ class Steps:
         try:
             decision.call = self.call_of_message(method, rpc_id, params, under=decision)
             decision.belongs_to(await self.caller_of(token()))
+            if decision.trace is not None:
+                decision.trace.start(method, is_known=True)
             self._authorise_watching(decision, decision.call, params)
             await self._judge(decision, decision.call)
         except Refused as refused:
@@ -155,6 +164,8 @@ class Steps:
                 raise refusal("body_too_large")
             key = decision.hash_key
             decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
+            if decision.trace is not None:
+                decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call)
@@ -167,6 +178,8 @@ class Steps:
         decision = self._made(parent.transport, self._clock(), parent_id=parent.request_id)
         decision.belongs_to(parent.caller)
         decision.call, decision.hash_key = call, parent.hash_key
+        if decision.trace is not None:
+            decision.trace.start(call.method, is_known=True)
         try:
             # The first call was allowed a while ago: its credential may have been withdrawn since.
             self.ensure_held(parent)
@@ -232,6 +245,7 @@ class Steps:
     def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
         decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
         decision.steps, decision.hash_key = self, self._hash_key.now(now)
+        decision.trace = self._telemetry.begin(decision.began)
         return decision
 
     async def _judge(self, decision: Decision, call: Call) -> None:

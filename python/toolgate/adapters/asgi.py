@@ -147,6 +147,8 @@ class GateASGI:
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
+        trace = decision.trace
+        entered = None if trace is None else trace.enter()
         try:
             if not self._ends_with_its_token(decision):
                 await self._app(scope, exchange.receive, exchange.send)
@@ -162,6 +164,8 @@ class GateASGI:
             current_decision.reset(token)
             if prepared is not None:
                 prepared.var.reset(prepared)
+            if trace is not None:
+                trace.leave(entered)
             if decision.is_open:
                 self.finish(decision, outcome)
 
