@@ -15,14 +15,14 @@ from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of"]
+__all__ = ["Policy", "call_of", "pattern_of_template"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
 
-_EXPRESSION: Final = re.compile(r"\{[^{}]*\}")
-"""Of a URI template (RFC 6570): whatever it expands to."""
+_EXPRESSIONS: Final = re.compile(r"(?:\{[^{}]*\})+")
+"""Of a URI template (RFC 6570): whatever they expand to."""
 
 
 class Policy:
@@ -64,17 +64,20 @@ class Policy:
     def may_reach(self, target: str, name: str, effective: frozenset[str]) -> bool:
         """Whether a call of that name could be allowed. A ``template`` stands for every resource it can expand to: one
         that could be allowed is enough."""
+        return any(
+            rule.mode == "observe" or effective.issuperset(rule.scopes) for rule in self.rules_governing(target, name)
+        )
+
+    def rules_governing(self, target: str, name: str) -> tuple[Rule, ...]:
+        """The one rule that governs calls of that name, or none; of a ``template`` all that fit something it can
+        expand to, in their order."""
         if target == "template":
-            return any(
-                rule.mode == "observe" or effective.issuperset(rule.scopes)
-                for rule in self._governing["resource"].touched_by(name)
-            )
-        call = Call("request", _CALLS[target], 0, target, name, None)
+            return tuple(self._governing["resource"].touched_by(name))
         try:
-            rule = self.rule_for(call)
+            rule = self.rule_for(Call("request", _CALLS[target], 0, target, name, None))
         except Forbidden:
-            return False
-        return rule is None or rule.mode == "observe" or effective.issuperset(rule.scopes)
+            return ()
+        return () if rule is None else (rule,)
 
     def effective(self, scopes: Iterable[str]) -> frozenset[str]:
         """The scopes and all that they imply."""
@@ -112,6 +115,11 @@ def call_of(envelope: Envelope) -> Call:
     )
 
 
+def pattern_of_template(template: str) -> str:
+    """The pattern of all that a URI template can expand to, and perhaps of more."""
+    return _EXPRESSIONS.sub("*", template)
+
+
 def _target(envelope: Envelope) -> tuple[str | None, str | None]:
     """What governs the message, and the name of what it calls."""
     governor = METHODS.get(envelope.method or "")
@@ -141,7 +149,7 @@ class _Rules:
 
     def touched_by(self, template: str) -> list[Rule]:
         """Those that fit something the template can expand to."""
-        names = Pattern(_EXPRESSION.sub("*", template))
+        names = Pattern(pattern_of_template(template))
         return [rule for rule in self._rules if names.meets(Pattern(rule.match))]
 
 

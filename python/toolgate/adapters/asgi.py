@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -49,6 +49,9 @@ _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 class GateASGI:
     """An ASGI app behind a gate."""
+
+    server: Any = None
+    """The server of the SDK or of fastmcp that the app was made of, where that is known."""
 
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.gate = gate
