@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from toolgate import checks
-from toolgate._core import Envelope
-from toolgate.errors import Forbidden, refusal
-from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES
+from toolgate._core import Envelope, hash_arguments
+from toolgate.errors import Forbidden, Malformed, refusal
+from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, STATELESS
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of", "pattern_of_template"]
+__all__ = ["Policy", "call_of", "pattern_of_template", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
@@ -100,9 +100,14 @@ class Policy:
         return min(asked, key=lambda scopes: len(self.effective(scopes)), default=())
 
 
-def call_of(envelope: Envelope) -> Call:
-    """The call a message makes. Raises `Malformed` for a call that could not be answered."""
-    target, name = _target(envelope)
+def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
+    """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
+    could not be answered."""
+    if protocol is not None and protocol >= STATELESS and envelope.method in REMOVED:
+        # What governed it there is gone with it: it is a method nobody knows.
+        target, name = None, None
+    else:
+        target, name = _target(envelope)
     if target is not None and envelope.kind != "request":
         raise refusal("invalid_request", "a call without an id")
     return Call(
@@ -118,6 +123,28 @@ def call_of(envelope: Envelope) -> Call:
 def pattern_of_template(template: str) -> str:
     """The pattern of all that a URI template can expand to, and perhaps of more."""
     return _EXPRESSIONS.sub("*", template)
+
+
+def repeats(
+    call: Call, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, key: bytes | None
+) -> bool:
+    """Whether a message in a framework's objects is for certain the call that was read from a body before; one that is
+    not for certain is read like any other. The fingerprint is made with ``key``, as the call's was."""
+    if method != call.method or rpc_id != call.id or type(rpc_id) is not type(call.id):
+        return False
+    if call.target is None:
+        return True
+    if method == "completion/complete" or params is None:
+        return False
+    if call.target == "resource":
+        return params.get("uri") == call.name
+    arguments = params.get("arguments")
+    try:
+        return params.get("name") == call.name and (
+            hash_arguments({} if arguments is None else arguments, key=key) == call.arguments_hash
+        )
+    except (TypeError, Malformed):
+        return False
 
 
 def _target(envelope: Envelope) -> tuple[str | None, str | None]:

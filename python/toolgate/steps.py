@@ -21,7 +21,7 @@ from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
-from toolgate.policy import Policy, call_of
+from toolgate.policy import Policy, call_of, repeats
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.resource import spellings
@@ -115,6 +115,7 @@ class Steps:
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
         decision = self._made("http")
+        decision.protocol = request.header("mcp-protocol-version")
         try:
             self.transport.check(request)
             decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
@@ -150,7 +151,8 @@ class Steps:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             key = decision.hash_key
-            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
+            envelope = read_envelope(body, key=None if key is None else key.value)
+            decision.call = call_of(envelope, protocol=decision.protocol)
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call)
@@ -185,6 +187,13 @@ class Steps:
         """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
         out. No check, only a courtesy: each call is judged."""
         return self.policy.may_reach(target, name, decision.caller.effective)
+
+    def repeats(
+        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> bool:
+        """See `Gate.repeats`."""
+        call, key = decision.call, decision.hash_key
+        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
