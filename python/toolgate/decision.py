@@ -82,6 +82,7 @@ class Decision:
         "held",
         "parent_id",
         "principal",
+        "protocol",
         "refusal",
         "request_id",
         "rule",
@@ -110,6 +111,8 @@ class Decision:
         """Under whose order it ends: a reload meanwhile changes nothing for it."""
         self.good_until = float("inf")
         """When the caller's credential stops to count, leeway included; seconds since the epoch."""
+        self.protocol: str | None = None
+        """The version that the request says it speaks; None where it says none."""
         self.call: Call | None = None
         self.hash_key: Secret | None = None
         """What the arguments of its call are hashed with."""

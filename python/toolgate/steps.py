@@ -121,6 +121,7 @@ class Steps:
         decision = self._made("http", now)
         if decision.trace is not None:
             decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
+        decision.protocol = request.header("mcp-protocol-version")
         try:
             self.transport.check(request)
             caller = self._callers.remembered(request, now=now)
@@ -163,7 +164,8 @@ class Steps:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             key = decision.hash_key
-            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
+            envelope = read_envelope(body, key=None if key is None else key.value)
+            decision.call = call_of(envelope, protocol=decision.protocol)
             if decision.trace is not None:
                 decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":

@@ -25,8 +25,9 @@ from toolgate.adapters.wire import (
     without_credentials,
 )
 from toolgate.decision import Decision, current_decision
-from toolgate.errors import Refused, refusal
+from toolgate.errors import Refused
 from toolgate.gate import Gate
+from toolgate.methods import STATELESS
 from toolgate.rendering import Response
 from toolgate.request import Request
 
@@ -34,12 +35,6 @@ __all__ = ["GateASGI"]
 
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
-
-_STATELESS: Final = "2026-07-28"
-"""The first protocol without sessions; versions are dates, and sort like them."""
-
-_REMOVED: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
-"""Methods that name a resource, and that it no longer has."""
 
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
@@ -49,6 +44,9 @@ _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 class GateASGI:
     """An ASGI app behind a gate."""
+
+    server: Any = None
+    """The server of the SDK or of fastmcp that the app was made of, where that is known."""
 
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.gate = gate
@@ -129,12 +127,9 @@ class GateASGI:
 
     def _refusal(self, decision: Decision, request: Request) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
-        call = decision.call
-        is_newer = (request.header("mcp-protocol-version") or "") >= _STATELESS
-        if is_newer and call is not None and call.name is None and call.method in _REMOVED:
-            decision.refusal = refusal("unknown_method")
         response = self.gate.render(decision)
-        if response.status == 404 and request.header("mcp-session-id") is not None and not is_newer:
+        is_older = (decision.protocol or "") < STATELESS
+        if response.status == 404 and request.header("mcp-session-id") is not None and is_older:
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
             return response._replace(status=200)
         return response

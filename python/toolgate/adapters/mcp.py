@@ -39,7 +39,7 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
     options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return ServerASGI(gate, server.streamable_http_app(**options), path=path)
+    return ServerASGI(gate, server.streamable_http_app(**options), server=server, path=path)
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
@@ -73,8 +73,9 @@ class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
     messages, from the root of the host on."""
 
-    def __init__(self, gate: Gate, app: ASGIApp, *, path: str | None = None) -> None:
+    def __init__(self, gate: Gate, app: ASGIApp, *, server: Any = None, path: str | None = None) -> None:
         super().__init__(gate, app)
+        self.server = server
         self._path = path
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:

@@ -45,7 +45,7 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     options.setdefault("path", path)
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return FastMCPASGI(gate, server.http_app(**options), path=path)
+    return FastMCPASGI(gate, server.http_app(**options), server=server, path=path)
 
 
 def server_of(app: object) -> FastMCP[Any] | None:
@@ -59,7 +59,7 @@ def protect_app(gate: Gate, server: FastMCP[Any], app: ASGIApp) -> GateASGI:
     its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    return FastMCPASGI(gate, app)
+    return FastMCPASGI(gate, app, server=server)
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:
