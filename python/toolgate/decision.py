@@ -34,6 +34,7 @@ RESULTS: Final = ("success", "tool_error", "error", "cancelled")
 """How a call that was allowed can end."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
+_DROPPED: Final = Outcome("error", "dropped")
 
 
 def current() -> Decision | None:
@@ -65,69 +66,44 @@ class Sink:
 class Decision:
     """What the gate decided about one message. Made by a `Gate`, never by hand."""
 
-    __slots__ = (
-        "__weakref__",
-        "_if_dropped",
-        "_sink",
-        "_state",
-        "_ticket",
-        "began",
-        "call",
-        "caller",
-        "disconnected",
-        "fragment",
-        "good_until",
-        "grant",
-        "hash_key",
-        "held",
-        "parent_id",
-        "principal",
-        "protocol",
-        "refusal",
-        "request_id",
-        "rule",
-        "steps",
-        "trace",
-        "transport",
-        "would_deny",
-    )
+    # What a class has as its default costs a decision nothing; most never set the half of it.
+    principal: Principal | None = None
+    fragment: tuple[str, str] | None = None
+    """The principal as the record spells it."""
+    caller: Any = None
+    """The gate's own notes about the principal."""
+    steps: Any = None
+    """Under whose order it ends: a reload meanwhile changes nothing for it."""
+    good_until = float("inf")
+    """When the caller's credential stops to count, leeway included; seconds since the epoch."""
+    protocol: str | None = None
+    """The version that the request says it speaks; None where it says none."""
+    call: Call | None = None
+    hash_key: Secret | None = None
+    """What the arguments of its call are hashed with."""
+    rule: Rule | None = None
+    grant: Any = None
+    """What was spent, and what it takes to settle it."""
+    held: Held | None = None
+    """The call's place among those in flight."""
+    refusal: Refused | None = None
+    would_deny: tuple[str, ...] = ()
+    """What observed rules and budgets would have refused."""
+    disconnected = False
+    """Whether the client had gone before the answer was complete."""
+    trace: Trace | None = None
+    """Its span and what is measured of it; None where nobody listens."""
+    _state = _OPEN
+    _if_dropped = _DROPPED
+    _ticket: Ticket | None = None
 
     def __init__(self, sink: Sink, request_id: str, *, parent_id: str | None = None, transport: str = "http") -> None:
         self._sink = sink
-        self._state = _OPEN
-        self._if_dropped = Outcome("error", "dropped")
-        self._ticket: Ticket | None = None
         self.began = time.perf_counter_ns()
         """By `time.perf_counter_ns`."""
         self.request_id = request_id
         self.parent_id = parent_id
         self.transport = transport
-        self.principal: Principal | None = None
-        self.fragment: tuple[str, str] | None = None
-        """The principal as the record spells it."""
-        self.caller: Any = None
-        """The gate's own notes about the principal."""
-        self.steps: Any = None
-        """Under whose order it ends: a reload meanwhile changes nothing for it."""
-        self.good_until = float("inf")
-        """When the caller's credential stops to count, leeway included; seconds since the epoch."""
-        self.protocol: str | None = None
-        """The version that the request says it speaks; None where it says none."""
-        self.call: Call | None = None
-        self.hash_key: Secret | None = None
-        """What the arguments of its call are hashed with."""
-        self.rule: Rule | None = None
-        self.grant: Any = None
-        """What was spent, and what it takes to settle it."""
-        self.held: Held | None = None
-        """The call's place among those in flight."""
-        self.refusal: Refused | None = None
-        self.would_deny: tuple[str, ...] = ()
-        """What observed rules and budgets would have refused."""
-        self.disconnected = False
-        """Whether the client had gone before the answer was complete."""
-        self.trace: Trace | None = None
-        """Its span and what is measured of it; None where nobody listens."""
 
     @property
     def trace_id(self) -> str | None:

@@ -103,24 +103,19 @@ class Policy:
 def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
     """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
     could not be answered."""
-    governor = METHODS.get(envelope.method or "")
+    kind, method = envelope.kind, envelope.method
+    governor = METHODS.get(method or "")
     if governor in _FINGERPRINTED:
         target, name = governor, envelope.name
-    elif protocol is not None and protocol >= STATELESS and envelope.method in REMOVED:
+    elif protocol is not None and protocol >= STATELESS and method in REMOVED:
         # What governed it there is gone with it: it is a method nobody knows.
         target, name = None, None
     else:
         target, name = _target(envelope, governor)
-    if target is not None and envelope.kind != "request":
+    if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    return Call(
-        kind=envelope.kind,
-        method=envelope.method,
-        id=envelope.id,
-        target=target,
-        name=name,
-        arguments_hash=envelope.arguments_hash if target in _FINGERPRINTED else None,
-    )
+    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
+    return Call(kind, method, envelope.id, target, name, fingerprint)
 
 
 def pattern_of_template(template: str) -> str:
