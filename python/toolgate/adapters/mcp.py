@@ -20,6 +20,7 @@ from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
+from toolgate.resource import spellings
 
 __all__ = ["AppASGI", "ServerASGI", "is_server", "protect_app", "protect_local", "protect_server"]
 
@@ -34,8 +35,7 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     own."""
     _check_bare(server)
     _install(gate, server).serve_over_http()
-    path = None if "streamable_http_path" in options else urlsplit(gate.resource).path or "/"
-    options.setdefault("streamable_http_path", path)
+    path = options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
     options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
@@ -71,17 +71,19 @@ class AppASGI(GateASGI):
 
 class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
-    messages, from the root of the host on."""
+    messages."""
 
     def __init__(self, gate: Gate, app: ASGIApp, *, server: Any = None, path: str | None = None) -> None:
         super().__init__(gate, app)
         self.server = server
         self._path = path
+        self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
-        if scope["path"] == self._path:
-            # Wherever an app has mounted it: what comes before is part of its route.
-            scope["root_path"] = ""
+        if self._path is not None and (scope["path"] == self._path or scope["path"] in self._called):
+            # What clients call is the resource, wherever an app has mounted it and whatever the server calls it. Also
+            # with the slash at its end, to which `Mount` redirects.
+            scope["path"], scope["root_path"] = self._path, ""
         return super().prepare(scope, decision)
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
