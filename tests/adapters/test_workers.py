@@ -1,4 +1,4 @@
-"""``uvicorn --workers 2``: two processes with one configuration file, one budget in Redis and one trail of two files."""
+"""``uvicorn --workers 2``: two processes with one configuration, one budget in Redis and one trail of two files."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
-from mcp.server.transport_security import TransportSecuritySettings
 
 from toolgate.adapters import components
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.messages import CallerUser, GateMiddleware, install
 from toolgate.adapters.outcome import OutcomeReader
+from toolgate.adapters.running import NO_SECOND_OPINION, bare_app, guard_apps
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
@@ -36,10 +36,11 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     _check_bare(server)
     _install(gate, server).serve_over_http()
     path = options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
-    # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
-    # answer 421 to what the gate has let through, and does so by default for a public host name.
-    options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return ServerASGI(gate, server.streamable_http_app(**options), server=server, path=path)
+    options.setdefault("transport_security", NO_SECOND_OPINION)
+    protected = ServerASGI(gate, bare_app(server, **options), server=server, path=path)
+    if isinstance(server, MCPServer):
+        guard_apps(server, lambda app, path: _tier(gate, app, server, path))
+    return protected
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
@@ -96,6 +97,12 @@ class ServerASGI(AppASGI):
             # Whatever the message tier did not claim never ran.
             result, reason = outcome.result()
             decision.close("error" if result == "success" else result, reason=reason or "unclaimed")
+
+
+def _tier(gate: Gate, app: ASGIApp, server: Any, path: str | None) -> GateASGI:
+    """Around an app that the server makes of itself. Over the oldest transport, which has two paths, a call's POST ends
+    before it runs."""
+    return AppASGI(gate, app) if path is None else ServerASGI(gate, app, server=server, path=path)
 
 
 def _install(gate: Gate, server: Any) -> GateMiddleware:
