@@ -41,8 +41,7 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     """The server's HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    path = None if "path" in options else urlsplit(gate.resource).path or "/"
-    options.setdefault("path", path)
+    path = options.setdefault("path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
     return FastMCPASGI(gate, server.http_app(**options), server=server, path=path)
