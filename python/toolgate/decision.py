@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
+from toolgate.policy import repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
@@ -131,6 +132,11 @@ class Decision:
         return None if self.trace is None else self.trace.trace_id
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether there is anything to wait for in `kept`."""
+        return self._ticket is not None
+
+    @property
     def allowed(self) -> bool:
         """Whether the call may run."""
         return self.refusal is None
@@ -155,6 +161,12 @@ class Decision:
         if call.kind == "request":
             self._state = _CLAIMED
         return True
+
+    def repeats(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> bool:
+        """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
+        `Gate.call_of_message` tells what it is."""
+        call, key = self.call, self.hash_key
+        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
 
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""
@@ -190,7 +202,8 @@ class Decision:
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
         self.close(result, reason=reason)
-        await self.kept()
+        if self._ticket is not None:
+            await self.kept()
 
     async def kept(self) -> None:
         """Wait until its record is on disk, where that was promised and for as long as the disk works."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -246,12 +246,14 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        await self._look_if_due()
+        if self._source is not None:
+            await self._look_if_due()
         return await self._steps.begin(request)
 
-    async def judge(self, decision: Decision, body: bytes) -> None:
+    def judge(self, decision: Decision, body: bytes) -> Awaitable[None]:
         """Steps 4 to 7, for the request that `begin` let through."""
-        await decision.steps.judge(decision, body)
+        judged: Awaitable[None] = decision.steps.judge(decision, body)
+        return judged
 
     async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.

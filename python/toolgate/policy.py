@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from toolgate import checks
-from toolgate._core import Envelope
-from toolgate.errors import Forbidden, refusal
+from toolgate._core import Envelope, hash_arguments
+from toolgate.errors import Forbidden, Malformed, refusal
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of"]
+__all__ = ["Policy", "call_of", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
@@ -99,7 +99,8 @@ class Policy:
 
 def call_of(envelope: Envelope) -> Call:
     """The call a message makes. Raises `Malformed` for a call that could not be answered."""
-    target, name = _target(envelope)
+    governor = METHODS.get(envelope.method or "")
+    target, name = (governor, envelope.name) if governor in _FINGERPRINTED else _target(envelope, governor)
     if target is not None and envelope.kind != "request":
         raise refusal("invalid_request", "a call without an id")
     return Call(
@@ -112,9 +113,30 @@ def call_of(envelope: Envelope) -> Call:
     )
 
 
-def _target(envelope: Envelope) -> tuple[str | None, str | None]:
-    """What governs the message, and the name of what it calls."""
-    governor = METHODS.get(envelope.method or "")
+def repeats(
+    call: Call, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, key: bytes | None
+) -> bool:
+    """Whether a message in a framework's objects is for certain the call that was read from a body before; one that is
+    not for certain is read like any other. The fingerprint is made with ``key``, as the call's was."""
+    if method != call.method or rpc_id != call.id or type(rpc_id) is not type(call.id):
+        return False
+    if call.target is None:
+        return True
+    if method == "completion/complete" or params is None:
+        return False
+    if call.target == "resource":
+        return params.get("uri") == call.name
+    arguments = params.get("arguments")
+    try:
+        return params.get("name") == call.name and (
+            hash_arguments({} if arguments is None else arguments, key=key) == call.arguments_hash
+        )
+    except (TypeError, Malformed):
+        return False
+
+
+def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
+    """What governs any other message than a call of a tool or prompt, and the name of what it is about."""
     if governor == "reference":
         if envelope.reference is None:
             raise refusal("invalid_request", "a completion without a reference")
@@ -122,8 +144,6 @@ def _target(envelope: Envelope) -> tuple[str | None, str | None]:
         return REFERENCES[kind], name
     if governor == "resource":
         return governor, envelope.uri
-    if governor in ("tool", "prompt"):
-        return governor, envelope.name
     return None, None
 
 

@@ -19,7 +19,7 @@ from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
-from toolgate.limits import FailedAttempts, Spender, remote_limiter
+from toolgate.limits import FailedAttempts, Spender, Spending, remote_limiter
 from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
@@ -117,12 +117,16 @@ class Steps:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = self._made("http")
+        now = self._clock()
+        decision = self._made("http", now)
         if decision.trace is not None:
             decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
         try:
             self.transport.check(request)
-            decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
+            caller = self._callers.remembered(request, now=now)
+            if caller is None:
+                caller = await self._callers.of(request, now=now, tick=self._tick())
+            decision.belongs_to(caller)
             if decision.trace is not None and request.method != "POST":
                 decision.trace.start(None, is_known=True)  # no message will say what it is part of
         except Refused as refused:
@@ -134,7 +138,7 @@ class Steps:
         self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
     ) -> Decision:
         """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
-        decision = self._made("stdio")
+        decision = self._made("stdio", self._clock())
         try:
             decision.call = self.call_of_message(method, rpc_id, params, under=decision)
             decision.belongs_to(await self.caller_of(token()))
@@ -171,7 +175,7 @@ class Steps:
     async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
         ``refused``: what its adapter holds against it already."""
-        decision = self._made(parent.transport, parent_id=parent.request_id)
+        decision = self._made(parent.transport, self._clock(), parent_id=parent.request_id)
         decision.belongs_to(parent.caller)
         decision.call, decision.hash_key = call, parent.hash_key
         if decision.trace is not None:
@@ -238,22 +242,19 @@ class Steps:
             lines.append("  a human confirms each call")
         return "\n".join(lines)
 
-    def _made(self, transport: str, *, parent_id: str | None = None) -> Decision:
+    def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
         decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
-        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
-        decision.trace = self._telemetry.begin(decision.began)
+        decision.steps, decision.hash_key = self, self._hash_key.now(now)
+        trace = self._telemetry.begin(decision.began)
+        if trace is not None:
+            decision.trace = trace
         return decision
 
     async def _judge(self, decision: Decision, call: Call) -> None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
-        if rule is not None:
-            self._authorise(decision, rule, caller.effective)
+        spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
         self.trail.ensure_writable()
-        spending = caller.spendings.get(id(rule))
-        if spending is None:
-            spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
-            caller.spendings[id(rule)] = spending
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
         held = decision.held = self.spender.hold(spending, nested=decision.parent_id is not None)
         if held is not None:
@@ -263,6 +264,16 @@ class Steps:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
         if self.trail.is_durable:
             await self._intend(decision)
+
+    def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
+        """What a call under the rule spends, if the caller may make it: remembered, with that, where nothing is held
+        against it."""
+        if rule is not None:
+            self._authorise(decision, rule, caller.effective)
+        spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
+        if not decision.would_deny:
+            caller.spendings[id(rule)] = spending
+        return spending
 
     async def _intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
