@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ from toolgate.settings import (
     ToolRule,
 )
 from toolgate.steps import Steps
+from toolgate.telemetry import Telemetry
 from toolgate.transport import Transport
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Gate:
         self._clock = clock
         self._tick = tick
         self._source: Source | None = None
+        self._telemetry = Telemetry()
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -107,6 +109,7 @@ class Gate:
             clock=clock,
             tick=tick,
             alarm=self._alarm,
+            telemetry=self._telemetry,
         )
 
     @classmethod
@@ -162,7 +165,14 @@ class Gate:
                 raise self._source.located(error) from None
             return
         self._steps.configuration.check_successor(configuration)
-        self._steps = Steps(configuration, clock=self._clock, tick=self._tick, alarm=self._alarm, before=self._steps)
+        self._steps = Steps(
+            configuration,
+            clock=self._clock,
+            tick=self._tick,
+            alarm=self._alarm,
+            telemetry=self._telemetry,
+            before=self._steps,
+        )
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
@@ -240,9 +250,10 @@ class Gate:
             await self._look_if_due()
         return await self._steps.begin(request)
 
-    async def judge(self, decision: Decision, body: bytes) -> None:
+    def judge(self, decision: Decision, body: bytes) -> Awaitable[None]:
         """Steps 4 to 7, for the request that `begin` let through."""
-        await decision.steps.judge(decision, body)
+        judged: Awaitable[None] = decision.steps.judge(decision, body)
+        return judged
 
     async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
@@ -270,14 +281,6 @@ class Gate:
     def shows(self, decision: Decision, target: str, name: str) -> bool:
         """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
         return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
-
-    def repeats(
-        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
-    ) -> bool:
-        """Whether a message in a framework's objects is for certain the call that ``decision`` is about. Where it is
-        not, `call_of_message` tells what it is."""
-        same: bool = decision.steps.repeats(decision, method, rpc_id, params)
-        return same
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
@@ -326,6 +329,7 @@ class Gate:
         """Write what waits and close the audit trail."""
         self._steps.spender.close()
         self._steps.trail.close()
+        self._telemetry.flush()
 
     async def aclose(self) -> None:
         """`flush` and `close`."""
@@ -352,4 +356,5 @@ class Gate:
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1
+        self._telemetry.alarm(slug)
         _log.warning("%s", slug)

@@ -103,21 +103,19 @@ class Policy:
 def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
     """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
     could not be answered."""
-    if protocol is not None and protocol >= STATELESS and envelope.method in REMOVED:
+    kind, method = envelope.kind, envelope.method
+    governor = METHODS.get(method or "")
+    if governor in _FINGERPRINTED:
+        target, name = governor, envelope.name
+    elif protocol is not None and protocol >= STATELESS and method in REMOVED:
         # What governed it there is gone with it: it is a method nobody knows.
         target, name = None, None
     else:
-        target, name = _target(envelope)
-    if target is not None and envelope.kind != "request":
+        target, name = _target(envelope, governor)
+    if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    return Call(
-        kind=envelope.kind,
-        method=envelope.method,
-        id=envelope.id,
-        target=target,
-        name=name,
-        arguments_hash=envelope.arguments_hash if target in _FINGERPRINTED else None,
-    )
+    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
+    return Call(kind, method, envelope.id, target, name, fingerprint)
 
 
 def pattern_of_template(template: str) -> str:
@@ -147,9 +145,8 @@ def repeats(
         return False
 
 
-def _target(envelope: Envelope) -> tuple[str | None, str | None]:
-    """What governs the message, and the name of what it calls."""
-    governor = METHODS.get(envelope.method or "")
+def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
+    """What governs any other message than a call of a tool or prompt, and the name of what it is about."""
     if governor == "reference":
         if envelope.reference is None:
             raise refusal("invalid_request", "a completion without a reference")
@@ -157,8 +154,6 @@ def _target(envelope: Envelope) -> tuple[str | None, str | None]:
         return REFERENCES[kind], name
     if governor == "resource":
         return governor, envelope.uri
-    if governor in ("tool", "prompt"):
-        return governor, envelope.name
     return None, None
 
 

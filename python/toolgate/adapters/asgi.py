@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
-from dataclasses import replace
 from typing import Any, Final
 
 from toolgate.adapters.bodies import Disconnected, read_body
@@ -37,6 +36,9 @@ __all__ = ["GateASGI"]
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
 
+_OWN: Final = frozenset({b"x-request-id"})
+"""Headers that the gate sets, whatever the server says."""
+
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -53,7 +55,7 @@ class GateASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, with_cors(self.gate, scope, send))
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
@@ -94,6 +96,8 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
+        if request.header("origin") is not None:
+            send = with_cors(self.gate, scope, send)
         answer = exempt(self.gate, request)
         if answer is not None:
             await respond(send, answer)
@@ -115,7 +119,8 @@ class GateASGI:
             else:
                 await self.gate.judge(decision, body)
         if not decision.allowed:
-            await decision.kept()
+            if decision.is_awaited:
+                await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -126,7 +131,7 @@ class GateASGI:
         is_older = (decision.protocol or "") < STATELESS
         if response.status == 404 and request.header("mcp-session-id") is not None and is_older:
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
-            return replace(response, status=200)
+            return response._replace(status=200)
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
@@ -137,6 +142,8 @@ class GateASGI:
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
+        trace = decision.trace
+        entered = None if trace is None else trace.enter()
         try:
             if not self._ends_with_its_token(decision):
                 await self._app(scope, exchange.receive, exchange.send)
@@ -152,7 +159,10 @@ class GateASGI:
             current_decision.reset(token)
             if prepared is not None:
                 prepared.var.reset(prepared)
-            self.finish(decision, outcome)
+            if trace is not None:
+                trace.leave(entered)
+            if decision.is_open:
+                self.finish(decision, outcome)
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
@@ -195,18 +205,21 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        decision = self._decision
         if message["type"] == "http.response.start":
             self._started = True
-            own = (b"x-request-id", self._decision.request_id.encode())
-            headers = [*without(message.get("headers", ()), {b"x-request-id"}), own]
+            headers = [*without(message.get("headers", ()), _OWN), (b"x-request-id", decision.request_id.encode())]
             message = {**message, "headers": headers}
-            self._outcome.start(message["status"], headers)
+            if decision.is_open:
+                self._outcome.start(message["status"], headers)
         elif message["type"] == "http.response.body":
             self._complete = not message.get("more_body", False)
-            self._outcome.body(message.get("body", b""), last=self._complete)
-            if self._complete:
-                self._on_complete(self._decision, self._outcome)
-                await self._decision.kept()
+            if decision.is_open:  # else the message tier names the outcome, or has done so
+                self._outcome.body(message.get("body", b""), last=self._complete)
+                if self._complete:
+                    self._on_complete(decision, self._outcome)
+            if self._complete and decision.is_awaited:
+                await decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

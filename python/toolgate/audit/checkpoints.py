@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
-from toolgate.audit.chain import Chain
+from toolgate.audit.chain import Chain, seal_signed
 from toolgate.audit.record import timestamp
 from toolgate.settings import Checkpoint
 
@@ -78,7 +78,7 @@ class Checkpoints:
             f'{{"event":"checkpoint","timestamp":"{timestamp(at)}",{_NOTHING}'
             f'"signing_key":{self._key_id},"beside":[{named}]'
         )
-        line = chain.seal_signed(record, lambda signed: self._key.sign(CONTEXT + signed))
+        line = seal_signed(chain, record, lambda signed: self._key.sign(CONTEXT + signed))
         self._unsigned, self._last = 0, at
         return line
 

@@ -11,7 +11,7 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
 from toolgate.adapters.fastmcp.mounts import Mounts, is_part_of_another, parts_of_a_list
 from toolgate.adapters.lists import shown
-from toolgate.adapters.nested import Component, Nesting, OneServer
+from toolgate.adapters.nested import Component, Nesting
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.rendering import error_of
@@ -78,7 +78,7 @@ class ComponentMiddleware(Middleware):
         run: Callable[[], Awaitable[T]],
     ) -> T:
         component = Component(_server(context), method, name)
-        return await self._nesting.run(component, arguments, run, names=self.mounts or OneServer())
+        return await self._nesting.run(component, arguments, run, names=self.mounts)
 
     async def _list(
         self,

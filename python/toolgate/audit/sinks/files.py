@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from toolgate.audit.chain import Chain
+from toolgate.audit.chain import Chain, chain_after
 from toolgate.audit.sinks.descriptors import Descriptor
 
 try:
@@ -120,7 +120,7 @@ class FileSink(Descriptor):
         except OSError:
             self.close()
             raise
-        self.chain = Chain.after(self._instance, tail)
+        self.chain = chain_after(self._instance, tail)
         self.follows = self.path.name
 
     def _took_over(self, status: os.stat_result) -> None:
