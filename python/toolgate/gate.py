@@ -236,7 +236,8 @@ class Gate:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        await self._look_if_due()
+        if self._source is not None:
+            await self._look_if_due()
         return await self._steps.begin(request)
 
     async def judge(self, decision: Decision, body: bytes) -> None:
@@ -269,6 +270,14 @@ class Gate:
     def shows(self, decision: Decision, target: str, name: str) -> bool:
         """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
         return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
+
+    def repeats(
+        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> bool:
+        """Whether a message in a framework's objects is for certain the call that ``decision`` is about. Where it is
+        not, `call_of_message` tells what it is."""
+        same: bool = decision.steps.repeats(decision, method, rpc_id, params)
+        return same
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision

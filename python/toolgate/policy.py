@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from toolgate import checks
-from toolgate._core import Envelope
-from toolgate.errors import Forbidden, refusal
+from toolgate._core import Envelope, hash_arguments
+from toolgate.errors import Forbidden, Malformed, refusal
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of"]
+__all__ = ["Policy", "call_of", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
@@ -110,6 +110,28 @@ def call_of(envelope: Envelope) -> Call:
         name=name,
         arguments_hash=envelope.arguments_hash if target in _FINGERPRINTED else None,
     )
+
+
+def repeats(
+    call: Call, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, key: bytes | None
+) -> bool:
+    """Whether a message in a framework's objects is for certain the call that was read from a body before; one that is
+    not for certain is read like any other. The fingerprint is made with ``key``, as the call's was."""
+    if method != call.method or rpc_id != call.id or type(rpc_id) is not type(call.id):
+        return False
+    if call.target is None:
+        return True
+    if method == "completion/complete" or params is None:
+        return False
+    if call.target == "resource":
+        return params.get("uri") == call.name
+    arguments = params.get("arguments")
+    try:
+        return params.get("name") == call.name and (
+            hash_arguments({} if arguments is None else arguments, key=key) == call.arguments_hash
+        )
+    except (TypeError, Malformed):
+        return False
 
 
 def _target(envelope: Envelope) -> tuple[str | None, str | None]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 __all__ = ["Call", "Request"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One HTTP request as the gate judges it, whatever framework it came through; a header sent twice stands twice."""
+    """One HTTP request as the gate judges it, whatever framework it came through; a header sent twice stands twice.
+    Not to be changed: what is looked for in it was sorted when it was made."""
 
     scheme: str = "https"
     host: str = ""
@@ -27,9 +29,8 @@ class Request:
 
     def __post_init__(self) -> None:
         # A name in another case would be overlooked, and a check with it.
-        object.__setattr__(self, "headers", tuple((name.lower(), value) for name, value in self.headers))
         for name, value in self.headers:
-            self._values.setdefault(name, []).append(value)
+            self._values.setdefault(name.lower(), []).append(value)
 
     def header(self, name: str) -> str | None:
         """The first header of that name, which is lower case."""
@@ -41,8 +42,7 @@ class Request:
         return self._values.get(name, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One JSON-RPC message, as far as a decision depends on it."""
 
     kind: str

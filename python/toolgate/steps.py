@@ -21,7 +21,7 @@ from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, remote_limiter
 from toolgate.metadata import Metadata
-from toolgate.policy import Policy, call_of
+from toolgate.policy import Policy, call_of, repeats
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.resource import spellings
@@ -185,6 +185,13 @@ class Steps:
         """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
         out. No check, only a courtesy: each call is judged."""
         return self.policy.may_reach(target, name, decision.caller.effective)
+
+    def repeats(
+        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
+    ) -> bool:
+        """See `Gate.repeats`."""
+        call, key = decision.call, decision.hash_key
+        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision

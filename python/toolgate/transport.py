@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -62,19 +62,21 @@ class Transport:
 
     def check(self, request: Request) -> None:
         """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
-        if not self._is_allowed_host(request.host):
+        if request.host not in self._hosts and not self._is_allowed_host(request.host):
             raise refusal("invalid_host")
-        if not all(map(self.is_allowed_origin, request.header_values("origin"))):
-            raise refusal("invalid_origin")
+        for origin in request.header_values("origin"):
+            if not self.is_allowed_origin(origin):
+                raise refusal("invalid_origin")
         if request.scheme != "https" and not self._may_be_plain(request):
             raise refusal("insecure_transport")
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")
         if request.query and _has_token(request.query):
             raise refusal("token_in_query")
-        if any(coding.lower() != "identity" for coding in _listed(request, "content-encoding")):
-            raise refusal("unsupported_encoding")
-        self._check_declared_size(request)
+        for coding in _listed(request, "content-encoding"):
+            if coding.lower() != "identity":
+                raise refusal("unsupported_encoding")
+        self._check_declared_size(request.header_values("content-length"))
 
     def is_allowed_origin(self, origin: str) -> bool:
         """Whether pages of that origin may call; on a loopback resource those of any loopback port may."""
@@ -88,7 +90,7 @@ class Transport:
         if not self._is_trusted(request, address):
             return str(address) if address is not None else request.peer or UNIX
         # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
-        for part in reversed(list(_listed(request, "x-forwarded-for"))):
+        for part in reversed(_listed(request, "x-forwarded-for")):
             before = parse_address(part)
             if before is None:
                 break
@@ -128,13 +130,13 @@ class Transport:
             return self._trusts_unix and not request.peer
         return lies_in(address, self._proxies)
 
-    def _check_declared_size(self, request: Request) -> None:
-        declared = set(request.header_values("content-length"))
+    def _check_declared_size(self, declared: Sequence[str]) -> None:
         if not declared:
             return
-        size = declared.pop()
+        size = declared[0]
         # RFC 9110 section 8.6: digits alone, and one value.
-        if declared or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_SIZE_DIGITS:
+        is_one = len(declared) == 1 or len(set(declared)) == 1
+        if not is_one or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_SIZE_DIGITS:
             raise refusal("invalid_request", "Content-Length is not one number")
         if int(size) > self._max_body_bytes:
             raise refusal("body_too_large")
@@ -163,9 +165,10 @@ def _peer(request: Request) -> Address | None:
     return _parse_peer(request.peer) if request.peer else None
 
 
-def _listed(request: Request, name: str) -> Iterator[str]:
+def _listed(request: Request, name: str) -> Sequence[str]:
     """The members of a header that is a list (RFC 9110 section 5.3): several lines are as good as one with commas."""
-    return (part.strip() for value in request.header_values(name) for part in value.split(","))
+    values = request.header_values(name)
+    return [part.strip() for value in values for part in value.split(",")] if values else ()
 
 
 def _has_token(query: str) -> bool:

@@ -16,7 +16,7 @@ from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 
 import toolgate
-from toolgate.adapters import asgi
+from toolgate.adapters import bodies
 
 LIMIT = 1000
 
@@ -352,7 +352,7 @@ async def never() -> Any:
 
 
 def test_a_body_that_takes_too_long_is_refused(it: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "_READ_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "_READ_SECONDS", 0.05)
     sent = asyncio.run(exchange(it, never))
     assert sent[0]["status"] == 408
     assert [record["reason"] for record in it.records()] == ["body_too_slow"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Token
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-import anyio
-
+from toolgate.adapters.bodies import Disconnected, read_body
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
 from toolgate.adapters.outcome import OutcomeReader
@@ -35,8 +35,6 @@ __all__ = ["GateASGI"]
 
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
-_READ_SECONDS: Final = 60.0
-"""For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
 
 _STATELESS: Final = "2026-07-28"
 """The first protocol without sessions; versions are dates, and sort like them."""
@@ -70,8 +68,10 @@ class GateASGI:
         async with running(self):
             yield
 
-    def prepare(self, scope: Scope, decision: Decision) -> None:
-        """What a framework wants to find in the scope about the caller."""
+    def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
+        """What a framework wants to find about the caller, in the scope or in a context variable: the token undoes
+        that."""
+        return None
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         """Close what nobody claimed, by what was seen of the answer. A request that was answered 202, as over SSE, is
@@ -104,10 +104,10 @@ class GateASGI:
         body = b""
         if decision.allowed and request.method == "POST":
             try:
-                body = await self._read(receive)
+                body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
             except Refused as refused:
                 decision.refuse(refused)
-            except _Disconnected:
+            except Disconnected:
                 decision.disconnected = True
                 decision.close("cancelled")
                 return
@@ -134,29 +134,11 @@ class GateASGI:
             return replace(response, status=200)
         return response
 
-    async def _read(self, receive: Receive) -> bytes:
-        """The whole body, or `Malformed` as soon as it is longer than allowed: the rest is never read."""
-        chunks: list[bytes] = []
-        size = 0
-        with anyio.move_on_after(_READ_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _Disconnected
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > self.gate.max_body_bytes:
-                    raise refusal("body_too_large")
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-        raise refusal("body_too_slow")
-
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         scope = dict(scope)
         scope["headers"] = without_credentials(scope["headers"])
         scope[DECISION] = decision
-        self.prepare(scope, decision)
+        prepared = self.prepare(scope, decision)
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
@@ -173,15 +155,13 @@ class GateASGI:
             raise
         finally:
             current_decision.reset(token)
+            if prepared is not None:
+                prepared.var.reset(prepared)
             self.finish(decision, outcome)
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
         return decision.call is None or decision.call.method in _STREAMS
-
-
-class _Disconnected(Exception):
-    """The client went before its request was complete."""
 
 
 class _Exchange:

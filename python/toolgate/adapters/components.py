@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -22,6 +23,8 @@ def install(gate: Gate, server: MCPServer[Any]) -> None:
             setattr(server, attribute, _Gated(nesting, server, method, getattr(server, attribute)))
 
 
+_NAMES = OneServer()
+
 _METHODS = {"call_tool": "tools/call", "read_resource": "resources/read", "get_prompt": "prompts/get"}
 
 
@@ -37,15 +40,13 @@ class _Gated:
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the component under the decision made for it, or under one of its own."""
         name, arguments = _asked(self._method, *args, **kwargs)
-        return await self._nesting.run(
-            Component(self._server, self._method, name),
-            arguments,
-            lambda: self._run(*args, **kwargs),
-            names=OneServer(),
-        )
+        component = Component(self._server, self._method, name)
+        return await self._nesting.run(component, arguments, partial(self._run, *args, **kwargs), names=_NAMES)
 
 
 def _asked(method: str, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any] | None]:
-    given = dict(zip(("uri", "context") if method == "resources/read" else ("name", "arguments"), args, strict=False))
-    given |= kwargs
-    return str(given["uri"] if method == "resources/read" else given["name"]), given.get("arguments")
+    """The name and the arguments, wherever they stand: all three methods take the name first."""
+    name = args[0] if args else kwargs["uri" if method == "resources/read" else "name"]
+    if method == "resources/read":
+        return str(name), None
+    return str(name), args[1] if len(args) > 1 else kwargs.get("arguments")

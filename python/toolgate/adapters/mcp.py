@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from contextvars import Token
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from mcp.server import Server
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
@@ -15,7 +15,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from toolgate.adapters import components
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
-from toolgate.adapters.messages import GateMiddleware, access_token, install
+from toolgate.adapters.messages import CallerUser, GateMiddleware, install
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
@@ -39,8 +39,7 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
     # answer 421 to what the gate has let through, and does so by default for a public host name.
     options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    app = AuthContextMiddleware(server.streamable_http_app(**options))
-    return ServerASGI(gate, app, path=path)
+    return ServerASGI(gate, server.streamable_http_app(**options), path=path)
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
@@ -53,7 +52,7 @@ def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
 def protect_app(gate: Gate, app: ASGIApp) -> GateASGI:
     """An app of whatever kind, in a process that has the SDK: handlers of an app that the SDK made see the caller,
     and its sessions are bound to it."""
-    return AppASGI(gate, AuthContextMiddleware(app))
+    return AppASGI(gate, app)
 
 
 class AppASGI(GateASGI):
@@ -62,10 +61,12 @@ class AppASGI(GateASGI):
     token_type: ClassVar[type[AccessToken]] = AccessToken
     """What they look for."""
 
-    def prepare(self, scope: Scope, decision: Decision) -> None:
+    def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         # Also what binds a session of the older protocol to its principal: the SDK compares client, issuer and subject.
-        if decision.principal is not None:
-            scope["user"] = AuthenticatedUser(access_token(self.gate, decision.principal, self.token_type))
+        if decision.principal is None:
+            return None
+        user = scope["user"] = CallerUser(self.gate, decision.principal, self.token_type)
+        return auth_context_var.set(user)
 
 
 class ServerASGI(AppASGI):
@@ -76,11 +77,11 @@ class ServerASGI(AppASGI):
         super().__init__(gate, app)
         self._path = path
 
-    def prepare(self, scope: Scope, decision: Decision) -> None:
-        super().prepare(scope, decision)
+    def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         if scope["path"] == self._path:
             # Wherever an app has mounted it: what comes before is part of its route.
             scope["root_path"] = ""
+        return super().prepare(scope, decision)
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":

@@ -18,6 +18,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
+from starlette.authentication import SimpleUser
 
 from toolgate.adapters.lists import filtered
 from toolgate.adapters.local import LocalCredential
@@ -28,7 +29,7 @@ from toolgate.gate import Gate
 from toolgate.principal import Principal
 from toolgate.rendering import error_of
 
-__all__ = ["GateMiddleware", "access_token", "error_for", "install", "run_under"]
+__all__ = ["CallerUser", "GateMiddleware", "access_token", "error_for", "install", "run_under"]
 
 T = TypeVar("T")
 
@@ -68,10 +69,12 @@ class GateMiddleware:
             raise error_for(refusal("no_decision"))
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
-        try:
-            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
-        except Refused as refused:
-            raise error_for(refused, made.request_id) from None
+        call = made.call
+        if call is None or not self.gate.repeats(made, ctx.method, ctx.request_id, ctx.params):
+            try:
+                call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
+            except Refused as refused:
+                raise error_for(refused, made.request_id) from None
         if made.claim(call):
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
@@ -99,7 +102,7 @@ class GateMiddleware:
         if decision.refusal is not None or decision.principal is None:
             await decision.kept()
             raise error_for(decision.refusal or refusal("no_decision"), decision.request_id)
-        user = auth_context_var.set(AuthenticatedUser(access_token(self.gate, decision.principal)))
+        user = auth_context_var.set(CallerUser(self.gate, decision.principal))
         try:
             return await self._run(decision, ctx, call_next)
         finally:
@@ -155,6 +158,22 @@ def install(gate: Gate, server: Server[Any]) -> GateMiddleware:
     begins_with_span = bool(server.middleware) and isinstance(server.middleware[0], OpenTelemetryMiddleware)
     server.middleware.insert(1 if begins_with_span else 0, middleware)
     return middleware
+
+
+class CallerUser(AuthenticatedUser):
+    """The caller where the SDK keeps who has logged in. Few handlers ask, so the token they look for is made for those
+    that do."""
+
+    def __init__(self, gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> None:
+        SimpleUser.__init__(self, principal.client_id or principal.subject)
+        self._made_of = gate, principal, kind
+        self.scopes = list(principal.scopes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "access_token":
+            raise AttributeError(name)
+        self.access_token = made = access_token(*self._made_of)
+        return made
 
 
 def access_token(gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> AccessToken:

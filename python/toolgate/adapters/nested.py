@@ -15,6 +15,7 @@ from toolgate.adapters.messages import run_under
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
+from toolgate.request import Call
 
 __all__ = ["Component", "Names", "Nesting", "OneServer"]
 
@@ -89,8 +90,7 @@ class Nesting:
         """Run a component under the decision made for it, or under one of its own."""
         decision, above = self.decision(), _running.get()
         if above is None or above.decision is not decision:
-            is_own = decision.call == self._call(decision, component, component.name, arguments)
-            if is_own and await names.listed_name(component) == component.name:
+            if self._is_own(decision, component, arguments) and await names.listed_name(component) == component.name:
                 return await _entered(_Run(decision, component), run)
         elif await names.leads_to(above.component, component):
             return await _entered(_Run(decision, component), run)
@@ -118,11 +118,19 @@ class Nesting:
             tool_errors=self.tool_errors,
         )
 
-    def _call(self, decision: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Any:
-        params = {"uri": name} if component.method == "resources/read" else {"name": name, "arguments": arguments or {}}
-        return self.gate.call_of_message(
-            component.method, decision.call.id if decision.call else None, params, under=decision
-        )
+    def _is_own(self, decision: Decision, component: Component, arguments: dict[str, Any] | None) -> bool:
+        """Whether the component is what the decision's own call names."""
+        params = _params(component.method, component.name, arguments)
+        return decision.call is not None and self.gate.repeats(decision, component.method, decision.call.id, params)
+
+    def _call(self, parent: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Call:
+        rpc_id = parent.call.id if parent.call else None
+        params = _params(component.method, name, arguments)
+        return self.gate.call_of_message(component.method, rpc_id, params, under=parent)
+
+
+def _params(method: str, name: str, arguments: dict[str, Any] | None) -> dict[str, Any]:
+    return {"uri": name} if method == "resources/read" else {"name": name, "arguments": arguments or {}}
 
 
 async def _entered(what: _Run, run: Callable[[], Awaitable[T]]) -> T:

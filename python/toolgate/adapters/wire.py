@@ -31,27 +31,34 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 DECISION: Final = "toolgate.decision"
 """Where the decision travels: in the ASGI scope, and nowhere else."""
 
-_JUDGED_HEADERS: Final = frozenset(
-    {
-        b"authorization",
-        b"client-cert",
-        b"content-encoding",
-        b"content-length",
-        b"mcp-protocol-version",
-        b"mcp-session-id",
-        b"origin",
-        b"x-forwarded-client-cert",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-    }
-)
+_JUDGED_HEADERS: Final = {
+    name.encode(): name
+    for name in (
+        "authorization",
+        "client-cert",
+        "content-encoding",
+        "content-length",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "origin",
+        "x-forwarded-client-cert",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+    )
+}
 _WITHHELD: Final = frozenset({b"authorization"})
 """What the server behind the gate never sees."""
 
 
 def request_of(scope: Scope) -> Request:
-    headers = [(name.lower(), value) for name, value in scope["headers"]]
-    hosts = [value for name, value in headers if name == b"host"]
+    hosts = []
+    judged = []
+    for name, value in scope["headers"]:
+        lower = name.lower()
+        if lower in _JUDGED_HEADERS:
+            judged.append((_JUDGED_HEADERS[lower], value.decode("latin-1")))
+        elif lower == b"host":
+            hosts.append(value)
     client = scope.get("client")
     return Request(
         scheme=scope.get("scheme", "http"),
@@ -60,15 +67,15 @@ def request_of(scope: Scope) -> Request:
         method=scope["method"],
         path=scope["path"],
         query=scope.get("query_string", b"").decode("latin-1"),
-        headers=[(name.decode(), value.decode("latin-1")) for name, value in headers if name in _JUDGED_HEADERS],
+        headers=judged,
         peer=client[0] if client else None,
-        certificate_sha256=_certificate(scope),
+        certificate_sha256=_certificate(scope) if "extensions" in scope else None,
     )
 
 
 def _certificate(scope: Scope) -> bytes | None:
     """Of the client, where the server program tells (ASGI TLS extension); its own comes first in the chain."""
-    chain = scope.get("extensions", {}).get("tls", {}).get("client_cert_chain")
+    chain = scope["extensions"].get("tls", {}).get("client_cert_chain")
     return from_pem(chain[0]) if chain else None
 
 

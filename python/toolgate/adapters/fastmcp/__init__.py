@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastmcp import FastMCP
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.fastmcp.auth import FastMCPVerifier, GateAuth
@@ -46,7 +45,7 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     options.setdefault("path", path)
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return FastMCPASGI(gate, AuthContextMiddleware(server.http_app(**options)), path=path)
+    return FastMCPASGI(gate, server.http_app(**options), path=path)
 
 
 def server_of(app: object) -> FastMCP[Any] | None:
@@ -60,7 +59,7 @@ def protect_app(gate: Gate, server: FastMCP[Any], app: ASGIApp) -> GateASGI:
     its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    return FastMCPASGI(gate, AuthContextMiddleware(app))
+    return FastMCPASGI(gate, app)
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken, AuthProvider, TokenVerifier
-from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import RequireAuthMiddleware
 from starlette.middleware import Middleware
 
@@ -53,7 +52,7 @@ class _Tier:
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._gate = gate
-        self._tier = FastMCPASGI(gate, AuthContextMiddleware(app))
+        self._tier = FastMCPASGI(gate, app)
         self._is_ready = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

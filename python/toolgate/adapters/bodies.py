@@ -1,0 +1,94 @@
+"""Reading a body: bounded in size and in time."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from functools import partial
+from inspect import iscoroutine
+from types import coroutine
+from typing import Any, Final
+
+import anyio
+
+from toolgate.adapters.wire import Message, Receive
+from toolgate.errors import refusal
+
+__all__ = ["Disconnected", "read_body"]
+
+_READ_SECONDS: Final = 60.0
+"""For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
+
+
+class Disconnected(Exception):
+    """The client went before its request was complete."""
+
+
+async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
+    """The whole body. Raises `Malformed` as soon as it is longer than allowed (the rest is never read) or takes too
+    long, and `Disconnected`."""
+    first = receive()
+    if not iscoroutine(first):
+        return await _in_time(_Body(max_bytes), first, receive)
+    # A body has mostly come with its headers, and then is here without a wait: a timer would cost more than all that is
+    # decided about it.
+    try:
+        waits_for = first.send(None)
+    except StopIteration as ended:
+        body = _Body(max_bytes)
+        if body.takes(ended.value):
+            return body.whole()
+        return await _in_time(body, receive(), receive)
+    return await _in_time(_Body(max_bytes), _resumed(first, waits_for), receive)
+
+
+async def _in_time(body: _Body, awaited: Any, receive: Receive) -> bytes:
+    with anyio.move_on_after(_READ_SECONDS):
+        while not body.takes(await awaited):
+            awaited = receive()
+        return body.whole()
+    raise refusal("body_too_slow")
+
+
+@coroutine
+def _resumed(begun: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """The rest of a coroutine that took its first step by hand, and waits (PEP 380: what ``yield from`` does)."""
+    while True:
+        try:
+            answer = yield waits_for
+        except GeneratorExit:
+            begun.close()
+            raise
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, answer)
+        try:
+            waits_for = step()
+        except StopIteration as ended:
+            message: Message = ended.value
+            return message
+
+
+class _Body:
+    """The chunks so far."""
+
+    __slots__ = ("_chunks", "_max_bytes", "_size")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._chunks: list[bytes] = []
+        self._max_bytes = max_bytes
+        self._size = 0
+
+    def takes(self, message: Message) -> bool:
+        """Whether this was the last."""
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        chunk = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise refusal("body_too_large")
+        self._chunks.append(chunk)
+        return not message.get("more_body", False)
+
+    def whole(self) -> bytes:
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
