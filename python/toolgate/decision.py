@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
+from toolgate.confirmation import Consent
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.principal import Principal
@@ -25,8 +26,8 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("toolgate_decision", default=None)
 
-RESULTS: Final = ("success", "tool_error", "error", "cancelled")
-"""How a call that was allowed can end."""
+RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
+"""How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
 
@@ -69,6 +70,7 @@ class Decision:
         "_ticket",
         "call",
         "caller",
+        "consent",
         "disconnected",
         "fragment",
         "good_until",
@@ -111,6 +113,8 @@ class Decision:
         """What was spent, and what it takes to settle it."""
         self.held: Held | None = None
         """The call's place among those in flight."""
+        self.consent: Consent | None = None
+        """What is known of a human's answer, where the rule asks for one."""
         self.refusal: Refused | None = None
         self.would_deny: tuple[str, ...] = ()
         """What observed rules and budgets would have refused."""
@@ -121,6 +125,16 @@ class Decision:
     def allowed(self) -> bool:
         """Whether the call may run."""
         return self.refusal is None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it waits for a human: nothing may run under it before."""
+        return self.consent is not None and not self.consent.given
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether another call led to it, which is still in flight."""
+        return self.parent_id is not None and (self.consent is None or self.consent.opened is None)
 
     @property
     def is_open(self) -> bool:
@@ -150,8 +164,8 @@ class Decision:
         self.close()
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
-        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error`` or
-        ``cancelled``; that of a refused decision is the refusal's."""
+        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
+        ``cancelled`` or ``asked``; that of a refused decision is the refusal's."""
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
@@ -188,6 +202,10 @@ class Decision:
         """The record that it is about to run."""
         return self._record(None, self._sink.clock(), None, self.disconnected)
 
+    def note(self, event: str) -> None:
+        """Record a step on its way: ``asked`` a human, ``confirmed`` by one."""
+        self._sink.write(partial(self._record, None, self._sink.clock(), None, self.disconnected, event))
+
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
         return f"<Decision {self.request_id} {verdict}>"
@@ -210,10 +228,13 @@ class Decision:
             outcome = _outcome_of(self.refusal)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
-    def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
+    def _record(
+        self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
+    ) -> str:
         call, key = self.call, self.hash_key
         return call_record(
             outcome,
+            event=event,
             at=at,
             latency_ms=latency,
             request_id=self.request_id,

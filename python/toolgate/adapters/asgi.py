@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from toolgate.adapters.bodies import Disconnected, read_body
+from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
 from toolgate.adapters.outcome import OutcomeReader
@@ -47,6 +47,10 @@ _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 class GateASGI:
     """An ASGI app behind a gate."""
+
+    asks_clients: ClassVar[bool] = False
+    """Whether a message tier stands before whatever runs, and has pending decisions answered first. Only who knows
+    the server says so."""
 
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.gate = gate
@@ -105,6 +109,7 @@ class GateASGI:
         if decision.allowed and request.method == "POST":
             try:
                 body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
+                await self._judge(decision, body, receive)
             except Refused as refused:
                 decision.refuse(refused)
             except Disconnected:
@@ -114,13 +119,21 @@ class GateASGI:
             except BaseException:
                 decision.close("cancelled")
                 raise
-            else:
-                await self.gate.judge(decision, body)
         if not decision.allowed:
             await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
+
+    async def _judge(self, decision: Decision, body: bytes, receive: Receive) -> None:
+        """Steps 4 to 7. Before a server without a message tier the operator's approver is waited for right here: not
+        longer than the client does. Raises `Disconnected`."""
+        if self.asks_clients or not self.gate.has_approver:
+            await self.gate.judge(decision, body, by_client=self.asks_clients)
+        else:
+            await run_unless_gone(receive, lambda: self.gate.judge(decision, body))
+        if decision.is_pending and not self.asks_clients and decision.allowed:
+            decision.refuse(refusal("confirmation_unavailable", "nothing here waits for an answer"))
 
     def _refusal(self, decision: Decision, request: Request) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""

@@ -73,6 +73,8 @@ class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
     messages, from the root of the host on."""
 
+    asks_clients = True
+
     def __init__(self, gate: Gate, app: ASGIApp, *, path: str | None = None) -> None:
         super().__init__(gate, app)
         self._path = path

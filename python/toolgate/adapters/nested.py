@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from toolgate.adapters.asking import current_message, settle
 from toolgate.adapters.messages import run_under
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
@@ -90,7 +91,8 @@ class Nesting:
         """Run a component under the decision made for it, or under one of its own."""
         decision, above = self.decision(), _running.get()
         if above is None or above.decision is not decision:
-            if self._is_own(decision, component, arguments) and await names.listed_name(component) == component.name:
+            is_own = not decision.is_pending and self._is_own(decision, component, arguments)
+            if is_own and await names.listed_name(component) == component.name:
                 return await _entered(_Run(decision, component), run)
         elif await names.leads_to(above.component, component):
             return await _entered(_Run(decision, component), run)
@@ -105,9 +107,13 @@ class Nesting:
         names: Names,
     ) -> T:
         public = await names.public_name(component)
-        call = self._call(parent, component, component.name if public is None else public, arguments)
+        params = _params(component.method, component.name if public is None else public, arguments)
+        call = self._call(parent, component, params)
         hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
-        decision = await self.gate.judge_message(parent, call, refused=hidden)
+        decision = await self.gate.judge_message(parent, call, params, refused=hidden)
+        if decision.is_pending:
+            # The answer to the message is not ours to give: its own call runs already.
+            await settle(self.gate, decision, current_message.get(), by_result=False)
         if decision.refusal is not None:
             await decision.kept()
             raise self.error(decision.refusal, decision.request_id)
@@ -123,9 +129,8 @@ class Nesting:
         params = _params(component.method, component.name, arguments)
         return decision.call is not None and self.gate.repeats(decision, component.method, decision.call.id, params)
 
-    def _call(self, parent: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Call:
+    def _call(self, parent: Decision, component: Component, params: dict[str, Any]) -> Call:
         rpc_id = parent.call.id if parent.call else None
-        params = _params(component.method, name, arguments)
         return self.gate.call_of_message(component.method, rpc_id, params, under=parent)
 
 

@@ -18,7 +18,6 @@ from toolgate.confirmation.message import METHODS, Brought, is_accepted
 from toolgate.confirmation.question import Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
-from toolgate.confirmation.webhook import Webhook
 from toolgate.errors import Forbidden, refusal
 from toolgate.principal import Principal, joined
 from toolgate.request import Call
@@ -57,6 +56,9 @@ class Confirmations:
         self._approver = approver
         self._ask: Ask | None = None if approver is None else asker(approver)
         if settings.webhook is not None and settings.webhook_key is not None:
+            # Most gates ask nobody over the network, and TLS takes long to import.
+            from toolgate.confirmation.webhook import Webhook
+
             self._ask = Webhook(settings.webhook, settings.webhook_key, clock=clock)
         self._key = b"" if settings.key is None else settings.key.value
         self._key_before, self._until = self._retiring(before)
@@ -74,7 +76,8 @@ class Confirmations:
         who = "the operator's approver" if self.has_approver else "the client's user"
         yield f"{who} confirms each call, within {self.settings.lifetime:g} s"
         for budget in budgets_of(self.settings.asks):
-            yield f"asking spends 1 of {budget.limit} for confirmation (client){' (observed)' * (budget.mode != 'enforce')}"
+            observed = " (observed)" if budget.mode == "observe" else ""
+            yield f"asking spends 1 of {budget.limit} for confirmation (client){observed}"
 
     def ensure_possible(self, call: Call, *, by_client: bool) -> None:
         """Raises `Forbidden` where nobody can be asked about such a call."""

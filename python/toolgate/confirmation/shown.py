@@ -34,7 +34,12 @@ _KINDS: Final = {"tool": "Run this tool", "resource": "Read this resource", "pro
 
 def in_words(kind: str, name: str, arguments: Mapping[str, Any], *, client: str, digest: str) -> str:
     """The question as text, a line for each argument; ``digest`` stands there where not everything is shown."""
-    lines = [f"{_KINDS[kind]}?", "", f"  {_quoted(name, 3 * _MAX_NAME)[0]}", f"  asked for by {_quoted(client, 100)[0]}"]
+    lines = [
+        f"{_KINDS[kind]}?",
+        "",
+        f"  {_quoted(name, 3 * _MAX_NAME)[0]}",
+        f"  asked for by {_quoted(client, 100)[0]}",
+    ]
     is_whole = len(arguments) <= _MAX_ARGUMENTS
     if arguments:
         lines += ["", "with these arguments:"]

@@ -77,7 +77,7 @@ class Unread:
 def read(text: str) -> Unread:
     """Raises `Forbidden` for what is no state of the gate."""
     parts = text.split(".") if len(text) <= MAX_STATE and text.isascii() else []
-    if len(parts) != 4 or parts[0] != _VERSION:  # noqa: PLR2004 - the parts named above
+    if len(parts) != 4 or parts[0] != _VERSION:
         raise refusal("confirmation_invalid", "no state of the gate")
     try:
         tag = _decoded(parts[3])

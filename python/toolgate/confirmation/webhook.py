@@ -63,7 +63,7 @@ class Webhook:
             httpx2.AsyncClient(verify=self._context, trust_env=False, timeout=timeout) as client,
             client.stream("POST", self._url, content=body, headers=headers, follow_redirects=False) as response,
         ):
-            if response.status_code != 200:  # noqa: PLR2004 - OK, and nothing like it
+            if response.status_code != 200:
                 raise ValueError("the answer is not 200")
             answer = bytearray()
             async for chunk in response.aiter_raw():
