@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import mcp_types as types
+from adapters.desk import MODERN, modern_headers
 from adapters.serving import listening, served, url_of
 from guarded import Guarded
 from mcp import Client
@@ -147,3 +148,23 @@ def next_round(ran: list[str], state: str | None, answers: Any) -> str | types.I
     return types.InputRequiredResult(
         input_requests={"it": types.ElicitRequest(params=form)}, request_state="second" if state else "first"
     )
+
+
+def posted(
+    office: Office, tool: str, arguments: dict[str, Any], *scopes: str, state: str | None = None, **more: Any
+) -> httpx2.Response:
+    """One call of the newer protocol, by hand. ``answers`` is ``inputResponses``, ``forms`` whether the client can ask,
+    ``url`` another server; what else there is are claims."""
+    answers, forms, url = more.pop("answers", None), more.pop("forms", True), more.pop("url", office.gate.resource)
+    meta = {f"{_PREFIX}/protocolVersion": MODERN, f"{_PREFIX}/clientCapabilities": {"elicitation": {}} if forms else {}}
+    params: dict[str, Any] = {"name": tool, "arguments": arguments, "_meta": meta}
+    if state is not None:
+        params["requestState"] = state
+    if answers is not None:
+        params["inputResponses"] = answers
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    headers = {**modern_headers(tool), "Authorization": f"Bearer {office.it.token(*scopes, **more)}"}
+    return httpx2.post(url, json=body, headers=headers, timeout=10)
+
+
+_PREFIX = "io.modelcontextprotocol"
