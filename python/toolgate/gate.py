@@ -265,8 +265,8 @@ class Gate:
     async def judge_message(
         self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None
     ) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own. With the
-        message's ``params`` it may be pending, as in `judge`. ``refused``: what its adapter holds against it already."""
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own. With its
+        ``params`` it may be pending, as in `judge`. ``refused``: what its adapter holds against it already."""
         made: Decision = await parent.steps.judge_message(parent, call, params, refused=refused)
         return made
 

@@ -49,7 +49,9 @@ class Human:
 class Office:
     """A server behind a gate, and what ran."""
 
-    def __init__(self, it: Guarded, ran: list[str]) -> None:
+    def __init__(self, it: Guarded, ran: list[str], url: str) -> None:
+        self.url = url
+        """Where it listens, which is not its resource where several workers serve one."""
         self.it = it
         self.gate = it.gate
         self.ran = ran
@@ -84,12 +86,12 @@ def opened(
     """A server of this kind - ``sse``, ``json`` or ``fastmcp`` - behind a gate."""
     ran: list[str] = []
     with listening() as listener:
-        it = guarded(resource=url_of(listener), **(RULES | settings))
+        it = guarded(**({"resource": url_of(listener)} | RULES | settings))
         it.now = time.time()
         options = {"json_response": True} if kind == "json" else {}
         server = server_of(kind, ran)
         with served(how(it.gate, server) if how else it.gate.protect(server, **options), listener):
-            yield Office(it, ran)
+            yield Office(it, ran, url_of(listener))
 
 
 def server_of(kind: str, ran: list[str]) -> Any:
@@ -153,9 +155,9 @@ def next_round(ran: list[str], state: str | None, answers: Any) -> str | types.I
 def posted(
     office: Office, tool: str, arguments: dict[str, Any], *scopes: str, state: str | None = None, **more: Any
 ) -> httpx2.Response:
-    """One call of the newer protocol, by hand. ``answers`` is ``inputResponses``, ``forms`` whether the client can ask,
-    ``url`` another server; what else there is are claims."""
-    answers, forms, url = more.pop("answers", None), more.pop("forms", True), more.pop("url", office.gate.resource)
+    """One call of the newer protocol, by hand. ``answers`` is ``inputResponses``, ``forms`` whether the client can
+    ask; what else there is are claims."""
+    answers, forms = more.pop("answers", None), more.pop("forms", True)
     meta = {f"{_PREFIX}/protocolVersion": MODERN, f"{_PREFIX}/clientCapabilities": {"elicitation": {}} if forms else {}}
     params: dict[str, Any] = {"name": tool, "arguments": arguments, "_meta": meta}
     if state is not None:
@@ -164,7 +166,7 @@ def posted(
         params["inputResponses"] = answers
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     headers = {**modern_headers(tool), "Authorization": f"Bearer {office.it.token(*scopes, **more)}"}
-    return httpx2.post(url, json=body, headers=headers, timeout=10)
+    return httpx2.post(office.url, json=body, headers=headers, timeout=10)
 
 
 _PREFIX = "io.modelcontextprotocol"

@@ -106,7 +106,10 @@ async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) ->
 @ERAS
 async def test_no_argument_is_an_answer(office: Office, mode: str) -> None:
     async with office.client(mode, None, "write") as client:
-        for arguments in ({"name": "ada", "confirmed": True}, {"name": "ada", "toolgate.confirmation": YES.model_dump()}):
+        for arguments in (
+            {"name": "ada", "confirmed": True},
+            {"name": "ada", "toolgate.confirmation": YES.model_dump()},
+        ):
             with pytest.raises(MCPError) as refused:
                 await client.call_tool("wipe", arguments)
             assert refused.value.error.data["reason"] == "confirmation_unavailable"

@@ -147,7 +147,9 @@ def test_what_is_no_answer_is_a_no(office: Office, answer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["", "x", "toolgate1.a.b.c", "toolgate1.....", "é", 7, ["x"], "x" * 2_000_000], ids=lambda state: repr(state)[:20]
+    "state",
+    ["", "x", "toolgate1.a.b.c", "toolgate1.....", "é", 7, ["x"], "x" * 2_000_000],
+    ids=lambda state: repr(state)[:20],
 )
 def test_what_is_no_state_is_refused(office: Office, state: Any) -> None:
     forged = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)
