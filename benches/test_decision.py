@@ -122,7 +122,7 @@ def test_decision(
 
         def contestant() -> None:
             if not seen:
-                gate._callers.forget()
+                gate._steps._callers.forget()
             decide()
 
     else:

@@ -57,7 +57,7 @@ PYTHON = {
     "metadata": Row(2, "0 1"),
     "policy": Row(2, "0 1"),
     "rendering": Row(2, "0 1"),
-    "telemetry": Row(2, "0 1", later=True),
+    "telemetry": Row(2, "0 1"),
     "tokens": Row(2, "0 1"),
     "transport": Row(2, "0 1"),
     # only the steps of the gate know that there is more than one

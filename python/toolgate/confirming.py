@@ -12,13 +12,11 @@ from typing import Any
 from toolgate.confirmation import Confirmations, Consent, brought_by
 from toolgate.decision import Decision
 from toolgate.errors import Refused, Unavailable, refusal
-from toolgate.limits import Spender
+from toolgate.limits import Spender, Spending
 from toolgate.request import Call
 from toolgate.settings import Rule
 
 __all__ = ["Confirming"]
-
-Admit = Callable[[Decision, Call], Awaitable[None]]
 
 
 class Confirming:
@@ -29,8 +27,8 @@ class Confirming:
         confirmations: Confirmations,
         spender: Spender,
         *,
-        spend: Admit,
-        intend: Admit,
+        spend: Callable[[Decision, Spending], Awaitable[None]],
+        intend: Callable[[Decision], Awaitable[None]],
         ensure_held: Callable[[Decision], None],
         tick: Callable[[], int],
     ) -> None:
@@ -42,7 +40,9 @@ class Confirming:
         self._ensure_held = ensure_held
         self._tick = tick
 
-    async def judge(self, decision: Decision, call: Call, rule: Rule, params: Any, *, by_client: bool) -> None:
+    async def judge(
+        self, decision: Decision, call: Call, rule: Rule, spending: Spending, params: Any, *, by_client: bool
+    ) -> None:
         """Where the message brings an answer, judge it. Otherwise the decision waits for one: for a message tier where
         the client may be asked, for the approver right here where it may not. Raises `Refused`."""
         self.confirmations.ensure_possible(call, by_client=by_client)
@@ -51,12 +51,13 @@ class Confirming:
         consent = decision.consent = self.confirmations.about(
             call, brought, principal=principal, rule=rule, request_id=decision.request_id
         )
+        consent.spending = spending
         if brought.state is not None and await self._is_answered(decision, consent, brought.state):
-            await self._judge_answer(decision, call, consent)
+            await self._judge_answer(decision, consent)
             return
         await self._begin_to_ask(decision, consent, by_client=by_client)
         if not by_client:
-            await self._consult(decision, call, consent)
+            await self._consult(decision, consent)
 
     async def consult(self, decision: Decision) -> None:
         """Ask the operator's approver; the decision may run afterwards, or is refused."""
@@ -65,10 +66,10 @@ class Confirming:
     async def answered(self, decision: Decision, *, accepted: bool) -> None:
         """The client's user has answered within the call; the decision may run afterwards, or is refused."""
 
-        async def judge(decision: Decision, call: Call, consent: Consent) -> None:
+        async def judge(decision: Decision, consent: Consent) -> None:
             if not accepted:
                 raise refusal("confirmation_refused")
-            await self._confirm(decision, call, consent)
+            await self._confirm(decision, consent)
 
         await self._settling(decision, judge)
 
@@ -90,9 +91,9 @@ class Confirming:
         consent.opened = None
         return False
 
-    async def _judge_answer(self, decision: Decision, call: Call, consent: Consent) -> None:
+    async def _judge_answer(self, decision: Decision, consent: Consent) -> None:
         await self.confirmations.ensure_accepted(consent)
-        await self._spend(decision, call)
+        await self._spend(decision, consent.spending)
         try:
             await self.confirmations.take(consent)
         except Refused:
@@ -102,7 +103,7 @@ class Confirming:
         consent.given = True
         if consent.rounds == 0:
             decision.note("confirmed")
-        await self._intend(decision, call)
+        await self._intend(decision)
 
     async def _begin_to_ask(self, decision: Decision, consent: Consent, *, by_client: bool) -> None:
         by_approver = self.confirmations.has_approver
@@ -119,7 +120,7 @@ class Confirming:
                 await self._refund_asking(consent)
                 raise
 
-    async def _consult(self, decision: Decision, call: Call, consent: Consent) -> None:
+    async def _consult(self, decision: Decision, consent: Consent) -> None:
         decision.note("asked")
         try:
             accepted = await self.confirmations.consult(consent)
@@ -128,22 +129,22 @@ class Confirming:
             raise
         if not accepted:
             raise refusal("confirmation_refused")
-        await self._confirm(decision, call, consent)
+        await self._confirm(decision, consent)
 
-    async def _confirm(self, decision: Decision, call: Call, consent: Consent) -> None:
+    async def _confirm(self, decision: Decision, consent: Consent) -> None:
         # A human takes their time: the credential may have expired or been withdrawn meanwhile.
         self._ensure_held(decision)
-        await self._spend(decision, call)
+        await self._spend(decision, consent.spending)
         consent.given = True
         decision.note("confirmed")
-        await self._intend(decision, call)
+        await self._intend(decision)
 
-    async def _settling(self, decision: Decision, judge: Callable[[Decision, Call, Consent], Awaitable[None]]) -> None:
-        call, consent = decision.call, decision.consent
-        if call is None or consent is None or consent.given or not decision.allowed:
+    async def _settling(self, decision: Decision, judge: Callable[[Decision, Consent], Awaitable[None]]) -> None:
+        consent = decision.consent
+        if consent is None or consent.given or not decision.allowed:
             raise ValueError("the decision waits for nobody")
         try:
-            await judge(decision, call, consent)
+            await judge(decision, consent)
         except Refused as refused:
             decision.refuse(refused)
 

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
 from toolgate.confirmation import Consent
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
+from toolgate.policy import repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
+from toolgate.telemetry import Ended
+
+if TYPE_CHECKING:
+    from toolgate.telemetry.spans import Trace
 
 __all__ = ["Decision", "Sink", "current", "current_decision"]
 
@@ -30,6 +35,7 @@ RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
+_DROPPED: Final = Outcome("error", "dropped")
 
 
 def current() -> Decision | None:
@@ -61,65 +67,56 @@ class Sink:
 class Decision:
     """What the gate decided about one message. Made by a `Gate`, never by hand."""
 
-    __slots__ = (
-        "__weakref__",
-        "_began",
-        "_if_dropped",
-        "_sink",
-        "_state",
-        "_ticket",
-        "call",
-        "caller",
-        "consent",
-        "disconnected",
-        "fragment",
-        "good_until",
-        "grant",
-        "hash_key",
-        "held",
-        "parent_id",
-        "principal",
-        "refusal",
-        "request_id",
-        "rule",
-        "steps",
-        "transport",
-        "would_deny",
-    )
+    # What a class has as its default costs a decision nothing; most never set the half of it.
+    principal: Principal | None = None
+    fragment: tuple[str, str] | None = None
+    """The principal as the record spells it."""
+    caller: Any = None
+    """The gate's own notes about the principal."""
+    steps: Any = None
+    """Under whose order it ends: a reload meanwhile changes nothing for it."""
+    good_until = float("inf")
+    """When the caller's credential stops to count, leeway included; seconds since the epoch."""
+    protocol: str | None = None
+    """The version that the request says it speaks; None where it says none."""
+    call: Call | None = None
+    hash_key: Secret | None = None
+    """What the arguments of its call are hashed with."""
+    rule: Rule | None = None
+    grant: Any = None
+    """What was spent, and what it takes to settle it."""
+    held: Held | None = None
+    """The call's place among those in flight."""
+    consent: Consent | None = None
+    """What is known of a human's answer, where the rule asks for one."""
+    refusal: Refused | None = None
+    would_deny: tuple[str, ...] = ()
+    """What observed rules and budgets would have refused."""
+    disconnected = False
+    """Whether the client had gone before the answer was complete."""
+    trace: Trace | None = None
+    """Its span and what is measured of it; None where nobody listens."""
+    _state = _OPEN
+    _if_dropped = _DROPPED
+    _ticket: Ticket | None = None
 
     def __init__(self, sink: Sink, request_id: str, *, parent_id: str | None = None, transport: str = "http") -> None:
         self._sink = sink
-        self._state = _OPEN
-        self._if_dropped = Outcome("error", "dropped")
-        self._ticket: Ticket | None = None
-        self._began = time.perf_counter_ns()
+        self.began = time.perf_counter_ns()
+        """By `time.perf_counter_ns`."""
         self.request_id = request_id
         self.parent_id = parent_id
         self.transport = transport
-        self.principal: Principal | None = None
-        self.fragment: tuple[str, str] | None = None
-        """The principal as the record spells it."""
-        self.caller: Any = None
-        """The gate's own notes about the principal."""
-        self.steps: Any = None
-        """Under whose order it ends: a reload meanwhile changes nothing for it."""
-        self.good_until = float("inf")
-        """When the caller's credential stops to count, leeway included; seconds since the epoch."""
-        self.call: Call | None = None
-        self.hash_key: Secret | None = None
-        """What the arguments of its call are hashed with."""
-        self.rule: Rule | None = None
-        self.grant: Any = None
-        """What was spent, and what it takes to settle it."""
-        self.held: Held | None = None
-        """The call's place among those in flight."""
-        self.consent: Consent | None = None
-        """What is known of a human's answer, where the rule asks for one."""
-        self.refusal: Refused | None = None
-        self.would_deny: tuple[str, ...] = ()
-        """What observed rules and budgets would have refused."""
-        self.disconnected = False
-        """Whether the client had gone before the answer was complete."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of its span (W3C Trace Context), where there is one."""
+        return None if self.trace is None else self.trace.trace_id
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there is anything to wait for in `kept`."""
+        return self._ticket is not None
 
     @property
     def allowed(self) -> bool:
@@ -157,6 +154,12 @@ class Decision:
             self._state = _CLAIMED
         return True
 
+    def repeats(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> bool:
+        """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
+        `Gate.call_of_message` tells what it is."""
+        call, key = self.call, self.hash_key
+        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
+
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""
         # A traceback holds the frames that hold the decision: a circle for the collector, at each refusal.
@@ -191,7 +194,8 @@ class Decision:
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
         self.close(result, reason=reason)
-        await self.kept()
+        if self._ticket is not None:
+            await self.kept()
 
     async def kept(self) -> None:
         """Wait until its record is on disk, where that was promised and for as long as the disk works."""
@@ -214,25 +218,29 @@ class Decision:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
             self._end()
-            self._sink.leave(self._ended(self._if_dropped)())
+            self._sink.leave(self._ended(self._if_dropped, later=True)())
 
     def _end(self) -> None:
         self._state = _CLOSED
         if self.held is not None:
             self.held.free()
 
-    def _ended(self, outcome: Outcome) -> Callable[[], str]:
-        """What makes its record; when it ended is known now."""
-        latency = (time.perf_counter_ns() - self._began) / 1e6
+    def _ended(self, outcome: Outcome, *, later: bool = False) -> Callable[[], str]:
+        """What makes its record; when it ended is known now. ``later``: whether this is no time to tell others."""
+        latency = (time.perf_counter_ns() - self.began) / 1e6
         if self.refusal is not None:
             outcome = _outcome_of(self.refusal)
+        if self.trace is not None:
+            self._tell(self.trace, outcome, latency / 1e3, later=later)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
     def _record(
         self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
     ) -> str:
         call, key = self.call, self.hash_key
-        return call_record(
+        # Whoever has no trace does not pay for naming it.
+        made = call_record if self.trace is None else partial(call_record, trace_id=self.trace.trace_id)
+        return made(
             outcome,
             event=event,
             at=at,
@@ -250,6 +258,30 @@ class Decision:
             would_deny=self.would_deny,
             disconnected=disconnected,
         )
+
+    def _tell(self, trace: Trace, outcome: Outcome, seconds: float, *, later: bool) -> None:
+        call, rule = self.call, self.rule
+        ended = Ended(
+            seconds=seconds,
+            request_id=self.request_id,
+            parent_id=self.parent_id,
+            transport=self.transport,
+            method=None if call is None else call.method,
+            tool=call.name if call is not None and rule is not None and call.target == "tool" else None,
+            client_id=None if self.principal is None else self.principal.client_id,
+            rule=None if rule is None else rule.match,
+            result=outcome.result,
+            reason=outcome.reason,
+            budget=outcome.budget,
+            retry_after_ms=outcome.retry_after_ms,
+            would_deny=self.would_deny,
+            disconnected=self.disconnected,
+        )
+        if later:
+            trace.end_later(ended)
+        else:
+            trace.start(ended.method, is_known=self.principal is not None)
+            trace.end(ended)
 
 
 def _outcome_of(refusal: Refused) -> Outcome:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -36,6 +36,7 @@ from toolgate.settings import (
     ToolRule,
 )
 from toolgate.steps import Steps
+from toolgate.telemetry import Telemetry
 from toolgate.transport import Transport
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Gate:
         self._tick = tick
         self._approver = approver
         self._source: Source | None = None
+        self._telemetry = Telemetry()
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -116,6 +118,7 @@ class Gate:
             tick=tick,
             alarm=self._alarm,
             approver=approver,
+            telemetry=self._telemetry,
         )
 
     @classmethod
@@ -177,6 +180,7 @@ class Gate:
             tick=self._tick,
             alarm=self._alarm,
             approver=self._approver,
+            telemetry=self._telemetry,
             before=self._steps,
         )
 
@@ -256,11 +260,12 @@ class Gate:
             await self._look_if_due()
         return await self._steps.begin(request)
 
-    async def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> None:
+    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None]:
         """Steps 4 to 7, for the request that `begin` let through. ``by_client`` says that whoever asks can have the
         client ask its user, and runs nothing while the decision `is_pending`; else a call that needs a human waits here
         for the operator's approver, or is refused."""
-        await decision.steps.judge(decision, body, by_client=by_client)
+        judged: Awaitable[None] = decision.steps.judge(decision, body, by_client=by_client)
+        return judged
 
     async def judge_message(
         self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None
@@ -301,14 +306,6 @@ class Gate:
     def shows(self, decision: Decision, target: str, name: str) -> bool:
         """Whether a list names this to the caller. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
         return not self.configuration.filter_lists or decision.steps.shows(decision, target, name)
-
-    def repeats(
-        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
-    ) -> bool:
-        """Whether a message in a framework's objects is for certain the call that ``decision`` is about. Where it is
-        not, `call_of_message` tells what it is."""
-        same: bool = decision.steps.repeats(decision, method, rpc_id, params)
-        return same
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
@@ -357,6 +354,7 @@ class Gate:
         """Write what waits and close the audit trail."""
         self._steps.spender.close()
         self._steps.trail.close()
+        self._telemetry.flush()
 
     async def aclose(self) -> None:
         """`flush` and `close`."""
@@ -383,4 +381,5 @@ class Gate:
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1
+        self._telemetry.alarm(slug)
         _log.warning("%s", slug)

@@ -9,20 +9,20 @@ from typing import Any, Final
 from toolgate import checks
 from toolgate._core import Envelope, hash_arguments
 from toolgate.errors import Forbidden, Malformed, refusal
-from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES
+from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, STATELESS
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of", "repeats"]
+__all__ = ["Policy", "call_of", "pattern_of_template", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
 
-_EXPRESSION: Final = re.compile(r"\{[^{}]*\}")
-"""Of a URI template (RFC 6570): whatever it expands to."""
+_EXPRESSIONS: Final = re.compile(r"(?:\{[^{}]*\})+")
+"""Of a URI template (RFC 6570): whatever they expand to."""
 
 
 class Policy:
@@ -64,17 +64,20 @@ class Policy:
     def may_reach(self, target: str, name: str, effective: frozenset[str]) -> bool:
         """Whether a call of that name could be allowed. A ``template`` stands for every resource it can expand to: one
         that could be allowed is enough."""
+        return any(
+            rule.mode == "observe" or effective.issuperset(rule.scopes) for rule in self.rules_governing(target, name)
+        )
+
+    def rules_governing(self, target: str, name: str) -> tuple[Rule, ...]:
+        """The one rule that governs calls of that name, or none; of a ``template`` all that fit something it can
+        expand to, in their order."""
         if target == "template":
-            return any(
-                rule.mode == "observe" or effective.issuperset(rule.scopes)
-                for rule in self._governing["resource"].touched_by(name)
-            )
-        call = Call("request", _CALLS[target], 0, target, name, None)
+            return tuple(self._governing["resource"].touched_by(name))
         try:
-            rule = self.rule_for(call)
+            rule = self.rule_for(Call("request", _CALLS[target], 0, target, name, None))
         except Forbidden:
-            return False
-        return rule is None or rule.mode == "observe" or effective.issuperset(rule.scopes)
+            return ()
+        return () if rule is None else (rule,)
 
     def effective(self, scopes: Iterable[str]) -> frozenset[str]:
         """The scopes and all that they imply."""
@@ -97,19 +100,27 @@ class Policy:
         return min(asked, key=lambda scopes: len(self.effective(scopes)), default=())
 
 
-def call_of(envelope: Envelope) -> Call:
-    """The call a message makes. Raises `Malformed` for a call that could not be answered."""
-    target, name = _target(envelope)
-    if target is not None and envelope.kind != "request":
+def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
+    """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
+    could not be answered."""
+    kind, method = envelope.kind, envelope.method
+    governor = METHODS.get(method or "")
+    if governor in _FINGERPRINTED:
+        target, name = governor, envelope.name
+    elif protocol is not None and protocol >= STATELESS and method in REMOVED:
+        # What governed it there is gone with it: it is a method nobody knows.
+        target, name = None, None
+    else:
+        target, name = _target(envelope, governor)
+    if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    return Call(
-        kind=envelope.kind,
-        method=envelope.method,
-        id=envelope.id,
-        target=target,
-        name=name,
-        arguments_hash=envelope.arguments_hash if target in _FINGERPRINTED else None,
-    )
+    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
+    return Call(kind, method, envelope.id, target, name, fingerprint)
+
+
+def pattern_of_template(template: str) -> str:
+    """The pattern of all that a URI template can expand to, and perhaps of more."""
+    return _EXPRESSIONS.sub("*", template)
 
 
 def repeats(
@@ -134,9 +145,8 @@ def repeats(
         return False
 
 
-def _target(envelope: Envelope) -> tuple[str | None, str | None]:
-    """What governs the message, and the name of what it calls."""
-    governor = METHODS.get(envelope.method or "")
+def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
+    """What governs any other message than a call of a tool or prompt, and the name of what it is about."""
     if governor == "reference":
         if envelope.reference is None:
             raise refusal("invalid_request", "a completion without a reference")
@@ -144,8 +154,6 @@ def _target(envelope: Envelope) -> tuple[str | None, str | None]:
         return REFERENCES[kind], name
     if governor == "resource":
         return governor, envelope.uri
-    if governor in ("tool", "prompt"):
-        return governor, envelope.name
     return None, None
 
 
@@ -163,7 +171,7 @@ class _Rules:
 
     def touched_by(self, template: str) -> list[Rule]:
         """Those that fit something the template can expand to."""
-        names = Pattern(_EXPRESSION.sub("*", template))
+        names = Pattern(pattern_of_template(template))
         return [rule for rule in self._rules if names.meets(Pattern(rule.match))]
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 
 __all__ = ["Challenge", "Response", "error_of", "render"]
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+_INVISIBLE = re.compile(r"[^ -~]")
 
 _REALM = "mcp"
 _UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -35,8 +41,7 @@ class Challenge:
     scopes: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer of the gate's own."""
 
     status: int
@@ -50,7 +55,7 @@ def render(refusal: Refused, *, request_id: str, rpc_id: str | int | None, chall
         content: dict[str, Any] = {"error": _oauth_error(refusal), "error_description": refusal.description}
     else:
         content = {"jsonrpc": "2.0", "id": rpc_id, "error": error_of(refusal, request_id=request_id)}
-    body = json.dumps(content, separators=(",", ":")).encode()
+    body = _encode(content).encode()
     headers = [
         ("content-type", "application/json"),
         ("content-length", str(len(body))),
@@ -130,10 +135,11 @@ def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
     return headers
 
 
+@lru_cache(256)
 def _structured(text: str) -> str:
-    """A string of RFC 9651 section 3.3.3: visible ASCII and space alone; anything else becomes a question mark."""
-    visible = "".join(each if " " <= each <= "~" else "?" for each in text)
-    return json.dumps(visible)
+    """A string of RFC 9651 section 3.3.3: visible ASCII and space alone; anything else becomes a question mark. The
+    names of budgets are the configuration's, so they are few."""
+    return json.dumps(_INVISIBLE.sub("?", text))
 
 
 def _message(refusal: Refused) -> str:

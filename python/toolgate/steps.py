@@ -10,7 +10,8 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
@@ -21,13 +22,14 @@ from toolgate.confirmation import Approver, Confirmations
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
-from toolgate.limits import FailedAttempts, Spender, remote_limiter
+from toolgate.limits import FailedAttempts, Spender, Spending, remote_limiter
 from toolgate.metadata import Metadata
-from toolgate.policy import Policy, call_of, repeats
+from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.resource import spellings
 from toolgate.settings import Configuration, Rule
+from toolgate.telemetry import Telemetry, traceparent_in, traceparent_of
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
 
@@ -58,6 +60,7 @@ class Steps:
         tick: Callable[[], int],
         alarm: Callable[[str], None],
         approver: Approver | None = None,
+        telemetry: Telemetry,
         before: Steps | None = None,
     ) -> None:
         """Those of a successor keep what was spent, revoked and fetched ``before``. Raises `ValueError` and
@@ -66,6 +69,7 @@ class Steps:
         self._clock = clock
         self._tick = tick
         self.asks_humans = configuration.asks_humans
+        self._telemetry = telemetry
         self.max_body_bytes = configuration.max_body_bytes
         self.policy = Policy(configuration.rules, configuration.scopes)
         self.transport = Transport(
@@ -120,7 +124,7 @@ class Steps:
         self.confirming = Confirming(
             self._confirmations,
             self.spender,
-            spend=self._spend,
+            spend=partial(self._spend, intends=False),
             intend=self._intend,
             ensure_held=self.ensure_held,
             tick=tick,
@@ -136,10 +140,19 @@ class Steps:
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        decision = self._made("http")
+        now = self._clock()
+        decision = self._made("http", now)
+        if decision.trace is not None:
+            decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
+        decision.protocol = request.header("mcp-protocol-version")
         try:
             self.transport.check(request)
-            decision.belongs_to(await self._callers.of(request, now=self._clock(), tick=self._tick()))
+            caller = self._callers.remembered(request, now=now)
+            if caller is None:
+                caller = await self._callers.of(request, now=now, tick=self._tick())
+            decision.belongs_to(caller)
+            if decision.trace is not None and request.method != "POST":
+                decision.trace.start(None, is_known=True)  # no message will say what it is part of
         except Refused as refused:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
@@ -149,10 +162,12 @@ class Steps:
         self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
     ) -> Decision:
         """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
-        decision = self._made("stdio")
+        decision = self._made("stdio", self._clock())
         try:
             decision.call = self.call_of_message(method, rpc_id, params, under=decision)
             decision.belongs_to(await self.caller_of(token()))
+            if decision.trace is not None:
+                decision.trace.start(method, is_known=True)
             self._authorise_watching(decision, decision.call, params)
             await self._judge(decision, decision.call, lambda: params, by_client=True)
         except Refused as refused:
@@ -172,7 +187,10 @@ class Steps:
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
             key = decision.hash_key
-            decision.call = call_of(read_envelope(body, key=None if key is None else key.value))
+            envelope = read_envelope(body, key=None if key is None else key.value)
+            decision.call = call_of(envelope, protocol=decision.protocol)
+            if decision.trace is not None:
+                decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
             await self._judge(decision, decision.call, lambda: json.loads(body).get("params"), by_client=by_client)
@@ -184,9 +202,11 @@ class Steps:
     ) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
         ``refused``: what its adapter holds against it already."""
-        decision = self._made(parent.transport, parent_id=parent.request_id)
+        decision = self._made(parent.transport, self._clock(), parent_id=parent.request_id)
         decision.belongs_to(parent.caller)
         decision.call, decision.hash_key = call, parent.hash_key
+        if decision.trace is not None:
+            decision.trace.start(call.method, is_known=True)
         try:
             # The first call was allowed a while ago: its credential may have been withdrawn since.
             self.ensure_held(parent)
@@ -209,13 +229,6 @@ class Steps:
         """Whether a list names this tool, resource, template or prompt to the caller: what could not be called is left
         out. No check, only a courtesy: each call is judged."""
         return self.policy.may_reach(target, name, decision.caller.effective)
-
-    def repeats(
-        self, decision: Decision, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
-    ) -> bool:
-        """See `Gate.repeats`."""
-        call, key = decision.call, decision.hash_key
-        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
 
     def call_of_message(
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, under: Decision
@@ -256,31 +269,24 @@ class Steps:
             lines += [f"  {line}" for line in self._confirmations.describe()]
         return "\n".join(lines)
 
-    def _made(self, transport: str, *, parent_id: str | None = None) -> Decision:
+    def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
         decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
-        decision.steps, decision.hash_key = self, self._hash_key.now(self._clock())
+        decision.steps, decision.hash_key = self, self._hash_key.now(now)
+        decision.trace = self._telemetry.begin(decision.began)
         return decision
 
-    async def _judge(
+    def _judge(
         self, decision: Decision, call: Call, params: Callable[[], Any], *, by_client: bool = False
-    ) -> None:
+    ) -> Awaitable[None]:
+        caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
-        if rule is not None:
-            self._authorise(decision, rule, decision.caller.effective)
+        spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
         self.trail.ensure_writable()
         if rule is not None and rule.confirm and rule.mode != "observe":
-            await self.confirming.judge(decision, call, rule, params(), by_client=by_client)
-            return
-        await self._spend(decision, call)
-        if self.trail.is_durable:
-            await self._intend(decision, call)
+            return self.confirming.judge(decision, call, rule, spending, params(), by_client=by_client)
+        return self._spend(decision, spending)
 
-    async def _spend(self, decision: Decision, call: Call) -> None:
-        caller, rule = decision.caller, decision.rule
-        spending = caller.spendings.get(id(rule))
-        if spending is None:
-            spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
-            caller.spendings[id(rule)] = spending
+    async def _spend(self, decision: Decision, spending: Spending, *, intends: bool = True) -> None:
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
         held = decision.held = self.spender.hold(spending, nested=decision.is_nested)
         if held is not None:
@@ -288,8 +294,20 @@ class Steps:
         grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
+        if intends and self.trail.is_durable:
+            await self._intend(decision)
 
-    async def _intend(self, decision: Decision, _call: Call) -> None:
+    def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
+        """What a call under the rule spends, if the caller may make it: remembered, with that, where nothing is held
+        against it."""
+        if rule is not None:
+            self._authorise(decision, rule, caller.effective)
+        spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
+        if not decision.would_deny:
+            caller.spendings[id(rule)] = spending
+        return spending
+
+    async def _intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
         if not self.trail.is_durable:
             return

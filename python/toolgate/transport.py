@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from toolgate import checks
@@ -17,7 +17,7 @@ from toolgate.request import Request
 __all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
 
 _MAX_PEERS: Final = 1024
-"""Addresses of connections that are kept parsed: as each request of a connection has the same, few are many."""
+"""Addresses of connections that are kept parsed."""
 
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
@@ -57,6 +57,8 @@ class Transport:
         proxies = checks.each("trusted_proxies", trusted_proxies, parse_proxy)
         self._proxies = tuple(network for network in proxies if network is not None)
         self._trusts_unix = None in proxies
+        # As each request of a connection has the same address, few are many.
+        self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
         checks.whole("max_body_bytes", max_body_bytes, at_least=1)
         self._max_body_bytes = max_body_bytes
 
@@ -86,8 +88,9 @@ class Transport:
 
     def address(self, request: Request) -> str:
         """The address the request came from: the peer's, or behind trusted proxies the furthest they vouch for."""
-        address = _peer(request)
-        if not self._is_trusted(request, address):
+        peer = self._peer(request.peer)
+        address = peer.address
+        if not peer.is_trusted:
             return str(address) if address is not None else request.peer or UNIX
         # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
         for part in reversed(_listed(request, "x-forwarded-for")):
@@ -107,7 +110,7 @@ class Transport:
         for name, read in _CERTIFICATE_HEADERS:
             values = request.header_values(name)
             if values:
-                trusted = len(values) == 1 and self._is_trusted(request, _peer(request))
+                trusted = len(values) == 1 and self._peer(request.peer).is_trusted
                 return read(values[0]) if trusted else None
         return None
 
@@ -117,18 +120,19 @@ class Transport:
         return self.any_loopback and is_loopback_host(host)
 
     def _may_be_plain(self, request: Request) -> bool:
-        address = _peer(request)
-        if self._is_trusted(request, address):
+        peer = self._peer(request.peer)
+        if peer.is_trusted:
             schemes = [scheme.lower() for scheme in _listed(request, "x-forwarded-proto")]
             if schemes:
                 # One for each stage of the way: all of it must have been https, whoever wrote the first.
                 return all(scheme == "https" for scheme in schemes)
-        return address is not None and address.is_loopback
+        return peer.is_loopback
 
-    def _is_trusted(self, request: Request, address: Address | None) -> bool:
+    def _peer_at(self, text: str | None) -> _Peer:
+        address = parse_address(text) if text else None
         if address is None:
-            return self._trusts_unix and not request.peer
-        return lies_in(address, self._proxies)
+            return _Peer(None, is_loopback=False, is_trusted=self._trusts_unix and not text)
+        return _Peer(address, is_loopback=address.is_loopback, is_trusted=lies_in(address, self._proxies))
 
     def _check_declared_size(self, declared: Sequence[str]) -> None:
         if not declared:
@@ -158,11 +162,12 @@ def bearer_token(request: Request) -> str:
     return token
 
 
-_parse_peer: Final = lru_cache(_MAX_PEERS)(parse_address)
+class _Peer(NamedTuple):
+    """The other end of a connection."""
 
-
-def _peer(request: Request) -> Address | None:
-    return _parse_peer(request.peer) if request.peer else None
+    address: Address | None
+    is_loopback: bool
+    is_trusted: bool
 
 
 def _listed(request: Request, name: str) -> Sequence[str]:

@@ -205,26 +205,34 @@ SESSION, OLDER, NEWER = (
 )
 
 
+WATCHED = "resources/subscribe of one that there is"
+
+
 @pytest.mark.parametrize(
-    ("method", "headers", "status", "code"),
+    ("method", "headers", "status", "reason"),
     [
-        pytest.param(UNKNOWN, NEWER, 404, -32601, id="the newer protocol wants 404"),
-        pytest.param(UNKNOWN, NEWER | SESSION, 404, -32601, id="it has no sessions"),
-        pytest.param(UNKNOWN, OLDER, 404, -32601, id="so the older without a session"),
-        pytest.param(UNKNOWN, OLDER | SESSION, 200, -32601, id="where there is one, 404 would end it"),
-        pytest.param(UNKNOWN, SESSION, 200, -32601, id="no version is the oldest"),
-        pytest.param(UNNAMED, NEWER, 404, -32601, id="a method that the newer one no longer has"),
-        pytest.param(UNNAMED, OLDER | SESSION, 400, -32600, id="the older one has it"),
+        pytest.param(UNKNOWN, NEWER, 404, "unknown_method", id="the newer protocol wants 404"),
+        pytest.param(UNKNOWN, NEWER | SESSION, 404, "unknown_method", id="it has no sessions"),
+        pytest.param(UNKNOWN, OLDER, 404, "unknown_method", id="so the older without a session"),
+        pytest.param(UNKNOWN, OLDER | SESSION, 200, "unknown_method", id="where there is one, 404 would end it"),
+        pytest.param(UNKNOWN, SESSION, 200, "unknown_method", id="no version is the oldest"),
+        pytest.param(UNNAMED, NEWER, 404, "unknown_method", id="a method that the newer one no longer has"),
+        pytest.param(WATCHED, NEWER, 404, "unknown_method", id="whatever it names"),
+        pytest.param(UNNAMED, OLDER | SESSION, 400, "invalid_request", id="the older one has it"),
+        pytest.param(WATCHED, OLDER | SESSION, 403, "no_rule", id="and rules for what it names"),
     ],
 )
 def test_a_method_nobody_knows_is_refused_as_its_protocol_would(
-    it: Guarded, method: str, headers: dict[str, str], status: int, code: int
+    it: Guarded, method: str, headers: dict[str, str], status: int, reason: str
 ) -> None:
-    response = post(it, json.dumps({"jsonrpc": "2.0", "id": 7, "method": method}).encode(), headers=headers)
+    params = {"uri": "data://one"} if method == WATCHED else {}
+    body = {"jsonrpc": "2.0", "id": 7, "method": method.partition(" ")[0], "params": params}
+    response = post(it, json.dumps(body).encode(), headers=headers)
+    code = {"unknown_method": -32601, "invalid_request": -32600, "no_rule": 403}[reason]
     assert (response.status_code, response.json()["error"]["code"], response.json()["id"]) == (status, code, 7)
     assert it.server.reached == []  # type: ignore[attr-defined]
     [record] = it.records()
-    assert record["result"] in ("denied_policy", "malformed")
+    assert record["reason"] == reason, "the record says what the answer says"
 
 
 def test_a_runaway_client_is_told_how_long_to_wait(it: Guarded) -> None:

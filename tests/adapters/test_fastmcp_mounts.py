@@ -11,7 +11,7 @@ pytest.importorskip("fastmcp")
 from adapters.desk import LEGACY, MODERN
 from adapters.fastmcp_desk import CALL_DELETE, Make, calling_others, opened
 from adapters.serving import listening, served, url_of
-from fastmcp import FastMCP
+from fastmcp import Context, FastMCP
 from fastmcp.server import create_proxy
 from fastmcp.tools import Tool
 from mcp import MCPError
@@ -161,6 +161,64 @@ async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_t
             answer = await client.call_tool("read_instead", {})
     assert "lacks a scope" in answer.content[0].text
     assert ran == []
+
+
+async def test_a_list_that_a_mounted_server_makes_shows_what_its_caller_may_call(guarded: Make) -> None:
+    inner: FastMCP[Any] = FastMCP("inner")
+
+    @inner.tool
+    async def read_lists(ctx: Context) -> dict[str, list[str]]:
+        return {
+            "tools": [tool.name for tool in await ctx.fastmcp.list_tools()],
+            "resources": [str(resource.uri) for resource in await ctx.fastmcp.list_resources()],
+            "templates": [template.uri_template for template in await ctx.fastmcp.list_resource_templates()],
+            "prompts": [prompt.name for prompt in await ctx.fastmcp.list_prompts()],
+        }
+
+    for name in ("read_more", "delete_user", "disabled"):
+        inner.add_tool(Tool.from_function(lambda: "", name=name))
+    for uri in ("data://open", "data://closed", "data://open/{which}", "data://closed/{which}"):
+        inner.resource(uri)(_resource(uri))
+    for name in ("ask_openly", "ask_closely"):
+        inner.prompt(name=name)(_ask)
+    middle: FastMCP[Any] = FastMCP("middle")
+    root: FastMCP[Any] = FastMCP("root")
+    middle.mount(inner, namespace="in")
+    root.mount(middle, namespace="out")
+    root.disable(names={"out_in_disabled"})
+    rules = {
+        "tools": [toolgate.ToolRule("out_in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])],
+        "resources": [toolgate.ResourceRule("data://out/in/open*", scopes=["read"])],
+        "prompts": [toolgate.PromptRule("out_in_*openly", scopes=["read"])],
+    }
+    with opened(guarded, root, [], **rules) as desk:
+        async with desk.client(MODERN, "read") as client:
+            listed = (await client.call_tool("out_in_read_lists", {})).structured_content
+            outside = {tool.name for tool in (await client.list_tools()).tools}
+        async with desk.client(MODERN, "read", "write") as client:
+            writers = (await client.call_tool("out_in_read_lists", {})).structured_content
+    assert listed == {
+        "tools": ["read_lists", "read_more"],
+        "resources": ["data://open"],
+        "templates": ["data://open/{which}"],
+        "prompts": ["ask_openly"],
+    }
+    assert writers == {**listed, "tools": ["read_lists", "read_more", "delete_user"]}
+    assert outside == {"out_in_read_lists", "out_in_read_more"}
+
+
+def _resource(uri: str) -> Any:
+    if "{" not in uri:
+        return lambda: ""
+
+    def template(which: str) -> str:
+        return which
+
+    return template
+
+
+def _ask() -> str:
+    return ""
 
 
 @HOW

@@ -205,7 +205,8 @@ async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
 async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
     server = tools(desk.ran)
     desk.gate.protect(server)
-    with listening() as listener, served(server.streamable_http_app(), listener):
+    # What the server makes of itself has the gate in it, so this is made of what it was before.
+    with listening() as listener, served(MCPServer.streamable_http_app(server), listener):
         headers = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json, text/event-stream"}
         for version in (MODERN, LEGACY):
             with pytest.raises(Exception, match=r"decision|unhandled errors"):  # the client may wrap it in a group

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
-from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
@@ -28,6 +27,7 @@ from toolgate.adapters.wire import (
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
+from toolgate.methods import STATELESS
 from toolgate.rendering import Response
 from toolgate.request import Request
 
@@ -36,11 +36,8 @@ __all__ = ["GateASGI"]
 _MAX_UNREAD_DIGITS: Final = 5
 """A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
 
-_STATELESS: Final = "2026-07-28"
-"""The first protocol without sessions; versions are dates, and sort like them."""
-
-_REMOVED: Final = frozenset({"resources/subscribe", "resources/unsubscribe"})
-"""Methods that name a resource, and that it no longer has."""
+_OWN: Final = frozenset({b"x-request-id"})
+"""Headers that the gate sets, whatever the server says."""
 
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
@@ -51,6 +48,8 @@ class GateASGI:
     asks_clients: ClassVar[bool] = False
     """Whether a message tier stands before whatever runs, and has pending decisions answered first. Only who knows
     the server says so."""
+    server: Any = None
+    """The server of the SDK or of fastmcp that the app was made of, where that is known."""
 
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.gate = gate
@@ -59,7 +58,7 @@ class GateASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
         if scope["type"] == "http":
-            await self._http(scope, receive, with_cors(self.gate, scope, send))
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
@@ -100,6 +99,8 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
+        if request.header("origin") is not None:
+            send = with_cors(self.gate, scope, send)
         answer = exempt(self.gate, request)
         if answer is not None:
             await respond(send, answer)
@@ -120,7 +121,8 @@ class GateASGI:
                 decision.close("cancelled")
                 raise
         if not decision.allowed:
-            await decision.kept()
+            if decision.is_awaited:
+                await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
@@ -137,14 +139,11 @@ class GateASGI:
 
     def _refusal(self, decision: Decision, request: Request) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
-        call = decision.call
-        is_newer = (request.header("mcp-protocol-version") or "") >= _STATELESS
-        if is_newer and call is not None and call.name is None and call.method in _REMOVED:
-            decision.refusal = refusal("unknown_method")
         response = self.gate.render(decision)
-        if response.status == 404 and request.header("mcp-session-id") is not None and not is_newer:
+        is_older = (decision.protocol or "") < STATELESS
+        if response.status == 404 and request.header("mcp-session-id") is not None and is_older:
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
-            return replace(response, status=200)
+            return response._replace(status=200)
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
@@ -155,6 +154,8 @@ class GateASGI:
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
+        trace = decision.trace
+        entered = None if trace is None else trace.enter()
         try:
             if not self._ends_with_its_token(decision):
                 await self._app(scope, exchange.receive, exchange.send)
@@ -170,7 +171,10 @@ class GateASGI:
             current_decision.reset(token)
             if prepared is not None:
                 prepared.var.reset(prepared)
-            self.finish(decision, outcome)
+            if trace is not None:
+                trace.leave(entered)
+            if decision.is_open:
+                self.finish(decision, outcome)
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
@@ -213,18 +217,21 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
+        decision = self._decision
         if message["type"] == "http.response.start":
             self._started = True
-            own = (b"x-request-id", self._decision.request_id.encode())
-            headers = [*without(message.get("headers", ()), {b"x-request-id"}), own]
+            headers = [*without(message.get("headers", ()), _OWN), (b"x-request-id", decision.request_id.encode())]
             message = {**message, "headers": headers}
-            self._outcome.start(message["status"], headers)
+            if decision.is_open:
+                self._outcome.start(message["status"], headers)
         elif message["type"] == "http.response.body":
             self._complete = not message.get("more_body", False)
-            self._outcome.body(message.get("body", b""), last=self._complete)
-            if self._complete:
-                self._on_complete(self._decision, self._outcome)
-                await self._decision.kept()
+            if decision.is_open:  # else the message tier names the outcome, or has done so
+                self._outcome.body(message.get("body", b""), last=self._complete)
+                if self._complete:
+                    self._on_complete(decision, self._outcome)
+            if self._complete and decision.is_awaited:
+                await decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

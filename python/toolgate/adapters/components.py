@@ -9,7 +9,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 
 from toolgate.adapters.messages import error_for
-from toolgate.adapters.nested import Component, Nesting, OneServer
+from toolgate.adapters.nested import Component, Nesting
 from toolgate.gate import Gate
 
 __all__ = ["install"]
@@ -22,8 +22,6 @@ def install(gate: Gate, server: MCPServer[Any]) -> None:
         for attribute, method in _METHODS.items():
             setattr(server, attribute, _Gated(nesting, server, method, getattr(server, attribute)))
 
-
-_NAMES = OneServer()
 
 _METHODS = {"call_tool": "tools/call", "read_resource": "resources/read", "get_prompt": "prompts/get"}
 
@@ -41,7 +39,7 @@ class _Gated:
         """Run the component under the decision made for it, or under one of its own."""
         name, arguments = _asked(self._method, *args, **kwargs)
         component = Component(self._server, self._method, name)
-        return await self._nesting.run(component, arguments, partial(self._run, *args, **kwargs), names=_NAMES)
+        return await self._nesting.run(component, arguments, partial(self._run, *args, **kwargs))
 
 
 def _asked(method: str, *args: Any, **kwargs: Any) -> tuple[str, dict[str, Any] | None]:

@@ -10,16 +10,17 @@ from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
-from mcp.server.transport_security import TransportSecuritySettings
 
 from toolgate.adapters import components
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.messages import CallerUser, GateMiddleware, install
 from toolgate.adapters.outcome import OutcomeReader
+from toolgate.adapters.running import NO_SECOND_OPINION, bare_app, guard_apps
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
+from toolgate.resource import spellings
 
 __all__ = ["AppASGI", "ServerASGI", "is_server", "protect_app", "protect_local", "protect_server"]
 
@@ -34,12 +35,12 @@ def protect_server(gate: Gate, server: Any, **options: Any) -> GateASGI:
     own."""
     _check_bare(server)
     _install(gate, server).serve_over_http()
-    path = None if "streamable_http_path" in options else urlsplit(gate.resource).path or "/"
-    options.setdefault("streamable_http_path", path)
-    # Host and Origin are judged in one place, before credentials: a second opinion that spells them differently would
-    # answer 421 to what the gate has let through, and does so by default for a public host name.
-    options.setdefault("transport_security", TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return ServerASGI(gate, server.streamable_http_app(**options), path=path)
+    path = options.setdefault("streamable_http_path", urlsplit(gate.resource).path or "/")
+    options.setdefault("transport_security", NO_SECOND_OPINION)
+    protected = ServerASGI(gate, bare_app(server, **options), server=server, path=path)
+    if isinstance(server, MCPServer):
+        guard_apps(server, lambda app, path: _tier(gate, app, server, path))
+    return protected
 
 
 def protect_local(gate: Gate, server: Any, credential: LocalCredential) -> None:
@@ -71,18 +72,21 @@ class AppASGI(GateASGI):
 
 class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
-    messages, from the root of the host on."""
+    messages."""
 
     asks_clients = True
 
-    def __init__(self, gate: Gate, app: ASGIApp, *, path: str | None = None) -> None:
+    def __init__(self, gate: Gate, app: ASGIApp, *, server: Any = None, path: str | None = None) -> None:
         super().__init__(gate, app)
+        self.server = server
         self._path = path
+        self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
-        if scope["path"] == self._path:
-            # Wherever an app has mounted it: what comes before is part of its route.
-            scope["root_path"] = ""
+        if self._path is not None and (scope["path"] == self._path or scope["path"] in self._called):
+            # What clients call is the resource, wherever an app has mounted it and whatever the server calls it. Also
+            # with the slash at its end, to which `Mount` redirects.
+            scope["path"], scope["root_path"] = self._path, ""
         return super().prepare(scope, decision)
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
@@ -95,6 +99,12 @@ class ServerASGI(AppASGI):
             # Whatever the message tier did not claim never ran.
             result, reason = outcome.result()
             decision.close("error" if result == "success" else result, reason=reason or "unclaimed")
+
+
+def _tier(gate: Gate, app: ASGIApp, server: Any, path: str | None) -> GateASGI:
+    """Around an app that the server makes of itself. Over the oldest transport, which has two paths, a call's POST ends
+    before it runs."""
+    return AppASGI(gate, app) if path is None else ServerASGI(gate, app, server=server, path=path)
 
 
 def _install(gate: Gate, server: Any) -> GateMiddleware:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from typing import Any, Final, TypeVar
 
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 from starlette.authentication import SimpleUser
 
 from toolgate.adapters.asking import carried, current_message, settle
-from toolgate.adapters.lists import filtered
+from toolgate.adapters.lists import LISTS, filtered
 from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.wire import DECISION
 from toolgate.decision import Decision, current_decision
@@ -72,7 +73,7 @@ class GateMiddleware:
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
         call = made.call
-        if call is None or not self.gate.repeats(made, ctx.method, ctx.request_id, ctx.params):
+        if call is None or not made.repeats(ctx.method, ctx.request_id, ctx.params):
             try:
                 call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
             except Refused as refused:
@@ -92,7 +93,7 @@ class GateMiddleware:
     ) -> HandlerResult:
         """What the SDK does by itself for a message: it lists the tools before some calls. Neither counted nor
         recorded."""
-        answer = await run_under(decision, lambda: call_next(ctx), is_error=_is_error, closes=False)
+        answer = await run_under(decision, partial(call_next, ctx), is_error=_is_error, closes=False)
         return filtered(self.gate, decision, ctx.method, answer)
 
     async def _run_local(
@@ -115,8 +116,8 @@ class GateMiddleware:
             return await self._run_asking(decision, ctx, call_next)
         # Over HTTP a notification ends with its exchange, which the ASGI tier sees.
         closes = ctx.request_id is not None or decision.transport != "http"
-        answer = await run_under(decision, lambda: call_next(ctx), is_error=_is_error, closes=closes)
-        return filtered(self.gate, decision, ctx.method, answer)
+        answer = await run_under(decision, partial(call_next, ctx), is_error=_is_error, closes=closes)
+        return filtered(self.gate, decision, ctx.method, answer) if ctx.method in LISTS else answer
 
     async def _run_asking(
         self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext

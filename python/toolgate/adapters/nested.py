@@ -18,7 +18,7 @@ from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.request import Call
 
-__all__ = ["Component", "Names", "Nesting", "OneServer"]
+__all__ = ["Component", "Names", "Nesting"]
 
 T = TypeVar("T")
 
@@ -42,22 +42,6 @@ class Names(Protocol):
 
     async def public_name(self, component: Component) -> str | None:
         """The name by which whoever calls from outside reaches it; None where nobody does."""
-
-
-class OneServer:
-    """Names where nothing is mounted."""
-
-    async def listed_name(self, component: Component) -> str:
-        """Its own."""
-        return component.name
-
-    async def leads_to(self, _above: Component, _component: Component) -> bool:
-        """Never."""
-        return False
-
-    async def public_name(self, component: Component) -> str | None:
-        """Its own."""
-        return component.name
 
 
 class _Run(NamedTuple):
@@ -86,17 +70,30 @@ class Nesting:
         return decision
 
     async def run(
-        self, component: Component, arguments: dict[str, Any] | None, run: Callable[[], Awaitable[T]], *, names: Names
+        self,
+        component: Component,
+        arguments: dict[str, Any] | None,
+        run: Callable[[], Awaitable[T]],
+        *,
+        names: Names | None = None,
     ) -> T:
-        """Run a component under the decision made for it, or under one of its own."""
+        """Run a component under the decision made for it, or under one of its own. ``names``: where servers are
+        mounted in others."""
         decision, above = self.decision(), _running.get()
         if above is None or above.decision is not decision:
-            is_own = not decision.is_pending and self._is_own(decision, component, arguments)
-            if is_own and await names.listed_name(component) == component.name:
-                return await _entered(_Run(decision, component), run)
-        elif await names.leads_to(above.component, component):
-            return await _entered(_Run(decision, component), run)
-        return await self._run_anew(decision, component, arguments, run, names)
+            params = _params(component.method, component.name, arguments)
+            is_own = decision.call is not None and decision.repeats(component.method, decision.call.id, params)
+            is_own = is_own and not decision.is_pending
+            is_covered = is_own and (names is None or await names.listed_name(component) == component.name)
+        else:
+            is_covered = names is not None and await names.leads_to(above.component, component)
+        if not is_covered:
+            return await self._run_anew(decision, component, arguments, run, names)
+        token = _running.set(_Run(decision, component))
+        try:
+            return await run()
+        finally:
+            _running.reset(token)
 
     async def _run_anew(
         self,
@@ -104,9 +101,9 @@ class Nesting:
         component: Component,
         arguments: dict[str, Any] | None,
         run: Callable[[], Awaitable[T]],
-        names: Names,
+        names: Names | None,
     ) -> T:
-        public = await names.public_name(component)
+        public = component.name if names is None else await names.public_name(component)
         params = _params(component.method, component.name if public is None else public, arguments)
         call = self._call(parent, component, params)
         hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
@@ -123,11 +120,6 @@ class Nesting:
             is_error=lambda answer: getattr(answer, "is_error", None) is True,
             tool_errors=self.tool_errors,
         )
-
-    def _is_own(self, decision: Decision, component: Component, arguments: dict[str, Any] | None) -> bool:
-        """Whether the component is what the decision's own call names."""
-        params = _params(component.method, component.name, arguments)
-        return decision.call is not None and self.gate.repeats(decision, component.method, decision.call.id, params)
 
     def _call(self, parent: Decision, component: Component, params: dict[str, Any]) -> Call:
         rpc_id = parent.call.id if parent.call else None

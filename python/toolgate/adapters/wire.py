@@ -41,6 +41,7 @@ _JUDGED_HEADERS: Final = {
         "mcp-protocol-version",
         "mcp-session-id",
         "origin",
+        "traceparent",
         "x-forwarded-client-cert",
         "x-forwarded-for",
         "x-forwarded-proto",

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import Final
+from typing import Final, NamedTuple
 
 from toolgate.principal import Principal
 
@@ -40,8 +39,7 @@ UNKNOWN_PRINCIPAL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended."""
 
     result: str
@@ -98,6 +96,7 @@ def call_record(
     rule: str | None,
     would_deny: tuple[str, ...],
     disconnected: bool,
+    trace_id: str | None = None,
 ) -> str:
     """A ``call`` record without its closing brace: the chain adds ``instance``, ``sequence`` and ``previous``. Without
     an outcome it is an ``intent``, the call is about to run; or ``event``: ``asked`` or ``confirmed``."""
@@ -125,7 +124,8 @@ def call_record(
     return (
         f'{{"event":"{event}","timestamp":"{_second(seconds)}{_MILLISECONDS[milliseconds - seconds * 1000]}",'
         f'"request_id":"{request_id}","parent_id":{"null" if parent_id is None else _text(parent_id)},'
-        f'"rpc_id":{number},"trace_id":null,{who},{what},"arguments_hash":{arguments},'
+        f'"rpc_id":{number},"trace_id":{"null" if trace_id is None else _text(trace_id)},{who},{what},'
+        f'"arguments_hash":{arguments},'
         f'"hash_key":{"null" if hash_key is None else _text(hash_key)},"scopes":{scopes},{ended},'
         f'"rule":{_text(rule)},"would_deny":{denied},'
         f'"disconnected":{"true" if disconnected else "false"},'

@@ -10,6 +10,8 @@ import typer
 
 import toolgate
 from toolgate.cli import audit, tokens
+from toolgate.cli.init import init
+from toolgate.cli.rules import rules
 
 __all__ = ["app"]
 
@@ -19,6 +21,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(init)
+app.command()(rules)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(audit.app, name="audit")
 

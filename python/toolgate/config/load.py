@@ -16,10 +16,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["load"]
+__all__ = ["MAX_BYTES", "load", "load_rules"]
 
-_MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 """Of a configuration file: rules by the ten thousand, and a bound."""
+
+_RULES = ("tool", "resource_rule", "prompt", "method", "scopes")
 
 _PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
@@ -28,18 +30,31 @@ def load(path: str | PathLike[str]) -> dict[str, Any]:
     """The arguments of `Gate` that the file describes. Paths in it are relative to it. Raises `ValueError` that names
     the file, the line, the table and the key, and `OSError` for a file that cannot be read."""
     file = Path(path)
-    with file.open("rb") as opened:
-        data = opened.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise ValueError(f"{file}: larger than {_MAX_BYTES} bytes")
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{file}:{line}: not UTF-8") from None
+    text = _text(file)
     found = _parsed(file, text)
     required = ("resource",) if "agents" in found else ("resource", "issuer")
     return Place(file, text).table(found, GATE, required=required)
+
+
+def load_rules(path: str | PathLike[str]) -> dict[str, Any]:
+    """The rules and the hierarchy of scopes alone, for whoever only looks: the secrets that the rest of the file names
+    are on the server. Raises as `load` does."""
+    file = Path(path)
+    text = _text(file)
+    found = _parsed(file, text)
+    return Place(file, text).table({key: found[key] for key in _RULES if key in found}, GATE)
+
+
+def _text(file: Path) -> str:
+    with file.open("rb") as opened:
+        data = opened.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{file}: larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{file}:{line}: not UTF-8") from None
 
 
 def _parsed(file: Path, text: str) -> dict[str, Any]:

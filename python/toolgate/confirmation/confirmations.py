@@ -113,6 +113,8 @@ class Confirmations:
         if key == USED:
             raise refusal("confirmation_used")
         opened = self._verified(unread, key, consent.binding)
+        if opened.stage == ASKED and self.has_approver:
+            raise refusal("confirmation_invalid", "the approver answers, and the client was asked before there was one")
         if opened.expires <= now:
             raise refusal("confirmation_expired")
         consent.opened, consent.nonce = opened, unread.nonce

@@ -19,7 +19,7 @@ MAX_ROUNDS: Final = 32
 class Consent:
     """One call's. Made by `Confirmations`."""
 
-    __slots__ = ("asking", "binding", "brought", "given", "grant", "nonce", "opened", "question")
+    __slots__ = ("asking", "binding", "brought", "given", "grant", "nonce", "opened", "question", "spending")
 
     def __init__(self, question: Question, brought: Brought, binding: str) -> None:
         self.question = question
@@ -35,6 +35,8 @@ class Consent:
         """The state to ask with, where the client can be asked by a result."""
         self.grant: Any = None
         """What asking has spent."""
+        self.spending: Any = None
+        """What the call itself is going to spend."""
 
     def __repr__(self) -> str:
         return f"<Consent given={self.given}>"

@@ -93,7 +93,8 @@ class Spender:
                 domain=spending.domain, charges=spending.charges, on_error=spending.on_error
             )
         except Limited as limited:
-            raise _explained(limited, spending) from None
+            _explain(limited, spending)
+            raise
 
     async def settle(self, grant: Grant | RemoteGrant, cost: int) -> None:
         """A call turned out to cost ``cost``."""
@@ -128,22 +129,12 @@ class Spender:
             self._snapshot.close()
 
 
-def _explained(limited: Limited, spending: Spending) -> Limited:
-    label = next(
-        label for charge, label in zip(spending.charges, spending.labels, strict=True) if charge.key == limited.budget
-    )
-    return Limited(
-        limited.code,
-        retry_after=limited.retry_after,
-        budget=label.budget,
-        violated=_names(spending, limited.violated),
-        limit=label.limit,
-        remaining=limited.remaining,
-        shared_by=label.shared_by,
-    )
+def _explain(limited: Limited, spending: Spending) -> None:
+    """Put the words of the configuration in the place of the keys."""
+    label = spending.labels[limited.budget]
+    limited.budget, limited.limit, limited.shared_by = label.budget, label.limit, label.shared_by
+    limited.violated = _names(spending, limited.violated)
 
 
 def _names(spending: Spending, keys: Iterable[str]) -> tuple[str, ...]:
-    wanted = set(keys)
-    charges = zip(spending.charges, spending.labels, strict=True)
-    return tuple(label.budget for charge, label in charges if charge.key in wanted)
+    return tuple([spending.labels[key].budget for key in keys])

@@ -31,7 +31,8 @@ class Spending:
     """Held, so that no other rule can take its identity."""
     domain: str
     charges: tuple[Charge, ...]
-    labels: tuple[Label, ...]
+    labels: dict[str, Label]
+    """By the key of the charge."""
     slots: tuple[Slot, ...]
     nested_slots: tuple[Slot, ...]
     """Those of a call that another call of the same client leads to: it counts as one of the client's with that."""
@@ -48,7 +49,7 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
         # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
         domain=digest(principal.organization_identity if limits.organization else principal.identity),
         charges=tuple(charge for charge, _ in found),
-        labels=tuple(label for _, label in found),
+        labels={charge.key: label for charge, label in found},
         slots=own + (tuple(_client_slots(principal, limits)) if governed else ()),
         nested_slots=own,
         on_error=(rule.on_error if rule is not None else None) or limits.on_error,
@@ -59,12 +60,12 @@ def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Lim
     """What asking a human costs the client, whatever it asks about."""
     charge = _Charges(1, limits)
     key = digest(joined("confirmation", principal.identity))
-    budgets = budgets_of(asks)
+    found = [(charge(key, budget), Label("confirmation", budget.rate, "client")) for budget in budgets_of(asks)]
     return Spending(
         rule=None,
         domain=digest(principal.organization_identity if limits.organization else principal.identity),
-        charges=tuple(charge(key, budget) for budget in budgets),
-        labels=tuple(Label("confirmation", budget.rate, "client") for budget in budgets),
+        charges=tuple(charge for charge, _ in found),
+        labels={charge.key: label for charge, label in found},
         slots=(),
         nested_slots=(),
         on_error=limits.on_error,

@@ -41,11 +41,10 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     """The server's HTTP app behind the gate. Raises `ValueError` for a server that brings auth of its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    path = None if "path" in options else urlsplit(gate.resource).path or "/"
-    options.setdefault("path", path)
+    path = options.setdefault("path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return FastMCPASGI(gate, server.http_app(**options), path=path)
+    return FastMCPASGI(gate, server.http_app(**options), server=server, path=path)
 
 
 def server_of(app: object) -> FastMCP[Any] | None:
@@ -59,7 +58,7 @@ def protect_app(gate: Gate, server: FastMCP[Any], app: ASGIApp) -> GateASGI:
     its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    return FastMCPASGI(gate, app)
+    return FastMCPASGI(gate, app, server=server)
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:

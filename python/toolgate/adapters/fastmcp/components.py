@@ -9,9 +9,9 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import AuthorizationError, FastMCPError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 
-from toolgate.adapters.fastmcp.mounts import Mounts
+from toolgate.adapters.fastmcp.mounts import Mounts, is_part_of_another, parts_of_a_list
 from toolgate.adapters.lists import shown
-from toolgate.adapters.nested import Component, Nesting, OneServer
+from toolgate.adapters.nested import Component, Nesting
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.rendering import error_of
@@ -53,21 +53,21 @@ class ComponentMiddleware(Middleware):
 
     async def on_list_tools(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Sequence[Any]:
         """Also a list that a tool makes shows what its caller may call."""
-        return self._shown(context, "tool", await call_next(context), lambda tool: str(tool.name))
+        return await self._list(context, call_next, "tool", lambda tool: str(tool.name))
 
     async def on_list_resources(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Sequence[Any]:
         """As for tools."""
-        return self._shown(context, "resource", await call_next(context), lambda resource: str(resource.uri))
+        return await self._list(context, call_next, "resource", lambda resource: str(resource.uri))
 
     async def on_list_resource_templates(
         self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]
     ) -> Sequence[Any]:
         """As for tools."""
-        return self._shown(context, "template", await call_next(context), lambda template: str(template.uri_template))
+        return await self._list(context, call_next, "template", lambda template: str(template.uri_template))
 
     async def on_list_prompts(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Sequence[Any]:
         """As for tools."""
-        return self._shown(context, "prompt", await call_next(context), lambda prompt: str(prompt.name))
+        return await self._list(context, call_next, "prompt", lambda prompt: str(prompt.name))
 
     async def _run(
         self,
@@ -78,15 +78,31 @@ class ComponentMiddleware(Middleware):
         run: Callable[[], Awaitable[T]],
     ) -> T:
         component = Component(_server(context), method, name)
-        return await self._nesting.run(component, arguments, run, names=self.mounts or OneServer())
+        return await self._nesting.run(component, arguments, run, names=self.mounts)
 
-    def _shown(
-        self, context: MiddlewareContext[Any], target: str, items: Sequence[T], name_of: Callable[[T], str]
+    async def _list(
+        self,
+        context: MiddlewareContext[Any],
+        call_next: CallNext[Any, Any],
+        target: str,
+        name_of: Callable[[Any], str],
+    ) -> Sequence[Any]:
+        """A list, filtered where it was asked for: what a server takes from those mounted in it is only a part."""
+        is_part = is_part_of_another()
+        with parts_of_a_list():
+            items: Sequence[Any] = await call_next(context)
+        return items if is_part else await self._shown(_server(context), target, items, name_of)
+
+    async def _shown(
+        self, server: FastMCP[Any], target: str, items: Sequence[T], name_of: Callable[[T], str]
     ) -> Sequence[T]:
-        # The rules speak of names as the protected server shows them: what a mounted one lists is filtered there.
-        if self.mounts is not None and not self.mounts.is_root(_server(context)):
-            return items
-        return shown(self.gate, self._nesting.decision(), target, items, name_of)
+        decision = self._nesting.decision()
+        if self.mounts is None or self.mounts.is_root(server) or not self.gate.configuration.filter_lists:
+            return shown(self.gate, decision, target, items, name_of)
+        # The rules speak of names as the protected server shows them.
+        public = await self.mounts.public_names(server, target)
+        shown_here = [item for item in items if name_of(item) in public]
+        return shown(self.gate, decision, target, shown_here, lambda item: public[name_of(item)])
 
 
 def _server(context: MiddlewareContext[Any]) -> FastMCP[Any]:

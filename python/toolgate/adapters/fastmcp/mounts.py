@@ -6,8 +6,10 @@ under the name by which whoever calls from outside would reach the same componen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
 from weakref import ref
 
 from fastmcp import FastMCP
@@ -27,10 +29,12 @@ from fastmcp.tools.tool_transform import TransformedTool
 
 from toolgate.adapters.nested import Component
 
-__all__ = ["Mounts", "servers_in"]
+__all__ = ["Mounts", "is_part_of_another", "parts_of_a_list", "servers_in"]
 
 Place = tuple[FastMCP[Any], str]
 """A component: its server, and its name or URI there."""
+
+_is_part: Final[ContextVar[bool]] = ContextVar("toolgate_part_of_a_list", default=False)
 
 
 class Mounts:
@@ -98,8 +102,36 @@ class Mounts:
                         return public
         return None
 
+    async def public_names(self, server: FastMCP[Any], target: str) -> dict[str, str]:
+        """What the protected server calls the components of one that is mounted in it, by the names they have there;
+        what it does not show is missing. ``target``: ``tool``, ``resource``, ``template`` or ``prompt``."""
+        found: dict[str, str] = {}
+        for above in self._servers():
+            if any(server is mounted for mounted in _mounted_in(above.providers)):
+                public = None if self.is_root(above) else await self.public_names(above, target)
+                for shown, place in await _listed(above, target):
+                    name = shown if public is None else public.get(shown)
+                    if name is not None and place is not None and place[0] is server:
+                        found.setdefault(place[1], name)
+        return found
+
     def _servers(self) -> list[FastMCP[Any]]:
         return [server for server in (known() for known in self._known) if server is not None]
+
+
+@contextmanager
+def parts_of_a_list() -> Iterator[None]:
+    """While the block runs, what a server lists is a part of what another one lists or looks for, and whole."""
+    token = _is_part.set(True)
+    try:
+        yield
+    finally:
+        _is_part.reset(token)
+
+
+def is_part_of_another() -> bool:
+    """Whether the list that is made now is."""
+    return _is_part.get()
 
 
 def servers_in(root: FastMCP[Any]) -> Iterator[FastMCP[Any]]:
@@ -153,26 +185,34 @@ def _is_same(one: Place, another: Place) -> bool:
     return one[0] is another[0] and one[1] == another[1]
 
 
+async def _listed(server: FastMCP[Any], target: str) -> list[tuple[str, Place | None]]:
+    """What a server lists, by name, and where that stands if it is mounted there."""
+    components: Sequence[Any]
+    with parts_of_a_list():
+        if target == "tool":
+            components = await server.list_tools(run_middleware=False)
+            return [(tool.name, _place_of(tool)) for tool in components]
+        if target == "prompt":
+            components = await server.list_prompts(run_middleware=False)
+            return [(prompt.name, _place_of(prompt)) for prompt in components]
+        if target == "template":
+            components = await server.list_resource_templates(run_middleware=False)
+            return [(template.uri_template, _place_of(template)) for template in components]
+        components = await server.list_resources(run_middleware=False)
+        return [(str(resource.uri), _place_of(resource)) for resource in components]
+
+
 async def _names_above(above: FastMCP[Any], method: str, place: Place) -> list[str]:
     """What ``above`` calls the component of a server that is mounted in it."""
-    if method == "tools/call":
-        tools = await above.list_tools(run_middleware=False)
-        return [tool.name for tool in tools if _is_at(tool, place)]
-    if method == "prompts/get":
-        prompts = await above.list_prompts(run_middleware=False)
-        return [prompt.name for prompt in prompts if _is_at(prompt, place)]
-    resources = await above.list_resources(run_middleware=False)
-    found = [str(resource.uri) for resource in resources if _is_at(resource, place)]
+    target = {"tools/call": "tool", "prompts/get": "prompt"}.get(method, "resource")
+    found = [name for name, at in await _listed(above, target) if at is not None and _is_same(at, place)]
+    if target != "resource":
+        return found
     server, uri = place
     inner = await server.get_resource_template(uri)
     matched = None if inner is None else inner.matches(uri)
     if inner is None or matched is None:
         return found
-    templates = await above.list_resource_templates(run_middleware=False)
-    shown = [template.uri_template for template in templates if _is_at(template, (server, inner.uri_template))]
-    return found + [forward_uri(template, matched, uri) for template in shown]
-
-
-def _is_at(component: Any, place: Place) -> bool:
-    found = _place_of(component)
-    return found is not None and _is_same(found, place)
+    template = (server, inner.uri_template)
+    shown = [name for name, at in await _listed(above, "template") if at is not None and _is_same(at, template)]
+    return found + [forward_uri(each, matched, uri) for each in shown]

@@ -152,6 +152,7 @@ class OtelSink:
 
 _ATTRIBUTES: Final = (
     "request_id",
+    "trace_id",
     "client_id",
     "method",
     "tool_name",

@@ -1,0 +1,57 @@
+"""A server as it is without its gate, for commands that look at what it has and serve nobody."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from mcp.server import Server
+from mcp.server.mcpserver import MCPServer
+
+from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.messages import GateMiddleware
+
+__all__ = ["server_behind", "ungated", "without"]
+
+
+def server_behind(named: Any) -> Any:
+    """The server of either SDK: itself, or what an app was made of. Raises `TypeError` for anything else."""
+    server = named.server if isinstance(named, GateASGI) else named
+    if "fastmcp.server.server" in sys.modules:
+        from toolgate.adapters import fastmcp
+
+        server = fastmcp.server_of(server) or server
+        if fastmcp.is_server(server):
+            return server
+    if isinstance(server, MCPServer | Server):
+        return server
+    raise TypeError(f"{type(named).__name__} is no server of the official SDK or of fastmcp")
+
+
+@contextmanager
+def ungated(server: Any) -> Iterator[Server[Any]]:
+    """The SDK's server underneath a `server_behind`. While the block runs no gate stands before it."""
+    with ExitStack() as stack:
+        if isinstance(server, MCPServer):
+            below: Server[Any] = server._lowlevel_server
+        elif isinstance(server, Server):
+            below = server
+        else:
+            from toolgate.adapters.fastmcp.looking import looking
+
+            below = stack.enter_context(looking(server))
+        stack.enter_context(without(below.middleware, GateMiddleware))
+        yield below
+
+
+@contextmanager
+def without(chain: list[Any], kind: type[Any]) -> Iterator[None]:
+    """A chain of middleware, while the block runs without those of a kind."""
+    before = chain[:]
+    chain[:] = [each for each in before if not isinstance(each, kind)]
+    try:
+        yield
+    finally:
+        chain[:] = before

@@ -1,0 +1,97 @@
+"""The command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from toolgate.cli.audit.saying import fail, printable
+from toolgate.cli.places import CONFIG
+from toolgate.cli.rules.governed import Governed, budgets, govern, table_of
+from toolgate.cli.servers import (
+    TOKEN_VARIABLE,
+    Chosen,
+    CommandOption,
+    ServerArgument,
+    TokenOption,
+    UrlOption,
+    catalogue_of,
+)
+from toolgate.cli.servers.catalogue import Item
+from toolgate.cli.tables import print_table
+from toolgate.config import load_rules
+from toolgate.policy import Policy
+from toolgate.settings import Rule
+
+__all__ = ["rules"]
+
+_COLUMNS: Final = ("what", "name", "it says", "rule", "scopes", "budgets", "confirm", "mode")
+_NONE: Final = "NONE: nobody can call it"
+_SAYS: Final = {"read": "reads", "write": "writes", "destroy": "destroys"}
+_FOUND: Final = 1
+"""The exit code of ``--strict`` for a server and rules that do not cover each other."""
+
+
+def rules(
+    server: ServerArgument = None,
+    config: Annotated[Path, typer.Option(help="The file with the rules. Nothing else in it is looked at.")] = CONFIG,
+    url: UrlOption = None,
+    command: CommandOption = None,
+    token_env: TokenOption = TOKEN_VARIABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with 1 where something has no rule, or a rule governs nothing.")
+    ] = False,
+) -> None:
+    """Show which rule governs each tool, resource and prompt of a server, and which none does."""
+    try:
+        governed = _governed(config, Chosen(server, url, command, token_env))
+    except OSError as error:
+        fail(f"{config} cannot be read: {error.strerror}; `toolgate init` writes a first one, --config names another")
+    except ValueError as error:
+        fail(printable(error))
+    if as_json:
+        print(json.dumps(governed.as_json(), indent=2))
+    else:
+        _show(governed, config)
+    if strict and (governed.ungoverned or governed.idle):
+        sys.exit(_FOUND)
+
+
+def _governed(config: Path, chosen: Chosen) -> Governed:
+    loaded = load_rules(config)
+    hierarchy = loaded.pop("scopes", {})
+    written: list[Rule] = [rule for table in loaded.values() for rule in table]
+    policy = Policy(written, hierarchy)
+    return govern(catalogue_of(chosen), written, policy)
+
+
+def _show(governed: Governed, config: Path) -> None:
+    rows = [row for item, governing in governed.items for row in _rows(item, governing)]
+    print_table(f"What the rules of {config} say of it", _COLUMNS, rows)
+    print(f"\n{len(governed.items)} names, {len(governed.ungoverned)} of them without a rule")
+    for rule in governed.idle:
+        print(f"governs nothing here: [[{table_of(rule)}]] match = {printable(rule.match)}")
+
+
+def _rows(item: Item, governing: tuple[Rule, ...]) -> list[tuple[str, ...]]:
+    """One for each rule; more than one only for what stands for many names."""
+    says = "" if item.kind != "tool" else _SAYS[item.effect] if item.is_told else "nothing"
+    about = (item.kind, printable(item.name), says)
+    if not governing:
+        return [(*about, _NONE, "", "", "", "")]
+    return [
+        (
+            *about,
+            printable(rule.match),
+            " ".join(rule.scopes) or "none",
+            budgets(rule),
+            "yes" if rule.confirm else "",
+            rule.mode,
+        )
+        for rule in governing
+    ]

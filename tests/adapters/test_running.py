@@ -1,0 +1,130 @@
+"""``server.run(...)`` of a protected server of the official SDK: what serves itself is behind the gate too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from adapters.desk import LEGACY, MODERN, modern, modern_headers
+from guarded import message
+from mcp import Client, ClientSession, MCPError
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+from servers.standalone import free_port
+
+from toolgate.testing import Issuer
+
+pytestmark = pytest.mark.anyio
+
+SERVER = """
+import json
+import sys
+from mcp.server.mcpserver import MCPServer
+import toolgate
+
+transport, port, resource, issuer, jwks = sys.argv[1:]
+server = MCPServer("running", log_level="CRITICAL")
+
+@server.tool()
+def read_caller() -> str:
+    return toolgate.current().principal.subject
+
+@server.tool()
+def delete_user() -> str:
+    raise AssertionError("a tool ran")
+
+gate = toolgate.Gate(
+    resource=resource,
+    issuers=[toolgate.Issuer(issuer, ["ES256"], json.loads(jwks))],
+    tools=[toolgate.ToolRule("read_*", scopes=["read"])],
+    audit=toolgate.Audit(path="audit.jsonl"),
+)
+gate.protect(server)
+server.run(transport, port=int(port))
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@contextmanager
+def running(transport: str, folder: Path, issuer: Issuer, *, path: str = "/mcp") -> Iterator[str]:
+    """The process; the resource that it serves."""
+    port = free_port()
+    resource = f"http://127.0.0.1:{port}{path}"
+    (folder / "server.py").write_text(SERVER)
+    process = subprocess.Popen(
+        [sys.executable, "server.py", transport, str(port), resource, issuer.url, json.dumps(issuer.jwks())],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(resource):
+            assert process.poll() is None, "the server ended"
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.05)
+        yield resource
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/elsewhere"])
+async def test_a_server_that_runs_itself_is_behind_the_gate(tmp_path: Path, issuer: Issuer, path: str) -> None:
+    with running("streamable-http", tmp_path, issuer, path=path) as resource:
+        token = issuer.token(audience=resource, scopes=["read"])
+        headers = {"Authorization": f"Bearer {token}"}
+        assert httpx2.post(resource, content=message("read_caller")).status_code == 401
+        answer = httpx2.post(
+            resource, content=modern("read_caller"), headers=headers | modern_headers("read_caller") | {"Host": "evil"}
+        )
+        assert answer.status_code == 403
+        for mode in (MODERN, LEGACY):
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
+            ):
+                assert (await client.call_tool("read_caller", {})).content[0].text == "user-1"
+                with pytest.raises(MCPError, match="no rule"):
+                    await client.call_tool("delete_user", {})
+    assert calls(tmp_path) == ["success", "denied_policy"] * 2
+
+
+async def test_also_over_the_oldest_transport(tmp_path: Path, issuer: Issuer) -> None:
+    with running("sse", tmp_path, issuer) as resource:
+        headers = {"Authorization": f"Bearer {issuer.token(audience=resource, scopes=['read'])}"}
+        assert httpx2.get(resource.replace("/mcp", "/sse")).status_code == 401
+        async with (
+            sse_client(resource.replace("/mcp", "/sse"), headers=headers) as (read, write),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            called = await session.call_tool("read_caller", {})
+            assert called.content[0].text == "user-1"
+    assert calls(tmp_path) == ["success"]
+
+
+def calls(folder: Path) -> list[Any]:
+    """How the calls on record ended."""
+    records = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    return [record["result"] for record in records if record["method"] == "tools/call"]
+
+
+def _answers(resource: str) -> bool:
+    try:
+        httpx2.get(resource)
+    except httpx2.TransportError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""``uvicorn --workers 2``: two processes with one configuration, one budget in Redis and one trail of two files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import pytest
+from adapters.desk import LEGACY, MODERN
+from cli.commanding import here
+from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
+from servers.standalone import RedisServer, free_port
+
+from toolgate.testing import Issuer
+
+pytestmark = pytest.mark.anyio
+
+_BUDGET = 40
+_AT_ONCE = 8
+"""Clients: so many that one worker cannot take every connection."""
+
+CONFIGURATION = """
+resource = "{resource}"
+
+[[issuer]]
+url = "{issuer}"
+algorithms = ["ES256"]
+jwks_file = "jwks.json"
+
+[[tool]]
+match = "read_*"
+scopes = ["read"]
+limit = ["{budget}/day"]
+
+[limits]
+store = "{store}"
+
+[audit]
+path = "trail/audit.jsonl"
+"""
+
+SERVERS = {
+    "sdk": """
+from mcp.server.mcpserver import MCPServer
+
+server = MCPServer("workers", log_level="CRITICAL")
+tool = server.tool()
+""",
+    "fastmcp": """
+from fastmcp import FastMCP
+
+server = FastMCP("workers")
+tool = server.tool
+""",
+}
+SERVER = """
+import os
+import toolgate
+{server}
+
+@tool
+def read_pid() -> str:
+    return str(os.getpid())
+
+gate = toolgate.Gate.from_file("toolgate.toml")
+app = gate.protect(server, stateless_http=True)
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_two_workers_share_a_budget_and_leave_one_trail(
+    kind: str, tmp_path: Path, issuer: Issuer, redis_server: RedisServer
+) -> None:
+    pytest.importorskip(kind if kind == "fastmcp" else "mcp")
+    seen: dict[str, list[str]] = {MODERN: [], LEGACY: []}
+    refused: list[str] = []
+    with workers(kind, tmp_path, issuer, redis_server) as resource:
+        token = issuer.token(audience=resource, scopes=["read"])
+
+        async def call(mode: str) -> None:
+            for _ in range(_BUDGET):
+                # A connection each, which is what the workers share.
+                async with connected(resource, token, mode) as client:
+                    try:
+                        seen[mode].append((await client.call_tool("read_pid", {})).content[0].text)
+                    except MCPError as error:
+                        refused.append(error.error.data["reason"])
+                        return
+
+        async with anyio.create_task_group() as group:
+            for number in range(_AT_ONCE):
+                group.start_soon(call, (MODERN, LEGACY)[number % 2])
+    assert len(seen[MODERN]) + len(seen[LEGACY]) == _BUDGET
+    assert refused == ["rate_limited"] * _AT_ONCE
+    assert set(seen[MODERN]) == set(seen[LEGACY])
+    assert len(set(seen[MODERN])) == 2, "either era meets either worker"
+
+    trail = tmp_path / "trail"
+    files = [path.read_text().splitlines() for path in sorted(trail.glob("audit*.jsonl"))]
+    assert len(files) == 2, "one writer a file"
+    records = [[json.loads(line) for line in lines] for lines in files]
+    calls = [record for found in records for record in found if record["method"] == "tools/call"]
+    assert [record["result"] for record in calls].count("success") == _BUDGET
+    assert len(calls) == _BUDGET + _AT_ONCE
+    assert all(any(record["method"] == "tools/call" for record in found) for found in records)
+    verified = here("audit", "verify", "trail", at=tmp_path)
+    assert verified.code == 0, verified.out + verified.err
+
+
+@asynccontextmanager
+async def connected(resource: str, token: str, mode: str) -> Any:
+    """The official client, on connections of its own."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def workers(kind: str, folder: Path, issuer: Issuer, store: RedisServer) -> Iterator[str]:
+    """Two processes of uvicorn on one port, in a directory of their own."""
+    port = free_port()
+    resource = f"http://127.0.0.1:{port}/mcp"
+    (folder / "trail").mkdir()
+    (folder / "jwks.json").write_text(json.dumps(issuer.jwks()))
+    (folder / "toolgate.toml").write_text(
+        CONFIGURATION.format(resource=resource, issuer=issuer.url, budget=_BUDGET, store=store.url)
+    )
+    (folder / "workers.py").write_text(SERVER.format(server=SERVERS[kind]))
+    command = [sys.executable, "-m", "uvicorn", "workers:app", "--workers", "2", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--no-proxy-headers", "--log-level", "critical"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        # A worker that has its gate has opened its file.
+        while len(list((folder / "trail").glob("audit*.jsonl"))) < 2 or not _answers(resource):
+            assert process.poll() is None, "uvicorn ended"
+            assert time.monotonic() < deadline, "the workers did not start"
+            time.sleep(0.05)
+        yield resource
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(resource: str) -> bool:
+    try:
+        httpx2.get(resource)
+    except httpx2.TransportError:
+        return False
+    return True

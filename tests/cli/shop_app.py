@@ -1,0 +1,11 @@
+"""The shop behind a gate, as the README has it: the file is there when the server starts, and not yet when it is to be
+written."""
+
+from __future__ import annotations
+
+from shop import shop
+
+import toolgate
+
+gate = toolgate.Gate.from_file("toolgate.toml")
+app = gate.protect(shop)
