@@ -11,11 +11,10 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import hash_arguments
-from toolgate.confirmation.approvers import Approver, Ask, answer_of, asker
 from toolgate.confirmation.consent import MAX_ROUNDS, Consent
 from toolgate.confirmation.kept import USED, Kept, KeptHere
 from toolgate.confirmation.message import METHODS, Brought, is_accepted
-from toolgate.confirmation.question import Question
+from toolgate.confirmation.question import Approver, Ask, Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
 from toolgate.errors import Forbidden, refusal
@@ -53,8 +52,7 @@ class Confirmations:
         self.settings = settings
         self._resource = resource
         self._clock = clock
-        self._approver = approver
-        self._ask: Ask | None = None if approver is None else asker(approver)
+        self._ask: Ask | None = None if approver is None else _asker(approver)
         if settings.webhook is not None and settings.webhook_key is not None:
             # Most gates ask nobody over the network, and TLS takes long to import.
             from toolgate.confirmation.webhook import Webhook
@@ -153,6 +151,8 @@ class Confirmations:
     async def consult(self, consent: Consent) -> bool:
         """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time, and
         `Unavailable` where it cannot be asked."""
+        from toolgate.confirmation.approvers import answer_of
+
         if self._ask is None:
             raise refusal("confirmation_unavailable")
         seconds = max(0.0, consent.question.deadline - self._clock())
@@ -176,6 +176,13 @@ class Confirmations:
         if before is None or before._key == self._key:
             return b"", 0.0
         return before._key, self._clock() + before.settings.lifetime
+
+
+def _asker(approver: Approver) -> Ask:
+    # Most gates have none, and threads take long to import.
+    from toolgate.confirmation.approvers import asker
+
+    return asker(approver)
 
 
 def _combined(configured: bytes, own: bytes) -> bytes:
