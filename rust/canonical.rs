@@ -163,7 +163,8 @@ pub fn order(a: &str, b: &str) -> Ordering {
     }
 }
 
-fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
+/// `prefix` and the bytes in hexadecimal.
+pub(crate) fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
     let mut text = Vec::with_capacity(prefix.len() + 2 * bytes.len());
     text.extend_from_slice(prefix.as_bytes());
     for byte in bytes {

@@ -4,6 +4,7 @@
 pub mod bucket;
 pub mod cache;
 pub mod canonical;
+pub mod chain;
 pub mod charge;
 pub mod claims;
 pub mod crypto;

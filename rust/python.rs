@@ -7,6 +7,7 @@ use crate::refusal::Refused;
 
 mod body;
 mod cache;
+mod chain;
 mod keys;
 mod limits;
 mod tokens;
@@ -34,6 +35,8 @@ mod _rust {
     use super::body::{Envelope, hash_arguments, read_envelope};
     #[pymodule_export]
     use super::cache::TokenCache;
+    #[pymodule_export]
+    use super::chain::Chain;
     #[pymodule_export]
     use super::keys::KeySet;
     #[pymodule_export]

@@ -9,7 +9,7 @@ from pathlib import Path
 from signing import KEY
 from trails import record
 
-from toolgate.audit.chain import Chain
+from toolgate.audit.chain import Chain, chain_after
 from toolgate.audit.checkpoints import Checkpoints
 from toolgate.audit.reading.lines import parse_line
 from toolgate.settings import Checkpoint, Secret
@@ -42,7 +42,7 @@ class Writer:
         if content and not content.endswith(b"\n"):
             content += b"\n"
             self.path.write_bytes(content)
-        self.chain = Chain.after(instance, content) if content else Chain(instance)
+        self.chain = chain_after(instance, content) if content else Chain(instance)
         self._checkpoints = None
         if every is not None:
             self._checkpoints = Checkpoints(Checkpoint(key=Secret(KEY), every=every), beside=beside)

@@ -20,6 +20,7 @@ IMPLEMENTATION: Final[str] = _wanted or ("rust" if find_spec("toolgate._rust") e
 
 if TYPE_CHECKING or IMPLEMENTATION == "rust":
     from toolgate._rust import (
+        Chain,
         Charge,
         Claims,
         Envelope,
@@ -36,6 +37,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
     )
 else:
     from toolgate._pure import (
+        Chain,
         Charge,
         Claims,
         Envelope,
@@ -52,6 +54,7 @@ else:
     )
 
 __all__ += [
+    "Chain",
     "Charge",
     "Claims",
     "Envelope",

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, final
 
 __all__ = [
     "REFUSALS",
+    "Chain",
     "Charge",
     "Claims",
     "Envelope",
@@ -130,6 +131,23 @@ class TokenCache(Generic[_T]):
         that is heavier is not kept."""
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
+
+@final
+class Chain:
+    """The running end of one instance's hash chain of lines (audit trail). Raises `ValueError` for an ``instance`` that
+    JSON would have to escape, and for a ``previous`` that is not `sha256:<hex>`."""
+
+    def __new__(cls, instance: str, *, sequence: int = 0, previous: str | None = None) -> Chain:
+        """Continue after the line that had ``sequence`` (64 bits, else `OverflowError`) and the hash ``previous``."""
+    def seal(self, record: str) -> bytes:
+        """The record's line, with ``instance``, ``sequence`` and ``previous``, and its newline. ``record`` is a JSON
+        object without its closing brace."""
+    def begin(self, record: str) -> bytes:
+        """The same without its closing brace, for members that depend on what it says; `end` must follow."""
+    def end(self, line: bytes) -> None:
+        """The next line carries the hash of this one, which has its closing brace and no newline."""
+    def skip(self) -> None:
+        """Leave out the number of a record that is lost."""
 
 @final
 class Charge:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -398,3 +402,43 @@ def test_a_websocket_is_refused(it: Guarded) -> None:
     asyncio.run(connect())
     assert [frame["type"] for frame in sent] == ["websocket.close"]
     assert it.server.websockets == 0  # type: ignore[attr-defined]
+
+
+OLDER_SDK = """
+import mcp.server.lowlevel.server
+import toolgate
+
+class FastMCP: ...
+
+async def app(scope, receive, send): ...
+
+gate = toolgate.Gate(
+    resource="http://127.0.0.1/mcp",
+    issuers=[toolgate.Issuer("https://as.example.com", ["ES256"])],
+    audit=toolgate.Audit(path="audit.jsonl"),
+)
+print(type(gate.protect(app)).__name__)
+try:
+    gate.protect(FastMCP())
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_beside_an_older_sdk_an_app_is_an_app(tmp_path: Path) -> None:
+    """Version 1 has modules of the same names, and not the servers that are known here."""
+    package = tmp_path / "mcp" / "server" / "lowlevel"
+    package.mkdir(parents=True)
+    for file in ("__init__.py", "../__init__.py", "../../__init__.py", "server.py"):
+        (package / file).touch()
+    path = os.pathsep.join([str(tmp_path), *(each for each in sys.path if each)])
+    done = subprocess.run(
+        [sys.executable, "-c", OLDER_SDK],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("GateASGI\nFastMCP is neither"), done.stderr
+    assert "gate.protect(server.streamable_http_app())" in done.stdout

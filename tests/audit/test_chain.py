@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trails import check_chain, record
 
-from toolgate.audit.chain import Chain
+from toolgate.audit.chain import Chain, chain_after
 
 
 def chained(count: int) -> list[bytes]:
@@ -49,7 +49,7 @@ def test_a_chain_goes_on_behind_whatever_a_crash_left(count: int, torn: int) -> 
     lines = b"".join(chained(count + 1))
     last = len(chained(count + 1)[-1])
     left = lines[: len(lines) - last + min(torn, last)]
-    following = json.loads(Chain.after("i-2", left).seal(record()))
+    following = json.loads(chain_after("i-2", left).seal(record()))
     nothing_of_the_last = len(left) == len(lines) - last
     assert following["sequence"] == count + (1 if nothing_of_the_last else 2)
     assert following["instance"] == "i-2"
@@ -71,7 +71,7 @@ def test_a_chain_goes_on_behind_whatever_a_crash_left(count: int, torn: int) -> 
     ],
 )
 def test_a_chain_goes_on_behind_whatever_somebody_wrote(spoilt: bytes, sequence: int) -> None:
-    following = json.loads(Chain.after("i-2", chained(1)[0] + spoilt + b"\n").seal(record()))
+    following = json.loads(chain_after("i-2", chained(1)[0] + spoilt + b"\n").seal(record()))
     assert following["sequence"] == sequence
 
 

@@ -202,20 +202,13 @@ class Dropped:
         self.trail.leave(record(self.name))
 
 
-class Dropping(str):
-    """A record in the middle of whose writing something is dropped."""
-
-    __slots__ = ("held",)
-    held: list[Dropped]
-
-    def __format__(self, specification: str) -> str:
-        self.held.clear()
-        return str(self)
-
-
 def test_what_is_dropped_in_the_middle_of_a_write_is_recorded_behind_it(trail: Trail, path: Path) -> None:
-    outer = Dropping(record("outer"))
-    outer.held = [Dropped(trail, "first"), Dropped(trail, "second")]
+    held = [Dropped(trail, "first"), Dropped(trail, "second")]
+
+    def outer() -> str:
+        held.clear()
+        return record("outer")
+
     worker = threading.Thread(target=trail.write, args=(outer,), daemon=True)
     worker.start()
     worker.join(timeout=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolgate._pure.cache import TokenCache
 from toolgate._pure.canonical import hash_arguments
+from toolgate._pure.chain import Chain
 from toolgate._pure.charge import Charge
 from toolgate._pure.claims import Claims, token_issuer
 from toolgate._pure.envelope import Envelope, read_envelope
@@ -14,6 +15,7 @@ from toolgate._pure.limiter import Grant, Limiter
 
 __all__ = [
     "REFUSALS",
+    "Chain",
     "Charge",
     "Claims",
     "Envelope",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 from toolgate.adapters.asgi import GateASGI
@@ -18,7 +19,7 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
     """The ASGI app that serves ``server`` behind ``gate``. A framework is only imported where the server already is
     one of it."""
     adapt: Callable[[Gate, Any], GateASGI] = GateASGI
-    if "fastmcp.server.server" in sys.modules:
+    if _has_fastmcp():
         from toolgate.adapters import fastmcp
 
         if fastmcp.is_server(server):
@@ -26,7 +27,7 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
         inside = fastmcp.server_of(server)
         if inside is not None and not options:
             return fastmcp.protect_app(gate, inside, server)
-    if "mcp.server.lowlevel.server" in sys.modules:
+    if _has_sdk():
         from toolgate.adapters.mcp import is_server, protect_app, protect_server
 
         if is_server(server):
@@ -34,7 +35,8 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
         adapt = protect_app
     if not callable(server):
         raise TypeError(
-            f"{type(server).__name__} is neither a server of the official SDK or of fastmcp nor an ASGI app"
+            f"{type(server).__name__} is neither a server of the official SDK (2.3 or newer) or of fastmcp (4.1 or "
+            "newer) nor an ASGI app; an older server has one: gate.protect(server.streamable_http_app())"
         )
     if options:
         raise TypeError(f"options are for the SDK's app; an ASGI app takes none: {', '.join(sorted(options))}")
@@ -43,13 +45,13 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
 
 def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
     """The server itself: its messages that come without HTTP are decided for whoever holds the credential."""
-    if "fastmcp.server.server" in sys.modules:
+    if _has_fastmcp():
         from toolgate.adapters import fastmcp
 
         if fastmcp.is_server(server):
             fastmcp.protect_local(gate, server, credential)
             return server
-    if "mcp.server.lowlevel.server" in sys.modules:
+    if _has_sdk():
         from toolgate.adapters import mcp
 
         if mcp.is_server(server):
@@ -60,7 +62,7 @@ def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
 
 def token_verifier(gate: Gate) -> Any:
     """Just the verifier: of fastmcp where that is there, which is one of the official SDK as well."""
-    if "fastmcp.server.server" in sys.modules:
+    if _has_fastmcp():
         from toolgate.adapters.fastmcp import FastMCPVerifier
 
         return FastMCPVerifier(gate)
@@ -86,3 +88,13 @@ def middleware(gate: Gate) -> Any:
 def well_known(gate: Gate) -> Any:
     """The metadata alone, as an ASGI app."""
     return WellKnownASGI(gate)
+
+
+def _has_sdk() -> bool:
+    """Whether a server may be one of the official SDK. Those before version 2 had the same names, and are apps like any
+    others."""
+    return "mcp.server.lowlevel.server" in sys.modules and find_spec("mcp.server.mcpserver") is not None
+
+
+def _has_fastmcp() -> bool:
+    return "fastmcp.server.server" in sys.modules and _has_sdk()

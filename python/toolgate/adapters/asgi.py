@@ -169,10 +169,10 @@ class GateASGI:
             raise
         finally:
             current_decision.reset(token)
-            if prepared is not None:
-                prepared.var.reset(prepared)
             if trace is not None:
                 trace.leave(entered)
+            if prepared is not None:
+                prepared.var.reset(prepared)
             if decision.is_open:
                 self.finish(decision, outcome)
 

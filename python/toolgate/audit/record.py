@@ -127,7 +127,7 @@ def call_record(
         f'"rpc_id":{number},"trace_id":{"null" if trace_id is None else _text(trace_id)},{who},{what},'
         f'"arguments_hash":{arguments},'
         f'"hash_key":{"null" if hash_key is None else _text(hash_key)},"scopes":{scopes},{ended},'
-        f'"rule":{_text(rule)},"would_deny":{denied},'
+        f'"rule":{"null" if rule is None else _spelt(rule)},"would_deny":{denied},'
         f'"disconnected":{"true" if disconnected else "false"},'
         f'"latency_ms":{latency}'
     )
@@ -170,6 +170,9 @@ def _text(value: str | None) -> str:
 def _message(transport: str, method: str | None, name: str | None) -> str:
     return f'"transport":"{transport}","method":{_text(method)},"tool_name":{_text(name)}'
 
+
+_spelt = lru_cache(maxsize=1024)(_text)
+"""Of what the configuration names, which is bounded with it."""
 
 _again = lru_cache(maxsize=1024)(_message)
 """Of what is written again and again, and short, so that what is kept is bounded."""
