@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from toolgate._core import hash_arguments
 from toolgate.confirmation.consent import MAX_ROUNDS, Consent
 from toolgate.confirmation.kept import USED, Kept, KeptHere
+from toolgate.confirmation.keys import ConfiguredKey
 from toolgate.confirmation.message import METHODS, Brought, is_accepted
 from toolgate.confirmation.question import Approver, Ask, Question
 from toolgate.confirmation.shown import in_words
@@ -40,6 +41,7 @@ class Confirmations:
         *,
         resource: str,
         clock: Callable[[], float],
+        alarm: Callable[[str], None] = lambda slug: None,
         approver: Approver | None = None,
         store: Store | None = None,
         prefix: str = "toolgate",
@@ -57,9 +59,10 @@ class Confirmations:
             # Most gates ask nobody over the network, and TLS takes long to import.
             from toolgate.confirmation.webhook import Webhook
 
-            self._ask = Webhook(settings.webhook, settings.webhook_key, clock=clock)
-        self._key = b"" if settings.key is None else settings.key.value
-        self._key_before, self._until = self._retiring(before)
+            self._ask = Webhook(settings.webhook, ConfiguredKey(settings.webhook_key, alarm=alarm), clock=clock)
+        self._key = ConfiguredKey(settings.key, alarm=alarm, keeps=settings.lifetime)
+        if before is not None:
+            self._key.replaces(before._key, clock())
         self._kept: Kept = KeptHere() if store is None else _kept_in(store, prefix)
         if before is not None:
             self._kept = before._kept
@@ -160,22 +163,17 @@ class Confirmations:
 
     async def _sealed(self, state: State, consent: Consent) -> str:
         nonce, key = new_nonce(), new_key()
-        text = state.sealed(nonce, key=_combined(self._key, key), binding=consent.binding)
         now = self._clock()
+        text = state.sealed(nonce, key=_combined(self._key.now(now), key), binding=consent.binding)
         await self._kept.put(nonce, key, seconds=state.expires - now + _GRACE_SECONDS, now=now)
         return text
 
     def _verified(self, unread: Unread, key: bytes, binding: str) -> State:
-        if self._key_before and self._clock() < self._until:
+        current, *retired = self._key.all(self._clock())
+        for configured in retired:
             with suppress(Forbidden):
-                return unread.verified(key=_combined(self._key_before, key), binding=binding)
-        return unread.verified(key=_combined(self._key, key), binding=binding)
-
-    def _retiring(self, before: Confirmations | None) -> tuple[bytes, float]:
-        """The key that questions were asked with before a reload, and until when: none of them stands for longer."""
-        if before is None or before._key == self._key:
-            return b"", 0.0
-        return before._key, self._clock() + before.settings.lifetime
+                return unread.verified(key=_combined(configured, key), binding=binding)
+        return unread.verified(key=_combined(current, key), binding=binding)
 
 
 def _asker(approver: Approver) -> Ask:
