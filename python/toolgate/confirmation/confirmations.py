@@ -75,7 +75,7 @@ class Confirmations:
     def describe(self) -> Iterator[str]:
         """Who answers, and how often one may be asked, a line each."""
         who = "the operator's approver" if self.has_approver else "the client's user"
-        yield f"{who} confirms each call, within {self.settings.lifetime:g} s"
+        yield f"a human confirms each call within {self.settings.lifetime:g} s: {who}"
         for budget in budgets_of(self.settings.asks):
             observed = " (observed)" if budget.mode == "observe" else ""
             yield f"asking spends 1 of {budget.limit} for confirmation (client){observed}"
