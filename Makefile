@@ -70,6 +70,8 @@ lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an e
 	@$(BIN)/ruff format --quiet --check .
 	$(say) 'mypy --strict'
 	@$(BIN)/mypy
+	$(say) 'mypy: tests and benches'
+	@$(BIN)/mypy --config-file tests/mypy.ini tests benches
 	$(say) 'stubtest: the native core against its contract'
 	@$(BIN)/python -m mypy.stubtest toolgate._rust
 	$(say) 'clippy'

@@ -255,7 +255,7 @@ async def test_a_decision_is_claimed_once_and_only_for_its_own_message(guarded: 
     it = guarded()
     decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=message(id=1, order=7))
     own = {"name": "read_order", "arguments": {"order": 7}}
-    others = [
+    others: list[tuple[str, Any, dict[str, Any]]] = [
         ("tools/call", 1, {"name": "read_order", "arguments": {"order": 8}}),
         ("tools/call", 2, own),
         ("tools/call", "1", own),

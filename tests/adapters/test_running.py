@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN, modern, modern_headers
+from adapters.desk import LEGACY, MODERN, modern, modern_headers, text_of
 from guarded import message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
@@ -96,7 +96,7 @@ async def test_a_server_that_runs_itself_is_behind_the_gate(tmp_path: Path, issu
                 httpx2.AsyncClient(headers=headers) as http,
                 Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
             ):
-                assert (await client.call_tool("read_caller", {})).content[0].text == "user-1"
+                assert text_of(await client.call_tool("read_caller", {})) == "user-1"
                 with pytest.raises(MCPError, match="no rule"):
                     await client.call_tool("delete_user", {})
     assert calls(tmp_path) == ["success", "denied_policy"] * 2
@@ -112,7 +112,7 @@ async def test_also_over_the_oldest_transport(tmp_path: Path, issuer: Issuer) ->
         ):
             await session.initialize()
             called = await session.call_tool("read_caller", {})
-            assert called.content[0].text == "user-1"
+            assert text_of(called) == "user-1"
     assert calls(tmp_path) == ["success"]
 
 

@@ -121,7 +121,7 @@ async def test_the_question_with_a_key(served: Endpoint) -> None:
     await asking.verify()
     await asking.verify("another")
     assertions = [asked.form["client_assertion"] for asked in served.asked]
-    options = {"verify_exp": False, "verify_iat": False}
+    options: Any = {"verify_exp": False, "verify_iat": False}
     claims = [
         jwt.decode(each, key.public_key(), ["ES256"], audience=served.url, options=options) for each in assertions
     ]

@@ -263,7 +263,8 @@ async def test_what_has_ended_is_trimmed_after_a_while(redis_server: RedisServer
     await publish(store, {("subject", None, "new"): now + 10.0})
     log, ends, _ = keys("toolgate")
     for key in (log, ends):
-        assert {json.loads(each)[2] for each in redis_server.client.zrange(key, 0, -1)} == {"ended", "new"}
+        found: list[Any] = list(redis_server.client.zrange(key, 0, -1))
+        assert {json.loads(each)[2] for each in found} == {"ended", "new"}
     await store.aclose()
 
 
@@ -279,7 +280,7 @@ async def test_they_are_bounded(redis_server: RedisServer, monkeypatch: pytest.M
     assert [here.covers(f"user-{number}") for number in range(5)] == [True] * 5, "here they count all the same"
 
 
-MALFORMED = [
+MALFORMED: list[Any] = [
     "",
     "x",
     json.dumps(["subject", None, "x" * 200_000]),
