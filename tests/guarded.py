@@ -47,11 +47,14 @@ class Guarded:
 
     def records(self) -> list[dict[str, Any]]:
         """The records of calls in the audit trail, once all of them are written."""
+        return [line for line in self.lines() if line["event"] == "call"]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of the audit trail, once all of them are written."""
         self.gate._steps.trail.flush()
         # Up to the last newline: of a line that another thread writes just now, one page may be there and not the next.
         whole = self.trail.read_bytes().rpartition(b"\n")[0]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        return [line for line in lines if line["event"] == "call"]
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 def message(tool: str = "read_order", *, id: object = 1, **arguments: Any) -> bytes:  # noqa: A002

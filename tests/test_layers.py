@@ -52,6 +52,7 @@ PYTHON = {
     "arguments": Row(2, "0 1"),
     "audit": Row(2, "0 1"),
     "config": Row(2, "0 1"),
+    "confirmation": Row(2, "0 1"),
     "limits": Row(2, "0 1"),
     "metadata": Row(2, "0 1"),
     "policy": Row(2, "0 1"),
@@ -62,8 +63,9 @@ PYTHON = {
     # only the steps of the gate know that there is more than one
     "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),
-    "steps": Row(3, "0 1 2 callers decision"),
-    "gate": Row(3, "0 1 2 callers decision steps"),
+    "confirming": Row(3, "0 1 2 decision"),
+    "steps": Row(3, "0 1 2 callers confirming decision"),
+    "gate": Row(3, "0 1 2 callers confirming decision steps"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
     "__init__": Row(5, "0 1 2 3 testing"),
@@ -88,6 +90,7 @@ RUST = {
     "refusal": "",
     "json": "refusal",
     "canonical": "refusal json",
+    "chain": "canonical",
     "envelope": "refusal json canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
@@ -99,7 +102,7 @@ RUST = {
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical envelope crypto jwk jws claims jwt cache bucket charge table limiter",
+    "python": "refusal json canonical chain envelope crypto jwk jws claims jwt cache bucket charge table limiter",
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 
@@ -310,6 +313,7 @@ def test_below_the_adapters_nothing_names_a_framework(row: str) -> None:
     # Who fetches from the network, counts in Redis or traces names that one library, inside a function.
     owners = {
         "audit": {"opentelemetry"},
+        "confirmation": {"httpx2"},
         "tokens": {"httpx2"},
         "_redis": {"redis"},
         "limits": {"redis"},

@@ -11,6 +11,7 @@ The parts are usable alone in any Python server: `Verifier`, `Limiter`, `hash_ar
 from toolgate import limits, testing
 from toolgate._core import IMPLEMENTATION, Charge, Claims, Grant, KeySet, Limiter, Verifier, Verifiers
 from toolgate.arguments import hash_arguments
+from toolgate.confirmation import Question
 from toolgate.decision import Decision, current
 from toolgate.errors import Forbidden, Limited, Malformed, Refused, Unauthenticated, Unavailable
 from toolgate.gate import Gate
@@ -23,6 +24,7 @@ from toolgate.settings import (
     Budget,
     Checkpoint,
     Configuration,
+    Confirmation,
     Introspection,
     Issuer,
     Limits,
@@ -45,6 +47,7 @@ __all__ = [
     "Checkpoint",
     "Claims",
     "Configuration",
+    "Confirmation",
     "Decision",
     "Forbidden",
     "Gate",
@@ -59,6 +62,7 @@ __all__ = [
     "MethodRule",
     "Principal",
     "PromptRule",
+    "Question",
     "Refused",
     "Request",
     "ResourceRule",

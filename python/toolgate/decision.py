@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
+from toolgate.confirmation import Consent
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.policy import repeats
@@ -30,8 +31,8 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("toolgate_decision", default=None)
 
-RESULTS: Final = ("success", "tool_error", "error", "cancelled")
-"""How a call that was allowed can end."""
+RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
+"""How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
 _DROPPED: Final = Outcome("error", "dropped")
@@ -86,6 +87,8 @@ class Decision:
     """What was spent, and what it takes to settle it."""
     held: Held | None = None
     """The call's place among those in flight."""
+    consent: Consent | None = None
+    """What is known of a human's answer, where the rule asks for one."""
     refusal: Refused | None = None
     would_deny: tuple[str, ...] = ()
     """What observed rules and budgets would have refused."""
@@ -121,6 +124,16 @@ class Decision:
         return self.refusal is None
 
     @property
+    def is_pending(self) -> bool:
+        """Whether it waits for a human: nothing may run under it before."""
+        return self.consent is not None and not self.consent.given
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether another call led to it, which is still in flight."""
+        return self.parent_id is not None and (self.consent is None or self.consent.opened is None)
+
+    @property
     def is_open(self) -> bool:
         """Whether nobody has claimed or closed it yet."""
         return self._state is _OPEN
@@ -154,8 +167,8 @@ class Decision:
         self.close()
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
-        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error`` or
-        ``cancelled``; that of a refused decision is the refusal's."""
+        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
+        ``cancelled`` or ``asked``; that of a refused decision is the refusal's."""
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
@@ -193,6 +206,10 @@ class Decision:
         """The record that it is about to run."""
         return self._record(None, self._sink.clock(), None, self.disconnected)
 
+    def note(self, event: str) -> None:
+        """Record a step on its way: ``asked`` a human, ``confirmed`` by one."""
+        self._sink.write(partial(self._record, None, self._sink.clock(), None, self.disconnected, event))
+
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
         return f"<Decision {self.request_id} {verdict}>"
@@ -217,12 +234,15 @@ class Decision:
             self._tell(self.trace, outcome, latency / 1e3, later=later)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
-    def _record(self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool) -> str:
+    def _record(
+        self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
+    ) -> str:
         call, key = self.call, self.hash_key
         # Whoever has no trace does not pay for naming it.
         made = call_record if self.trace is None else partial(call_record, trace_id=self.trace.trace_id)
         return made(
             outcome,
+            event=event,
             at=at,
             latency_ms=latency,
             request_id=self.request_id,

@@ -45,7 +45,14 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "unsupported_critical": (401, "the token is not valid"),
         "unsupported_scheme": (401, "the credentials are not a bearer token"),
         # may they
-        "confirmation_unavailable": (403, "this call needs a human's confirmation, and nobody can be asked"),
+        "confirmation_expired": (403, "the question has expired or is not known: call again to have it asked anew"),
+        "confirmation_invalid": (403, "the requestState was not given to this caller for this very call"),
+        "confirmation_refused": (403, "the human who was asked did not confirm this call: do not retry"),
+        "confirmation_unavailable": (
+            403,
+            "this call needs a human's confirmation, and nobody can be asked: the client offers no elicitation by form",
+        ),
+        "confirmation_used": (403, "this confirmation was used before: each one runs one call"),
         "insecure_transport": (403, "plain HTTP is not accepted: use https"),
         "insufficient_scope": (403, "the token lacks a scope this call needs"),
         "invalid_host": (403, "this Host is not served here"),
@@ -59,9 +66,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "too_many_in_flight": (429, "too many calls of this client are in flight"),
         "too_many_failures": (429, "too many failed attempts from this address"),
         # cannot tell
+        "approver_unavailable": (503, "whoever confirms this call cannot be asked now"),
         "audit_unavailable": (503, "the call cannot be recorded now"),
         "issuer_unavailable": (503, "the token cannot be checked now"),
-        "store_unavailable": (503, "the limits cannot be checked now"),
+        "store_unavailable": (503, "the limits or the confirmation cannot be checked now"),
         # not a request
         "body_too_slow": (408, "the body took too long to arrive"),
         "body_too_large": (413, "the body is too large"),

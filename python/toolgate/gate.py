@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
+from toolgate.confirmation import Approver
+from toolgate.confirming import Confirming
 from toolgate.decision import Decision
 from toolgate.errors import Refused
 from toolgate.metadata import Metadata
@@ -24,6 +26,7 @@ from toolgate.settings import (
     Agents,
     Audit,
     Configuration,
+    Confirmation,
     Issuer,
     Limits,
     MethodRule,
@@ -65,6 +68,8 @@ class Gate:
         scopes: Mapping[str, Sequence[str]] | None = None,
         limits: Limits | None = None,
         audit: Audit | None = None,
+        confirmation: Confirmation | None = None,
+        approver: Approver | None = None,
         audiences: Sequence[str] = (),
         organization_claim: str | None = None,
         challenge_scopes: Sequence[str] | None = None,
@@ -76,12 +81,14 @@ class Gate:
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Raises `ValueError` for a configuration that cannot be right and `OSError` when the audit trail cannot be
-        opened."""
+        """``approver``: who confirms calls under a rule with ``confirm = true``, a function of a `Question` that may be
+        asynchronous; without one the client's user does. Raises `ValueError` for a configuration that cannot be right
+        and `OSError` when the audit trail cannot be opened."""
         self.alarms: Counter[str] = Counter()
         """What an operator should know, by slug: how often it happened."""
         self._clock = clock
         self._tick = tick
+        self._approver = approver
         self._source: Source | None = None
         self._telemetry = Telemetry()
         self._steps = Steps(
@@ -97,6 +104,7 @@ class Gate:
                 scopes=scopes or {},
                 limits=limits or Limits(),
                 audit=audit or Audit(),
+                confirmation=confirmation or Confirmation(),
                 audiences=audiences,
                 organization_claim=organization_claim,
                 challenge_scopes=challenge_scopes,
@@ -109,11 +117,12 @@ class Gate:
             clock=clock,
             tick=tick,
             alarm=self._alarm,
+            approver=approver,
             telemetry=self._telemetry,
         )
 
     @classmethod
-    def from_file(cls, path: str | PathLike[str], *, watch: bool = False) -> Gate:
+    def from_file(cls, path: str | PathLike[str], *, watch: bool = False, approver: Approver | None = None) -> Gate:
         """The gate that a ``toolgate.toml`` describes; with ``watch`` it is read again when it changes. Raises
         `ValueError` naming the file, the table, the key and the line."""
         from toolgate.config import Source
@@ -121,7 +130,7 @@ class Gate:
         source = Source(path, watched=watch)
         settings = source.load()
         try:
-            gate = cls(**settings)
+            gate = cls(**settings, approver=approver)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         gate._source = source
@@ -170,6 +179,7 @@ class Gate:
             clock=self._clock,
             tick=self._tick,
             alarm=self._alarm,
+            approver=self._approver,
             telemetry=self._telemetry,
             before=self._steps,
         )
@@ -250,21 +260,36 @@ class Gate:
             await self._look_if_due()
         return await self._steps.begin(request)
 
-    def judge(self, decision: Decision, body: bytes) -> Awaitable[None]:
-        """Steps 4 to 7, for the request that `begin` let through."""
-        judged: Awaitable[None] = decision.steps.judge(decision, body)
+    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None]:
+        """Steps 4 to 7, for the request that `begin` let through. ``by_client`` says that whoever asks can have the
+        client ask its user, and runs nothing while the decision `is_pending`; else a call that needs a human waits here
+        for the operator's approver, or is refused."""
+        judged: Awaitable[None] = decision.steps.judge(decision, body, by_client=by_client)
         return judged
 
-    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
-        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
-        ``refused``: what its adapter holds against it already."""
-        made: Decision = await parent.steps.judge_message(parent, call, refused=refused)
+    async def judge_message(
+        self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None
+    ) -> Decision:
+        """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own. With its
+        ``params`` it may be pending, as in `judge`. ``refused``: what its adapter holds against it already."""
+        made: Decision = await parent.steps.judge_message(parent, call, params, refused=refused)
         return made
+
+    def confirming(self, decision: Decision) -> Confirming:
+        """What settles a decision that is pending."""
+        found: Confirming = decision.steps.confirming
+        return found
+
+    @property
+    def has_approver(self) -> bool:
+        """Whether the operator answers for calls that a human confirms."""
+        return self._steps.confirming.confirmations.has_approver
 
     async def decide_local(
         self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
     ) -> Decision:
-        """Decide about a message that came without HTTP, from whoever holds what ``token`` says."""
+        """Decide about a message that came without HTTP, from whoever holds what ``token`` says; the decision may be
+        pending."""
         await self._look_if_due()
         return await self._steps.decide_local(token, method=method, rpc_id=rpc_id, params=params)
 

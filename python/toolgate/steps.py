@@ -10,13 +10,16 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
 from toolgate._core import read_envelope
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
+from toolgate.confirmation import Approver, Confirmations
+from toolgate.confirming import Confirming
 from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, Spending, remote_limiter
@@ -56,6 +59,7 @@ class Steps:
         clock: Callable[[], float],
         tick: Callable[[], int],
         alarm: Callable[[str], None],
+        approver: Approver | None = None,
         telemetry: Telemetry,
         before: Steps | None = None,
     ) -> None:
@@ -64,6 +68,7 @@ class Steps:
         self.configuration = configuration
         self._clock = clock
         self._tick = tick
+        self.asks_humans = configuration.asks_humans
         self._telemetry = telemetry
         self.max_body_bytes = configuration.max_body_bytes
         self.policy = Policy(configuration.rules, configuration.scopes)
@@ -75,6 +80,7 @@ class Steps:
             max_body_bytes=configuration.max_body_bytes,
         )
         limits, audit = configuration.limits, configuration.audit
+        _ensure_known_to_all(configuration)
         self._remote: RedisLimiter | None = remote_limiter(limits, alarm) if before is None else before._remote
         self.tokens: Tokens = _tokens(
             configuration,
@@ -89,6 +95,15 @@ class Steps:
         self._challenge = Challenge(
             self.metadata.url,
             checks.scopes("challenge_scopes", self.policy.narrowest_scopes if asked is None else asked),
+        )
+        self._confirmations: Confirmations = Confirmations(
+            configuration.confirmation,
+            resource=configuration.resource,
+            clock=clock,
+            approver=approver,
+            store=None if self._remote is None else self._remote.store,
+            prefix=limits.prefix,
+            before=None if before is None else before._confirmations,
         )
         # Last, because these take files for themselves.
         if before is None:
@@ -106,6 +121,14 @@ class Steps:
             self._failures = before._failures.succeeded(limits)
             self.trail = before.trail
             self._hash_key = before._hash_key
+        self.confirming = Confirming(
+            self._confirmations,
+            self.spender,
+            spend=partial(self._spend, intends=False),
+            intend=self._intend,
+            ensure_held=self.ensure_held,
+            tick=tick,
+        )
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
         self._sink = Sink(
             write=self.trail.write,
@@ -146,7 +169,7 @@ class Steps:
             if decision.trace is not None:
                 decision.trace.start(method, is_known=True)
             self._authorise_watching(decision, decision.call, params)
-            await self._judge(decision, decision.call)
+            await self._judge(decision, decision.call, lambda: params, by_client=True)
         except Refused as refused:
             decision.refuse(refused)
         return decision
@@ -155,8 +178,8 @@ class Steps:
         """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
         return await self._callers.holder_of(token, now=self._clock())
 
-    async def judge(self, decision: Decision, body: bytes) -> None:
-        """Steps 4 to 7, for the request that `begin` let through."""
+    async def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> None:
+        """Steps 4 to 7, for the request that `begin` let through. See `Gate.judge`."""
         try:
             if decision.good_until <= self._clock():
                 # The body may have taken its time.
@@ -170,11 +193,13 @@ class Steps:
                 decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
-            await self._judge(decision, decision.call)
+            await self._judge(decision, decision.call, lambda: json.loads(body).get("params"), by_client=by_client)
         except Refused as refused:
             decision.refuse(refused)
 
-    async def judge_message(self, parent: Decision, call: Call, *, refused: Refused | None = None) -> Decision:
+    async def judge_message(
+        self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None
+    ) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
         ``refused``: what its adapter holds against it already."""
         decision = self._made(parent.transport, self._clock(), parent_id=parent.request_id)
@@ -187,7 +212,7 @@ class Steps:
             self.ensure_held(parent)
             if refused is not None:
                 raise refused
-            await self._judge(decision, call)
+            await self._judge(decision, call, lambda: params, by_client=params is not None)
         except Refused as found:
             decision.refuse(found)
         return decision
@@ -241,7 +266,7 @@ class Steps:
         ]
         lines += [f"  {line}" for line in self.spender.describe(rule)]
         if rule.confirm:
-            lines.append("  a human confirms each call")
+            lines += [f"  {line}" for line in self._confirmations.describe()]
         return "\n".join(lines)
 
     def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
@@ -250,19 +275,26 @@ class Steps:
         decision.trace = self._telemetry.begin(decision.began)
         return decision
 
-    async def _judge(self, decision: Decision, call: Call) -> None:
+    def _judge(
+        self, decision: Decision, call: Call, params: Callable[[], Any], *, by_client: bool = False
+    ) -> Awaitable[None]:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
         spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
         self.trail.ensure_writable()
+        if rule is not None and rule.confirm and rule.mode != "observe":
+            return self.confirming.judge(decision, call, rule, spending, params(), by_client=by_client)
+        return self._spend(decision, spending)
+
+    async def _spend(self, decision: Decision, spending: Spending, *, intends: bool = True) -> None:
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
-        held = decision.held = self.spender.hold(spending, nested=decision.parent_id is not None)
+        held = decision.held = self.spender.hold(spending, nested=decision.is_nested)
         if held is not None:
             decision.would_deny += held.would_deny
         grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
-        if self.trail.is_durable:
+        if intends and self.trail.is_durable:
             await self._intend(decision)
 
     def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
@@ -277,6 +309,8 @@ class Steps:
 
     async def _intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
+        if not self.trail.is_durable:
+            return
         try:
             await self.trail.intend(decision.intent())
         except Unavailable:
@@ -288,13 +322,13 @@ class Steps:
         """To be told about a resource takes what reading it takes."""
         if call.method == "subscriptions/listen":
             for rule in self.policy.rules_for_subscription(_watched(params)):
-                self._authorise(decision, rule, decision.caller.effective)
+                self._authorise(decision, rule, decision.caller.effective, is_call=False)
 
-    def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str]) -> None:
+    def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str], *, is_call: bool = True) -> None:
         try:
             self.policy.authorise(rule, effective)
-            if rule.confirm:
-                # Fails closed: whoever could ask a human claims this step.
+            if rule.confirm and (rule.mode == "observe" or not is_call):
+                # Nobody is asked about what is observed, nor about being told of a resource.
                 raise refusal("confirmation_unavailable")
         except Forbidden as refused:
             if rule.mode != "observe":
@@ -323,6 +357,24 @@ def _tokens(
 def _is_worker() -> bool:
     """Whether a server program seems to have started several of us."""
     return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
+
+
+def _ensure_known_to_all(configuration: Configuration) -> None:
+    """Raises `ValueError` where several processes would ask, and none knew what another has asked."""
+    limits = configuration.limits
+    if limits.url is not None or not configuration.asks_humans:
+        return
+    if limits.instances > 1:
+        several = f"[limits] instances is {limits.instances}"
+    elif _is_worker():
+        several = "this process seems to be one of several workers (WEB_CONCURRENCY, or it was started by another one)"
+    else:
+        return
+    raise ValueError(
+        f"limits.store must be a Redis that all processes share: {several}, and there are rules with confirm = true, "
+        "whose questions one process asks and another one has to know. Set [limits] store = "
+        '"redis://...", or run a single process'
+    )
 
 
 def _watched(params: Any) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from toolgate.adapters.bodies import Disconnected, read_body
+from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
 from toolgate.adapters.outcome import OutcomeReader
@@ -25,7 +25,7 @@ from toolgate.adapters.wire import (
     without_credentials,
 )
 from toolgate.decision import Decision, current_decision
-from toolgate.errors import Refused
+from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.methods import STATELESS
 from toolgate.rendering import Response
@@ -45,6 +45,9 @@ _STREAMS: Final = frozenset({"subscriptions/listen"})
 class GateASGI:
     """An ASGI app behind a gate."""
 
+    asks_clients: ClassVar[bool] = False
+    """Whether a message tier stands before whatever runs, and has pending decisions answered first. Only who knows
+    the server says so."""
     server: Any = None
     """The server of the SDK or of fastmcp that the app was made of, where that is known."""
 
@@ -107,6 +110,7 @@ class GateASGI:
         if decision.allowed and request.method == "POST":
             try:
                 body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
+                await self._judge(decision, body, receive)
             except Refused as refused:
                 decision.refuse(refused)
             except Disconnected:
@@ -116,14 +120,22 @@ class GateASGI:
             except BaseException:
                 decision.close("cancelled")
                 raise
-            else:
-                await self.gate.judge(decision, body)
         if not decision.allowed:
             if decision.is_awaited:
                 await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
         await self._forward(scope, receive, send, decision, body)
+
+    async def _judge(self, decision: Decision, body: bytes, receive: Receive) -> None:
+        """Steps 4 to 7. Before a server without a message tier the operator's approver is waited for right here: not
+        longer than the client does. Raises `Disconnected`."""
+        if self.asks_clients or not self.gate.has_approver:
+            await self.gate.judge(decision, body, by_client=self.asks_clients)
+        else:
+            await run_unless_gone(receive, lambda: self.gate.judge(decision, body))
+        if decision.is_pending and not self.asks_clients and decision.allowed:
+            decision.refuse(refusal("confirmation_unavailable", "nothing here waits for an answer"))
 
     def _refusal(self, decision: Decision, request: Request) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
@@ -157,10 +169,10 @@ class GateASGI:
             raise
         finally:
             current_decision.reset(token)
-            if prepared is not None:
-                prepared.var.reset(prepared)
             if trace is not None:
                 trace.leave(entered)
+            if prepared is not None:
+                prepared.var.reset(prepared)
             if decision.is_open:
                 self.finish(decision, outcome)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from inspect import iscoroutine
 from types import coroutine
@@ -13,7 +13,7 @@ import anyio
 from toolgate.adapters.wire import Message, Receive
 from toolgate.errors import refusal
 
-__all__ = ["Disconnected", "read_body"]
+__all__ = ["Disconnected", "read_body", "run_unless_gone"]
 
 _READ_SECONDS: Final = 60.0
 """For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
@@ -39,6 +39,35 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
             return body.whole()
         return await _in_time(body, receive(), receive)
     return await _in_time(_Body(max_bytes), _resumed(first, waits_for), receive)
+
+
+async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:
+    """Run what may take long, behind a body that was read; it is cancelled when the client goes. Raises `Disconnected`
+    then."""
+    is_gone = False
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            nonlocal is_gone
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            is_gone = True
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        try:
+            await run()
+        except Exception as error:
+            # Told as it is: out of the group it would come in a group of its own.
+            failure = error
+        else:
+            is_gone = False
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if is_gone:
+        raise Disconnected
 
 
 async def _in_time(body: _Body, awaited: Any, receive: Receive) -> bytes:

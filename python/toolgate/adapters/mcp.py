@@ -74,6 +74,8 @@ class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
     messages."""
 
+    asks_clients = True
+
     def __init__(self, gate: Gate, app: ASGIApp, *, server: Any = None, path: str | None = None) -> None:
         super().__init__(gate, app)
         self.server = server

@@ -7,6 +7,7 @@ outcome and closes it. A message that no decision covers is decided anew, or ref
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from typing import Any, Final, TypeVar
@@ -21,6 +22,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 from starlette.authentication import SimpleUser
 
+from toolgate.adapters.asking import carried, current_message, settle
 from toolgate.adapters.lists import LISTS, filtered
 from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.wire import DECISION
@@ -80,7 +82,7 @@ class GateMiddleware:
             return await self._run(made, ctx, call_next)
         if ctx.method == "tools/list" or call.kind != "request":
             return await self._run_beside(made, ctx, call_next)
-        decision = await self.gate.judge_message(made, call)
+        decision = await self.gate.judge_message(made, call, ctx.params)
         if decision.refusal is not None:
             await decision.kept()
             raise error_for(decision.refusal, decision.request_id)
@@ -110,10 +112,39 @@ class GateMiddleware:
             auth_context_var.reset(user)
 
     async def _run(self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if decision.steps.asks_humans:
+            return await self._run_asking(decision, ctx, call_next)
         # Over HTTP a notification ends with its exchange, which the ASGI tier sees.
         closes = ctx.request_id is not None or decision.transport != "http"
         answer = await run_under(decision, partial(call_next, ctx), is_error=_is_error, closes=closes)
         return filtered(self.gate, decision, ctx.method, answer) if ctx.method in LISTS else answer
+
+    async def _run_asking(
+        self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """Where some calls wait for a human: this one may, and so may those that it leads to."""
+        question = await settle(self.gate, decision, ctx, by_result=True)
+        if question is not None or decision.refusal is not None:
+            await decision.kept()
+        if decision.refusal is not None:
+            raise error_for(decision.refusal, decision.request_id)
+        if question is not None:
+            return question
+        seen = ctx if decision.consent is None else replace(ctx, params=decision.consent.for_the_tool(ctx.params))
+
+        async def run() -> HandlerResult:
+            try:
+                return await carried(self.gate, decision, await call_next(seen))
+            except Refused as refused:
+                raise error_for(refused, decision.request_id) from None
+
+        token = current_message.set(ctx)
+        try:
+            closes = ctx.request_id is not None or decision.transport != "http"
+            answer = await run_under(decision, run, is_error=_is_error, closes=closes)
+            return filtered(self.gate, decision, ctx.method, answer)
+        finally:
+            current_message.reset(token)
 
 
 async def run_under(
@@ -125,7 +156,10 @@ async def run_under(
     closes: bool = True,
 ) -> T:
     """Run what the decision allowed, name its outcome and close it. ``tool_errors``: what a tool raises to say that it
-    failed, where the framework has not made an answer of it yet."""
+    failed, where the framework has not made an answer of it yet. Raises `ValueError` for a call that waits for a
+    human."""
+    if closes and decision.is_pending:
+        raise ValueError("nothing runs before its human has answered")
     token = current_decision.set(decision)
     result, reason = "cancelled", None
     try:

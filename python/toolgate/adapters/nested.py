@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from toolgate.adapters.asking import current_message, settle
 from toolgate.adapters.messages import run_under
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
@@ -80,9 +81,9 @@ class Nesting:
         mounted in others."""
         decision, above = self.decision(), _running.get()
         if above is None or above.decision is not decision:
-            is_own = decision.call is not None and decision.repeats(
-                component.method, decision.call.id, _params(component.method, component.name, arguments)
-            )
+            params = _params(component.method, component.name, arguments)
+            is_own = decision.call is not None and decision.repeats(component.method, decision.call.id, params)
+            is_own = is_own and not decision.is_pending
             is_covered = is_own and (names is None or await names.listed_name(component) == component.name)
         else:
             is_covered = names is not None and await names.leads_to(above.component, component)
@@ -103,9 +104,13 @@ class Nesting:
         names: Names | None,
     ) -> T:
         public = component.name if names is None else await names.public_name(component)
-        call = self._call(parent, component, component.name if public is None else public, arguments)
+        params = _params(component.method, component.name if public is None else public, arguments)
+        call = self._call(parent, component, params)
         hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
-        decision = await self.gate.judge_message(parent, call, refused=hidden)
+        decision = await self.gate.judge_message(parent, call, params, refused=hidden)
+        if decision.is_pending:
+            # The answer to the message is not ours to give: its own call runs already.
+            await settle(self.gate, decision, current_message.get(), by_result=False)
         if decision.refusal is not None:
             await decision.kept()
             raise self.error(decision.refusal, decision.request_id)
@@ -116,9 +121,8 @@ class Nesting:
             tool_errors=self.tool_errors,
         )
 
-    def _call(self, parent: Decision, component: Component, name: str, arguments: dict[str, Any] | None) -> Call:
+    def _call(self, parent: Decision, component: Component, params: dict[str, Any]) -> Call:
         rpc_id = parent.call.id if parent.call else None
-        params = _params(component.method, name, arguments)
         return self.gate.call_of_message(component.method, rpc_id, params, under=parent)
 
 

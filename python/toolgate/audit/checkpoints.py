@@ -38,6 +38,9 @@ _NOTHING: Final = "".join(
 
 _DAY: Final = 86_400.0
 
+_USUAL_BYTES: Final = 1024
+"""Of a checkpoint's line."""
+
 
 class Checkpoints:
     """Says after each record whether a checkpoint is due, and makes it. One for each chain, under its lock."""
@@ -51,6 +54,8 @@ class Checkpoints:
         self._beside = beside
         self._unsigned = 0
         self._last: float | None = None
+        self.length = _USUAL_BYTES
+        """Bytes of the last one: the next will be about as long."""
 
     def after(self, chain: Chain, *, at: float) -> bytes | None:
         """To be called after every sealed record: the line to append behind it, if one is due. ``at`` in seconds since
@@ -79,7 +84,7 @@ class Checkpoints:
             f'"signing_key":{self._key_id},"beside":[{named}]'
         )
         line = seal_signed(chain, record, lambda signed: self._key.sign(CONTEXT + signed))
-        self._unsigned, self._last = 0, at
+        self._unsigned, self._last, self.length = 0, at, len(line)
         return line
 
 

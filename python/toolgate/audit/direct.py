@@ -109,7 +109,7 @@ class DirectLane(Lane):
             return
         try:
             if not self._closed and not self._waiting:
-                self._append(self._last_checkpoint())
+                self._append(self._closing(0) or self._last_checkpoint())
                 self._drain()
             self._closed = True
             self.sink.close()
@@ -131,6 +131,13 @@ class DirectLane(Lane):
         if self._notes.checkpoints is None:
             line = self._chain.seal(record if isinstance(record, str) else record())
         else:
+            record = record if isinstance(record, str) else record()
+            closing = self._closing(len(record))
+            if closing:
+                self._append(closing)
+                self._append(self._sealed(record))
+                self._drain()
+                return
             line = self._sealed(record)
         self._began = began = time.perf_counter_ns()
         taken = 0

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from typing import Final
 
 from toolgate.audit.checkpoints import Checkpoints
-from toolgate.audit.sinks import Sink
+from toolgate.audit.sinks import FileSink, Sink
 
-__all__ = ["RETRY_SECONDS", "Lane", "Notes", "Record"]
+__all__ = ["LINK_BYTES", "RETRY_SECONDS", "Lane", "Notes", "Record"]
 
 RETRY_SECONDS: Final = 0.1
 """Between two tries of a sink that fails: calls are let in again within so much."""
+
+LINK_BYTES: Final = 256
+"""Of a line beside its record: instance, number, hash."""
 
 Record = str | Callable[[], str]
 """A record, or what makes it: where another thread writes, another thread makes it."""
@@ -66,12 +69,27 @@ class Lane:
                 return line + checkpoint
         return line
 
+    def _closing(self, length: int) -> bytes:
+        """The last line of a file that is rotated before so many bytes of records: its checkpoint, to be written by
+        itself. Whoever cuts the file's end cuts a signature."""
+        checkpoints = self._notes.checkpoints
+        if checkpoints is None or not isinstance(self.sink, FileSink):
+            return b""
+        try:
+            ends = self.sink.ends_before(length + LINK_BYTES + 2 * checkpoints.length)
+        except OSError:  # it is moved and cannot be made anew: the write will say so
+            return b""
+        line = self._last_checkpoint() if ends else b""
+        if line:
+            self.sink.end()
+        return line
+
     def _checkpoint_in_time(self) -> bytes:
         """A checkpoint behind records that wait for one for too long."""
         checkpoints = self._notes.checkpoints
         if checkpoints is None or not checkpoints.due(self._notes.clock()):
             return b""
-        return self._last_checkpoint()
+        return self._closing(0) or self._last_checkpoint()
 
     def _last_checkpoint(self) -> bytes:
         checkpoints = self._notes.checkpoints

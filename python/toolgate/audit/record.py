@@ -44,7 +44,7 @@ class Outcome(NamedTuple):
 
     result: str
     """``success``, ``tool_error``, ``error``, ``cancelled``, ``denied_auth``, ``denied_scope``, ``denied_policy``,
-    ``denied_rate``, ``unavailable`` or ``malformed``."""
+    ``denied_rate``, ``unavailable``, ``malformed`` or ``asked``."""
     reason: str | None = None
     budget: str | None = None
     retry_after_ms: int | None = None
@@ -81,6 +81,7 @@ def unverified_fragment(
 def call_record(
     outcome: Outcome | None,
     *,
+    event: str = "",
     at: float,
     latency_ms: float | None,
     request_id: str,
@@ -98,7 +99,7 @@ def call_record(
     trace_id: str | None = None,
 ) -> str:
     """A ``call`` record without its closing brace: the chain adds ``instance``, ``sequence`` and ``previous``. Without
-    an outcome it is an ``intent``: the call is about to run."""
+    an outcome it is an ``intent``, the call is about to run; or ``event``: ``asked`` or ``confirmed``."""
     who, scopes = principal or UNKNOWN_PRINCIPAL
     denied = json.dumps(would_deny, separators=(",", ":")) if would_deny else "[]"
     if outcome is SUCCESS:
@@ -111,7 +112,7 @@ def call_record(
             f'"result":"{outcome.result}","reason":{_text(outcome.reason)},"budget":{_text(outcome.budget)},'
             f'"retry_after_ms":{wait}'
         )
-    event = "intent" if outcome is None else "call"
+    event = "call" if outcome is not None else event or "intent"
     milliseconds = int(at * 1000)
     seconds = milliseconds // 1000
     is_short = (method is None or len(method) <= _SHORT) and (name is None or len(name) <= _SHORT)

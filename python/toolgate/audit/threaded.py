@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from toolgate.audit.lanes import RETRY_SECONDS, Lane, Notes, Record
+from toolgate.audit.lanes import LINK_BYTES, RETRY_SECONDS, Lane, Notes, Record
 from toolgate.audit.sinks import Sink
 from toolgate.audit.tickets import Ticket, Tickets
 
@@ -147,10 +147,11 @@ class ThreadedLane(Lane):
         return batch, True
 
     def _deliver(self, batch: Sequence[_Queued], *, ends: bool) -> None:
-        records = [record for record, _ in batch if record]
+        records = [record if isinstance(record, str) else record() for record, _ in batch if record]
         while True:
             try:
-                taken = self._append(self._lines(records, ends=ends))
+                closing = self._closing(sum(map(len, records)) + LINK_BYTES * len(records)) if records else b""
+                taken = self._append(closing) and self._append(self._lines(records, ends=ends))
                 break
             except _NotOnDisk:
                 # Nobody knows what became of these lines, and a second sync that succeeds says nothing about them:
@@ -163,14 +164,14 @@ class ThreadedLane(Lane):
                 self._lose(len(records))
         self._pending = 0
 
-    def _lines(self, records: Sequence[Record], *, ends: bool) -> bytes:
+    def _lines(self, records: Sequence[str], *, ends: bool) -> bytes:
         lines = [self._sealed(record) for record in records]
         if records and self.lost != self._told_lost:
             for _ in range(self.lost - self._told_lost):
                 self._chain.skip()
             lines.append(self._sealed(self._start("lost")))
         if ends:
-            lines.append(self._last_checkpoint())
+            lines.append((b"" if records else self._closing(0)) or self._last_checkpoint())
         elif not records:
             lines.append(self._checkpoint_in_time())
         return b"".join(lines)

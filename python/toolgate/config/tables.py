@@ -33,6 +33,7 @@ from toolgate.settings import (
     AuditSink,
     Budget,
     Checkpoint,
+    Confirmation,
     Introspection,
     Issuer,
     Limits,
@@ -134,6 +135,10 @@ def _checkpoint(place: Place, value: Any) -> Checkpoint:
     return place.make(Checkpoint, value, _CHECKPOINT, required=("key",))
 
 
+def _confirmation(place: Place, value: Any) -> Confirmation:
+    return place.make(Confirmation, value, _CONFIRMATION)
+
+
 def _agents(place: Place, value: Any) -> Agents:
     return place.make(Agents, value, _FILE, required=("file",))
 
@@ -207,6 +212,13 @@ _AUDIT: Keys = {
     "checkpoint": ("checkpoint", _checkpoint),
 }
 _CHECKPOINT: Keys = {"key": ("key", secret), "every": ("every", integer), "seconds": ("seconds", seconds)}
+_CONFIRMATION: Keys = {
+    "lifetime": ("lifetime", seconds),
+    "asks": ("asks", _budgets),
+    "key": ("key", secret),
+    "webhook": ("webhook", string),
+    "webhook_key": ("webhook_key", secret),
+}
 GATE: Keys = {
     "resource": ("resource", text_of(parse_resource)),
     "audiences": ("audiences", strings),
@@ -227,6 +239,7 @@ GATE: Keys = {
     "revocation": ("revocation", _revocation),
     "limits": ("limits", _limits),
     "audit": ("audit", _audit),
+    "confirmation": ("confirmation", _confirmation),
 }
 """The top level. An array of tables cannot have the name of a string, so that the rules for resources stand in
 ``[[resource_rule]]``."""

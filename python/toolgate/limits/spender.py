@@ -6,7 +6,7 @@ The arithmetic is the core's (`toolgate.Limiter`) or its twin's in Redis (`Redis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +14,9 @@ from toolgate._core import Grant, Limiter
 from toolgate.errors import Limited
 from toolgate.limits.slots import Held, Slots
 from toolgate.limits.snapshot import Snapshot
-from toolgate.limits.spending import Spending, charged, digest, spending_of
+from toolgate.limits.spending import Spending, asking_of, charged, digest, spending_of
 from toolgate.principal import Principal, joined
-from toolgate.settings import Limits, Rule
+from toolgate.settings import Budget, Limits, Rule
 
 if TYPE_CHECKING:
     from toolgate.limits.redis import RedisLimiter, RemoteGrant
@@ -71,6 +71,10 @@ class Spender:
             spending = spending_of(principal, rule, limits=self._limits, governed=governed)
             self._known[known_by] = spending
         return spending
+
+    def asking(self, principal: Principal, asks: Sequence[Budget | str]) -> Spending:
+        """What one question to a human spends."""
+        return asking_of(principal, asks, limits=self._limits)
 
     def hold(self, spending: Spending, *, nested: bool) -> Held | None:
         """The call's place among those in flight, to be freed when its tool has ended. Raises `Limited`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -11,7 +11,7 @@ from toolgate.limits.slots import Slot
 from toolgate.principal import Principal, joined
 from toolgate.settings import Budget, Limits, Rule, budgets_of
 
-__all__ = ["Label", "Spending", "charged", "digest", "spending_of"]
+__all__ = ["Label", "Spending", "asking_of", "charged", "digest", "spending_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,22 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
         slots=own + (tuple(_client_slots(principal, limits)) if governed else ()),
         nested_slots=own,
         on_error=(rule.on_error if rule is not None else None) or limits.on_error,
+    )
+
+
+def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Limits) -> Spending:
+    """What asking a human costs the client, whatever it asks about."""
+    charge = _Charges(1, limits)
+    key = digest(joined("confirmation", principal.identity))
+    found = [(charge(key, budget), Label("confirmation", budget.rate, "client")) for budget in budgets_of(asks)]
+    return Spending(
+        rule=None,
+        domain=digest(principal.organization_identity if limits.organization else principal.identity),
+        charges=tuple(charge for charge, _ in found),
+        labels={charge.key: label for charge, label in found},
+        slots=(),
+        nested_slots=(),
+        on_error=limits.on_error,
     )
 
 

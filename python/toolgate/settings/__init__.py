@@ -7,6 +7,7 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 from toolgate.settings.budgets import Budget, budgets_of
 from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.configuration import MAX_BODY_BYTES, Configuration
+from toolgate.settings.confirmation import Confirmation
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.limits import MEMORY, Limits
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
@@ -26,6 +27,7 @@ __all__ = [
     "Budget",
     "Checkpoint",
     "Configuration",
+    "Confirmation",
     "Introspection",
     "Issuer",
     "Limits",

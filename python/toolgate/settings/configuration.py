@@ -8,6 +8,7 @@ from typing import Final
 
 from toolgate import checks
 from toolgate.resource import parse_resource
+from toolgate.settings.confirmation import Confirmation
 from toolgate.settings.issuers import Agents, Issuer, Revocation
 from toolgate.settings.limits import Limits
 from toolgate.settings.recording import Audit
@@ -34,6 +35,7 @@ class Configuration:
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     audit: Audit = field(default_factory=Audit)
+    confirmation: Confirmation = field(default_factory=Confirmation)
     audiences: Sequence[str] = ()
     organization_claim: str | None = None
     challenge_scopes: Sequence[str] | None = None
@@ -60,6 +62,11 @@ class Configuration:
         return bool(self.limits.client or self.limits.organization) or any(
             rule.limit or rule.total_limit for rule in self.rules
         )
+
+    @property
+    def asks_humans(self) -> bool:
+        """Whether any call waits for a human."""
+        return any(rule.confirm and rule.mode != "observe" for rule in self.rules)
 
     def check_successor(self, other: Configuration) -> None:
         """Raises `ValueError` for what a running gate cannot change."""

@@ -39,6 +39,11 @@ class Ended(NamedTuple):
     would_deny: tuple[str, ...]
     disconnected: bool
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing went wrong: a question to a human is an answer, too."""
+        return self.result in ("success", "asked")
+
 
 def bounded_method(method: str | None) -> str | None:
     """The method as far as there is one of that name."""

@@ -47,7 +47,7 @@ class Metrics:
             labels["mcp.method.name"] = method
         if ended.rule is not None:
             labels["toolgate.rule"] = ended.rule
-        if ended.result != "success":
+        if not ended.is_well:
             labels["error.type"] = bounded_reason(ended.reason or ended.result)
         if ended.budget is not None:
             labels["toolgate.budget"] = ended.budget

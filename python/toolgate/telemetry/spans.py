@@ -143,7 +143,7 @@ def _attributes(ended: Ended) -> Sequence[tuple[str, str | int | bool | Sequence
         ("gen_ai.tool.name", ended.tool and ended.tool[:_MAX_NAME]),
         ("toolgate.rule", ended.rule),
         ("toolgate.result", ended.result),
-        ("error.type", None if ended.result == "success" else ended.reason or ended.result),
+        ("error.type", None if ended.is_well else ended.reason or ended.result),
         ("toolgate.budget", ended.budget),
         ("toolgate.retry_after_ms", ended.retry_after_ms),
         ("toolgate.would_deny", ended.would_deny or None),

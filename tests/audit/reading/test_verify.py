@@ -106,10 +106,15 @@ def test_what_no_checkpoint_covers_is_counted(tmp_path: Path, check: Callable[..
     assert chain.last_checkpoint.line == 7
 
 
-def test_a_torn_last_line_is_told_and_is_no_tampering(tmp_path: Path, check: Callable[..., Findings]) -> None:
+@pytest.mark.parametrize("ended", [b"", b"\n"], ids=["", "ended by a process that was killed then"])
+def test_a_torn_last_line_is_told_and_is_no_tampering(
+    tmp_path: Path, check: Callable[..., Findings], ended: bytes
+) -> None:
     writer = Writer(tmp_path, "one")
     writer.calls(3)
     writer.tear()
+    with (tmp_path / "audit.jsonl").open("ab") as file:
+        file.write(ended)
     found = check(tmp_path / "audit.jsonl")
     assert found.intact
     assert found.chains[0].torn.places[0].line == 6

@@ -80,7 +80,17 @@ def trail_files(paths: Sequence[Path]) -> Iterator[list[TrailFile]]:
             opened.close()
         else:
             raise missing or OSError(None, "its files come and go faster than they can be listed", str(paths[0]))
-        yield found
+        yield _each_once(found)
+
+
+def _each_once(files: Sequence[TrailFile]) -> list[TrailFile]:
+    """A file that is being rotated has two names for a moment, and keeps them where its writer was killed then."""
+    by_identity: dict[tuple[int, int], TrailFile] = {}
+    for file in files:
+        before = by_identity.setdefault(file.identity, file)
+        if before.rotated is not None and file.rotated is None:
+            by_identity[file.identity] = file
+    return sorted(by_identity.values(), key=lambda file: file.path)
 
 
 def _found(path: Path, opened: ExitStack) -> TrailFile:

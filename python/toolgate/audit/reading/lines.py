@@ -11,7 +11,7 @@ __all__ = ["CALL", "EVENTS", "INTENT", "REQUEST_ID", "Line", "hash_of", "looks_t
 
 CALL: Final = b'{"event":"call",'
 INTENT: Final = b'{"event":"intent",'
-EVENTS: Final = frozenset((b"call", b"intent", b"start", b"checkpoint"))
+EVENTS: Final = frozenset((b"call", b"intent", b"asked", b"confirmed", b"start", b"checkpoint"))
 
 REQUEST_ID: Final = len('"timestamp":"2027-01-15T08:00:00.000Z","request_id":"')
 """From the end of a line's first member to the text of its third."""

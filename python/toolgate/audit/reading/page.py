@@ -196,7 +196,7 @@ def _text(text: str) -> str:
 
 
 def _style(result: str) -> str:
-    if result == "success":
+    if result in ("success", "asked"):
         return "good"
     return "failed" if result in ("tool_error", "error", "cancelled") else "bad"
 

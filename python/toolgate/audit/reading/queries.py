@@ -29,7 +29,8 @@ select
     case when result in ('success', 'tool_error', 'error', 'cancelled') and isfinite(latency_ms) then latency_ms
         end as latency,
     result,
-    try(unhex(split_part(arguments_hash, ':', 2))) as arguments,
+    -- A question and the call that it was about are not the same call twice.
+    case when result <> 'asked' then try(unhex(split_part(arguments_hash, ':', 2))) end as arguments,
     starts_with(arguments_hash, 'hmac') as keyed,
     verified, instance, sequence,
 from (
@@ -50,7 +51,7 @@ where event is null or moment is null or (
 UNREADABLE: Final = """
 select
     count(*) filter (
-        event is null or event not in ('call', 'intent', 'start', 'checkpoint')
+        event is null or event not in ('call', 'intent', 'asked', 'confirmed', 'start', 'checkpoint')
         or (event = 'call' and (moment is null or result is null))
     ),
     (select count(*) from lines as i where i.event = 'intent'

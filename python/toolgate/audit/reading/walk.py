@@ -75,7 +75,7 @@ class Walk:
         self.findings.files.append(file.path)
         number = 0
         for (lines, torn), ahead in _with_next(blocks_of(file), following):
-            self._block(lines, file, number, ended=not torn, following=ahead)
+            self._block(lines, file, number, ahead)
             number += len(lines)
             self._progress(sum(map(len, lines)) + len(lines) - torn)
 
@@ -93,7 +93,7 @@ class Walk:
 
     # --- lines that are as they should be -----------------------------------------------------------------------------
 
-    def _block(self, lines: list[bytes], file: TrailFile, number: int, *, ended: bool, following: list[bytes]) -> None:
+    def _block(self, lines: list[bytes], file: TrailFile, number: int, following: list[bytes]) -> None:
         """Most lines are calls that carry the right number and hash: what else there is takes its time in `_line`."""
         sha256 = hashlib.sha256
         intents = self._intents
@@ -128,16 +128,16 @@ class Walk:
                 findings.lines += position - began
             if position < len(lines):
                 ahead = lines[position + 1 : position + 1 + _AHEAD] + following
-                self._line(lines[position], Place(file.path, number + position + 1), ahead, ended=ended)
+                self._line(lines[position], Place(file.path, number + position + 1), ahead)
                 position += 1
 
     # --- all others ---------------------------------------------------------------------------------------------------
 
-    def _line(self, raw: bytes, place: Place, ahead: list[bytes], *, ended: bool) -> None:
+    def _line(self, raw: bytes, place: Place, ahead: list[bytes]) -> None:
         line = parse_line(raw)
         carried = raw
         if line is None:
-            carried = self._no_line(raw, place, ahead, ended=ended)
+            carried = self._no_line(raw, place, ahead)
         elif self._last is _NOTHING:
             if line.previous is not None:
                 self._missing_before(line, place)
@@ -161,12 +161,13 @@ class Walk:
         self._before_last, self._last = self._last, _Step(raw, place)
         self.findings.lines += 1
 
-    def _no_line(self, raw: bytes, place: Place, ahead: list[bytes], *, ended: bool) -> bytes:
+    def _no_line(self, raw: bytes, place: Place, ahead: list[bytes]) -> bytes:
         """A crash tears the last line that a process writes; the next process ends it and carries its hash on, together
-        with that of the line before, which a torn line does not tell."""
+        with that of the line before, which a torn line does not tell. That one may have been killed in between, so a
+        line that has an end and nothing behind it may be torn as well."""
         self.findings.behind_last_checkpoint += 1
         carried = raw if self._last is _NOTHING else self._carried + b"\n" + raw
-        if looks_torn(raw) and (_carry_on(carried, ahead) if ahead else not ended):
+        if looks_torn(raw) and (not ahead or _carry_on(carried, ahead)):
             self.findings.torn.add(place)
             return carried
         self._problem("not_a_line", place, "this is no line of an audit trail: it was changed, or put in")

@@ -57,7 +57,7 @@ class Wholeness:
             return
         if any(later.carries_on(last) for later in self._later()):
             return
-        words = "the file after this one is missing: deleted, unless its writer was killed while it rotated"
+        words = "the file after this one is missing: deleted, or never made where files have no hard links"
         self._findings.add(Problem("missing_after", Place(last.file.path, 0), words))
 
     def _began_anew(self, of_chain: ChainFindings) -> bool:

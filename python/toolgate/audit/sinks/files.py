@@ -15,11 +15,7 @@ from typing import Final
 
 from toolgate.audit.chain import Chain, chain_after
 from toolgate.audit.sinks.descriptors import Descriptor
-
-try:
-    import fcntl
-except ImportError:  # Windows has no flock: there every process writes a file of its own
-    fcntl = None  # type: ignore[assignment]
+from toolgate.audit.sinks.rotation import begin, exchange, hold, sweep
 
 __all__ = ["FileSink"]
 
@@ -33,6 +29,9 @@ _TAIL_BYTES: Final = 1024 * 1024
 """How far back the last line is looked for: many times the longest record."""
 
 _DAY: Final = 86_400
+
+_LAST_LINE, _ENDED = "last line", "ended"
+"""How a file ends that was told to: with one write more, or now."""
 
 _log = logging.getLogger("toolgate.audit")
 
@@ -60,6 +59,8 @@ class FileSink(Descriptor):
         self._monotonic = monotonic
         self._no_rotation_before = float("-inf")
         self._may_move = False
+        self._is_synced = False
+        self._ending: str | None = None
         self.path = self._base
         try:
             super().__init__(self._opened(), Chain(instance))
@@ -68,25 +69,33 @@ class FileSink(Descriptor):
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def write(self, data: bytes) -> int:
-        """One append, to another file first where that is due."""
-        length = len(data)
-        if self._may_move:
-            now = self._monotonic()
-            if now >= self._look_at:
-                self._look(now)
-            if self._size + length > self._max_bytes and self._size:
-                self._rotate(now)
+        """One append, to another file where that is due."""
+        if self._may_move and self._ends_before(len(data)):
+            taken = self._rotate(data)
+            if taken:
+                return taken
         taken = os.write(self._descriptor, data)
         self._size += taken
-        if taken != length or not self._may_move:
+        if taken != len(data) or not self._may_move:
             # Whatever was begun is ended in the same file.
-            self._may_move = self._is_file and taken == length
+            self._may_move = self._is_file and taken == len(data)
+        if self._ending is _LAST_LINE and self._may_move:
+            self._ending = _ENDED
         return taken
+
+    def ends_before(self, length: int) -> bool:
+        """Whether so many bytes more would begin another file."""
+        return self._ending is None and self._may_move and self._ends_before(length)
+
+    def end(self) -> None:
+        """The next lines are the last of this file, and those behind them begin another."""
+        self._ending = _LAST_LINE
 
     def sync(self) -> None:
         """Everything that was written, and how long the file is by now."""
         if self._is_file:
-            getattr(os, "fdatasync", os.fsync)(self._descriptor)
+            self._is_synced = True
+            _sync(self._descriptor)
 
     def look_again(self) -> None:
         """Before the next line, whatever was looked at last: for a signal's handler."""
@@ -108,6 +117,8 @@ class FileSink(Descriptor):
     def _continue(self) -> None:
         status = os.fstat(self._descriptor)
         self._took_over(status)
+        if self._is_file:
+            sweep(self._base, identity=self._identity, links=status.st_nlink)
         if not self._is_file or status.st_size == 0:
             return
         try:
@@ -130,8 +141,21 @@ class FileSink(Descriptor):
         self._day = int((status.st_mtime if status.st_size else self._clock()) // _DAY)
         self._look_at = self._monotonic() + LOOK_SECONDS
         self._may_move = self._is_file
+        self._is_over = False
+        self._ending = None
+
+    def _ends_before(self, length: int) -> bool:
+        now = self._monotonic()
+        if now >= self._look_at:
+            self._look(now)
+        if self._ending is not None:
+            return self._ending is _ENDED
+        if not self._is_over and self._size + length <= self._max_bytes:
+            return False
+        return bool(self._size) and now >= self._no_rotation_before
 
     def _look(self, now: float) -> None:
+        """Whether the file still is where it was, and its day is not over."""
         self._look_at = now + LOOK_SECONDS
         try:
             there = os.stat(self.path)
@@ -146,23 +170,34 @@ class FileSink(Descriptor):
                 raise
             return
         self._size = there.st_size
-        if self._daily and self._size and int(self._clock() // _DAY) > self._day:
-            self._rotate(now)
+        self._is_over = self._daily and int(self._clock() // _DAY) > self._day
 
-    def _rotate(self, now: float) -> None:
-        """A trail that cannot be rotated is written on: that it grows is the smaller harm."""
-        if now < self._no_rotation_before:
-            return
-        rotated = self._rotated_name()
+    def _rotate(self, data: bytes) -> int:
+        """Go on in a new file that begins with these lines; how much it took. A trail that cannot be rotated is written
+        on: that it grows is the smaller harm."""
+        self._ending = None
+        descriptor: int | None = None
         try:
-            os.rename(self.path, rotated)
-            self._move_on()
+            descriptor, begun = begin(self.path, self._instance)
+            left = data
+            while left:
+                left = left[os.write(descriptor, left) :]
+            if self._is_synced:
+                _sync(descriptor)  # else a power failure could leave its name, and nothing in it
+            exchange(self.path, rotated=self._rotated_name(), begun=begun)
         except OSError as error:
-            with suppress(OSError):
-                if not self.path.exists():
-                    os.rename(rotated, self.path)
-            self._no_rotation_before = now + _RETRY_SECONDS
+            if descriptor is not None:
+                os.close(descriptor)
+                with suppress(OSError):
+                    begun.unlink()
+            self._no_rotation_before = self._monotonic() + _RETRY_SECONDS
             _log.error("the audit file %s cannot be rotated: %s; it is written on", self.path, error.strerror)
+            return 0
+        before, self._descriptor = self._descriptor, descriptor
+        self._took_over(os.fstat(descriptor))
+        os.close(before)
+        _sync_directory(self.path.parent)
+        return len(data)
 
     def _rotated_name(self) -> Path:
         at = self._clock()
@@ -211,15 +246,7 @@ def _open(path: Path) -> int:
 
 def _hold(descriptor: int) -> bool:
     """Whether the file is ours alone now; a device or a pipe is nobody's."""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return True
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return hold(descriptor) if stat.S_ISREG(os.fstat(descriptor).st_mode) else True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -229,6 +256,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _sync(descriptor: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.25
 _MAX_LINES: Final = 100_000
 """Shown at first: more is a matter for ``report``, or for reading the file."""
 
-_STYLES: Final = {"success": "green", "tool_error": "yellow", "error": "red", "cancelled": "yellow"}
+_STYLES: Final = {"success": "green", "tool_error": "yellow", "error": "red", "cancelled": "yellow", "asked": "cyan"}
 
 
 def tail(

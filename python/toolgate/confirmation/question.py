@@ -1,0 +1,32 @@
+"""What a human decides about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolgate.principal import Principal
+
+__all__ = ["Question"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call that waits for a human, as the operator's approver gets it. The only place where arguments are shown:
+    to whoever decides about them, and to no log or record."""
+
+    kind: str
+    """``tool``, ``resource`` or ``prompt``."""
+    tool: str
+    """The name of the tool or prompt, or the URI of the resource."""
+    arguments: Mapping[str, Any] = field(repr=False)
+    """A copy: changing it changes nothing of the call."""
+    principal: Principal
+    """Who calls."""
+    request_id: str
+    """Of the call's record."""
+    deadline: float
+    """Seconds since the epoch; a later answer is none."""
+    text: str = field(repr=False)
+    """All of it in words, bounded, with nothing in it that could pass for the gate's own words."""

@@ -1,0 +1,154 @@
+"""Step 7: a human's answer, before the call runs. Only here is it known that asking and calling have different budgets.
+
+A call without an answer spends what asking costs; the answered one spends what its rule says, then takes the question,
+and has its budgets back where somebody else has taken it already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from toolgate.confirmation import Confirmations, Consent, brought_by
+from toolgate.decision import Decision
+from toolgate.errors import Refused, Unavailable, refusal
+from toolgate.limits import Spender, Spending
+from toolgate.request import Call
+from toolgate.settings import Rule
+
+__all__ = ["Confirming"]
+
+
+class Confirming:
+    """What one configuration makes of rules with ``confirm = true``."""
+
+    def __init__(
+        self,
+        confirmations: Confirmations,
+        spender: Spender,
+        *,
+        spend: Callable[[Decision, Spending], Awaitable[None]],
+        intend: Callable[[Decision], Awaitable[None]],
+        ensure_held: Callable[[Decision], None],
+        tick: Callable[[], int],
+    ) -> None:
+        """``spend`` and ``intend`` are step 6 and what follows it; ``ensure_held`` looks at the credential again."""
+        self.confirmations = confirmations
+        self._spender = spender
+        self._spend = spend
+        self._intend = intend
+        self._ensure_held = ensure_held
+        self._tick = tick
+
+    async def judge(
+        self, decision: Decision, call: Call, rule: Rule, spending: Spending, params: Any, *, by_client: bool
+    ) -> None:
+        """Where the message brings an answer, judge it. Otherwise the decision waits for one: for a message tier where
+        the client may be asked, for the approver right here where it may not. Raises `Refused`."""
+        self.confirmations.ensure_possible(call, by_client=by_client)
+        brought = brought_by(params)
+        principal = decision.caller.principal
+        consent = decision.consent = self.confirmations.about(
+            call, brought, principal=principal, rule=rule, request_id=decision.request_id
+        )
+        consent.spending = spending
+        if brought.state is not None and await self._is_answered(decision, consent, brought.state):
+            await self._judge_answer(decision, consent)
+            return
+        await self._begin_to_ask(decision, consent, by_client=by_client)
+        if not by_client:
+            await self._consult(decision, consent)
+
+    async def consult(self, decision: Decision) -> None:
+        """Ask the operator's approver; the decision may run afterwards, or is refused."""
+        await self._settling(decision, self._consult)
+
+    async def answered(self, decision: Decision, *, accepted: bool) -> None:
+        """The client's user has answered within the call; the decision may run afterwards, or is refused."""
+
+        async def judge(decision: Decision, consent: Consent) -> None:
+            if not accepted:
+                raise refusal("confirmation_refused")
+            await self._confirm(decision, consent)
+
+        await self._settling(decision, judge)
+
+    async def give_up(self, decision: Decision, refused: Refused) -> None:
+        """Nobody answered, or nobody could be asked: then asking has cost nothing."""
+        consent = decision.consent
+        if consent is not None and refused.code == "confirmation_unavailable":
+            await self._refund_asking(consent)
+        decision.refuse(refused)
+
+    async def _is_answered(self, decision: Decision, consent: Consent, state: str) -> bool:
+        await self.confirmations.open(consent, state)
+        if self.confirmations.is_answered(consent):
+            # The question led to this call, and the record says so.
+            decision.parent_id = consent.asked_in
+            return True
+        # Brought back without an answer. The new question takes the place of the old one: one call, one yes.
+        await self.confirmations.take(consent)
+        consent.opened = None
+        return False
+
+    async def _judge_answer(self, decision: Decision, consent: Consent) -> None:
+        await self.confirmations.ensure_accepted(consent)
+        await self._spend(decision, consent.spending)
+        try:
+            await self.confirmations.take(consent)
+        except Refused:
+            if decision.grant is not None:
+                await self._spender.settle(decision.grant, 0)
+            raise
+        consent.given = True
+        if consent.rounds == 0:
+            decision.note("confirmed")
+        await self._intend(decision)
+
+    async def _begin_to_ask(self, decision: Decision, consent: Consent, *, by_client: bool) -> None:
+        by_approver = self.confirmations.has_approver
+        if not by_approver and consent.brought.shows_forms is False:
+            raise refusal("confirmation_unavailable", "the client declares no forms")
+        spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
+        grant = consent.grant = await self._spender.admit(spending, tick=self._tick())
+        if grant is not None and grant.would_deny:
+            decision.would_deny += self._spender.names(spending, grant.would_deny)
+        if by_client and not by_approver and consent.brought.shows_forms:
+            try:
+                await self.confirmations.prepare(consent)
+            except Refused:
+                await self._refund_asking(consent)
+                raise
+
+    async def _consult(self, decision: Decision, consent: Consent) -> None:
+        decision.note("asked")
+        try:
+            accepted = await self.confirmations.consult(consent)
+        except Unavailable:
+            await self._refund_asking(consent)
+            raise
+        if not accepted:
+            raise refusal("confirmation_refused")
+        await self._confirm(decision, consent)
+
+    async def _confirm(self, decision: Decision, consent: Consent) -> None:
+        # A human takes their time: the credential may have expired or been withdrawn meanwhile.
+        self._ensure_held(decision)
+        await self._spend(decision, consent.spending)
+        consent.given = True
+        decision.note("confirmed")
+        await self._intend(decision)
+
+    async def _settling(self, decision: Decision, judge: Callable[[Decision, Consent], Awaitable[None]]) -> None:
+        consent = decision.consent
+        if consent is None or consent.given or not decision.allowed:
+            raise ValueError("the decision waits for nobody")
+        try:
+            await judge(decision, consent)
+        except Refused as refused:
+            decision.refuse(refused)
+
+    async def _refund_asking(self, consent: Consent) -> None:
+        grant, consent.grant = consent.grant, None
+        if grant is not None:
+            await self._spender.settle(grant, 0)

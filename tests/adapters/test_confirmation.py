@@ -1,0 +1,223 @@
+"""A human confirms: the same for servers of each kind, over real HTTP, with the official client of both eras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mcp_types as types
+import pytest
+from adapters.asked import NO, YES, Human, Office, opened
+from adapters.desk import LEGACY, MODERN
+from guarded import Guarded
+from mcp import MCPError
+
+import toolgate
+
+pytestmark = pytest.mark.anyio
+
+ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
+Make = Callable[..., Guarded]
+
+
+@pytest.fixture(params=["sse", "json", "fastmcp"])
+def kind(request: pytest.FixtureRequest, mode: str) -> str:
+    """A server of the SDK that answers by streams, one that answers in JSON, and one of fastmcp."""
+    if request.param == "fastmcp":
+        pytest.importorskip("fastmcp")
+    if request.param == "json" and mode == LEGACY:
+        pytest.skip("a server that answers in JSON alone has no way to ask on the older protocol: tested below")
+    return str(request.param)
+
+
+@pytest.fixture
+def office(guarded: Make, kind: str) -> Iterator[Office]:
+    with opened(guarded, kind) as office:
+        yield office
+
+
+@ERAS
+async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str) -> None:
+    human = Human()
+    async with office.client(mode, human, "write") as client:
+        result = await client.call_tool("wipe", {"name": "ada"})
+    assert result.content[0].text == "wiped ada"
+    assert office.ran == ["wipe ada"]
+    [question] = human.questions
+    assert question.splitlines() == [
+        "Run this tool?",
+        "",
+        '  "wipe"',
+        '  asked for by "agent-1"',
+        "",
+        "with these arguments:",
+        '  "name" = "ada"',
+    ]
+    confirmed = office.records("confirmed")
+    assert [record["tool_name"] for record in confirmed] == ["wipe"]
+    *asked, answered = office.records(name="wipe")
+    assert (answered["result"], answered["reason"]) == ("success", None)
+    assert confirmed[0]["request_id"] == answered["request_id"]
+    if mode == MODERN:
+        assert [(record["result"], record["reason"]) for record in asked] == [("asked", None)]
+        assert answered["parent_id"] == asked[0]["request_id"]
+    else:
+        assert asked == []
+        assert [record["request_id"] for record in office.records("asked")] == [answered["request_id"]]
+
+
+@ERAS
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NO,
+        types.ElicitResult(action="cancel"),
+        types.ElicitResult(action="accept", content={"confirm": False}),
+        types.ElicitResult(action="accept", content={"confirm": "yes"}),
+    ],
+    ids=["declined", "cancelled", "a field that says no", "a field that says something else"],
+)
+async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: types.ElicitResult) -> None:
+    async with office.client(mode, Human(answer), "write") as client:
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("wipe", {"name": "ada"})
+    assert refused.value.error.code == 403
+    assert refused.value.error.data["reason"] == "confirmation_refused"
+    assert refused.value.error.data["retryable"] is False
+    assert office.ran == []
+    last = office.records(name="wipe")[-1]
+    assert (last["result"], last["reason"]) == ("denied_policy", "confirmation_refused")
+    assert office.records("confirmed") == []
+
+
+@ERAS
+async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) -> None:
+    async with office.client(mode, None, "write") as client:
+        with pytest.raises(MCPError, match="no elicitation") as refused:
+            await client.call_tool("wipe", {"name": "ada"})
+    assert refused.value.error.code == 403
+    assert refused.value.error.data["reason"] == "confirmation_unavailable"
+    assert office.ran == []
+    [record] = office.records(name="wipe")
+    assert (record["result"], record["reason"]) == ("denied_policy", "confirmation_unavailable")
+    assert office.records("asked", "confirmed") == []
+
+
+@ERAS
+async def test_no_argument_is_an_answer(office: Office, mode: str) -> None:
+    async with office.client(mode, None, "write") as client:
+        for arguments in (
+            {"name": "ada", "confirmed": True},
+            {"name": "ada", "toolgate.confirmation": YES.model_dump()},
+        ):
+            with pytest.raises(MCPError) as refused:
+                await client.call_tool("wipe", arguments)
+            assert refused.value.error.data["reason"] == "confirmation_unavailable"
+    async with office.client(mode, Human(NO), "write") as client:
+        with pytest.raises(MCPError) as refused:
+            await client.call_tool("wipe", {"name": "ada", "confirmed": True, "confirm": True})
+    assert refused.value.error.data["reason"] == "confirmation_refused"
+    assert office.ran == []
+
+
+@ERAS
+async def test_asking_spends_its_own_budget_and_calling_that_of_the_tool(office: Office, mode: str) -> None:
+    human = Human(NO, NO, NO)  # three questions, and the tool's two calls an hour are still there
+    async with office.client(mode, human, "write") as client:
+        for _ in range(3):
+            with pytest.raises(MCPError, match="did not confirm"):
+                await client.call_tool("wipe", {"name": "ada"})
+        for _ in range(2):
+            assert not (await client.call_tool("wipe", {"name": "ada"})).is_error
+        with pytest.raises(MCPError, match="over 2/hour for wipe") as limited:
+            await client.call_tool("wipe", {"name": "ada"})
+    assert limited.value.error.code == 429
+    assert len(human.questions) == 6
+    assert office.ran == ["wipe ada"] * 2
+
+
+@ERAS
+async def test_whoever_is_asked_too_often_is_not_asked(guarded: Make, kind: str, mode: str) -> None:
+    human = Human(otherwise=NO)
+    with opened(guarded, kind, confirmation=toolgate.Confirmation(asks=["2/hour"])) as office:
+        async with office.client(mode, human, "write") as client:
+            for _ in range(2):
+                with pytest.raises(MCPError, match="did not confirm"):
+                    await client.call_tool("wipe", {"name": "ada"})
+            with pytest.raises(MCPError, match="over 2/hour for confirmation") as limited:
+                await client.call_tool("wipe", {"name": "ada"})
+        assert (limited.value.error.code, limited.value.error.data["budget"]) == (429, "confirmation")
+        async with office.client(mode, Human(), "write", client_id="another") as client:
+            assert not (await client.call_tool("wipe", {"name": "ada"})).is_error
+    assert len(human.questions) == 2
+    assert office.records(name="wipe")[-3 if mode == MODERN else -2]["result"] == "denied_rate"
+
+
+@ERAS
+async def test_resources_and_prompts_are_confirmed_like_tools(office: Office, mode: str) -> None:
+    human = Human(NO, YES, NO, YES)
+    async with office.client(mode, human) as client:
+        with pytest.raises(MCPError, match="did not confirm"):
+            await client.read_resource("data://secret")
+        assert (await client.read_resource("data://secret")).contents[0].text == "a secret"
+        with pytest.raises(MCPError, match="did not confirm"):
+            await client.get_prompt("plan")
+        assert (await client.get_prompt("plan")).messages
+    assert office.ran == ["secret", "plan"]
+    assert [question.splitlines()[0] for question in human.questions] == [
+        *["Read this resource?"] * 2,
+        *["Use this prompt?"] * 2,
+    ]
+
+
+@ERAS
+async def test_what_is_observed_asks_nobody(office: Office, mode: str) -> None:
+    human = Human()
+    async with office.client(mode, human) as client:
+        assert not (await client.call_tool("watched", {})).is_error
+    assert human.questions == []
+    [record] = office.records(name="watched")
+    assert (record["result"], record["would_deny"]) == ("success", ["confirmation_unavailable"])
+
+
+@ERAS
+async def test_a_tool_that_another_one_calls(office: Office, mode: str) -> None:
+    """The older protocol can ask in the middle of a call; the newer one could only ask instead of the outer answer."""
+    human = Human(NO, YES)
+    async with office.client(mode, human, "write") as client:
+        first = await _result(client.call_tool("by_calling", {"name": "ada"}))
+        second = await _result(client.call_tool("by_calling", {"name": "ada"}))
+    inner = office.records(name="wipe")
+    outer = office.records(name="by_calling")
+    assert [record["parent_id"] for record in inner] == [record["request_id"] for record in outer]
+    reasons = [record["reason"] for record in inner]
+    if mode == MODERN:
+        assert reasons == ["confirmation_unavailable"] * 2
+        assert human.questions == []
+        assert office.ran == []
+        assert "human's confirmation" in first
+    else:
+        assert reasons == ["confirmation_refused", None]
+        assert "did not confirm" in first
+        assert "wiped ada" in second
+        assert office.ran == ["wipe ada"]
+
+
+async def _result(call: Any) -> str:
+    """What comes back, whichever way."""
+    try:
+        return str((await call).content[0].text)
+    except MCPError as error:
+        return error.error.message
+
+
+@pytest.mark.parametrize("mode", [LEGACY])
+@pytest.mark.parametrize("options", [{"json_response": True}, {"stateless_http": True}], ids=["json", "stateless"])
+async def test_without_a_way_back_nobody_can_be_asked(guarded: Make, mode: str, options: dict[str, bool]) -> None:
+    human = Human()
+    with opened(guarded, "sse", how=lambda gate, server: gate.protect(server, **options)) as office:
+        async with office.client(mode, human, "write") as client:
+            with pytest.raises(MCPError) as refused:
+                await client.call_tool("wipe", {"name": "ada"})
+    assert refused.value.error.data["reason"] == "confirmation_unavailable"
+    assert (human.questions, office.ran) == ([], [])

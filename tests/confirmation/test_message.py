@@ -1,0 +1,97 @@
+"""What a message brings of a question and its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toolgate.confirmation import Brought, brought_by, is_accepted, shows_forms
+from toolgate.errors import Forbidden
+
+VERSION, CAPABILITIES = (f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities"))
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"),
+    [
+        ({"action": "accept"}, True),
+        ({"action": "accept", "content": None}, True),
+        ({"action": "accept", "content": {}}, True),
+        ({"action": "accept", "content": {"confirm": True}}, True),
+        ({"action": "accept", "content": {"confirm": False}}, False),
+        ({"action": "accept", "content": {"confirm": "true"}}, False),
+        ({"action": "accept", "content": {"confirm": 1}}, False),
+        ({"action": "accept", "content": {"confirm": None}}, False),
+        ({"action": "accept", "content": []}, False),
+        ({"action": "decline", "content": {"confirm": True}}, False),
+        ({"action": "cancel"}, False),
+        ({"action": "Accept"}, False),
+        ({"content": {"confirm": True}}, False),
+        (True, False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_only_a_yes_is_one(answer: Any, accepted: bool) -> None:
+    assert is_accepted(answer) is accepted
+
+
+@given(ANYTHING)
+def test_nothing_else_is_one_by_chance(answer: Any) -> None:
+    assert not is_accepted(answer) or answer["action"] == "accept"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "forms"),
+    [
+        ({"elicitation": {}}, True),
+        ({"elicitation": {"form": {}}}, True),
+        ({"elicitation": {"form": {}, "url": {}}}, True),
+        ({"elicitation": {"url": {}}}, False),
+        ({"elicitation": None}, False),
+        ({"elicitation": True}, False),
+        ({"sampling": {}}, False),
+        ({}, False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_who_can_show_a_form(capabilities: Any, forms: bool) -> None:
+    assert shows_forms(capabilities) is forms
+
+
+def test_a_message_of_the_newer_protocol_says_whether_it_can_ask() -> None:
+    meta = {VERSION: "2026-07-28", CAPABILITIES: {"elicitation": {}}}
+    answers = {"toolgate.confirmation": {"action": "accept"}, "it": 1}
+    params = {"name": "x", "arguments": {"a": 1}, "requestState": "s", "inputResponses": answers, "_meta": meta}
+    assert brought_by(params) == Brought({"a": 1}, "s", {"action": "accept"}, True)
+    assert brought_by({"_meta": meta | {CAPABILITIES: {}}}) == Brought({}, None, None, False)
+
+
+@pytest.mark.parametrize(
+    "params", [None, [], {}, {"_meta": {VERSION: "2025-11-25"}}, {"_meta": {VERSION: 7}}, {"_meta": []}]
+)
+def test_of_the_older_only_the_session_knows(params: Any) -> None:
+    assert brought_by(params).shows_forms is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("arguments", "requestState", "inputResponses", "_meta"), ANYTHING)
+    )
+)
+def test_what_is_malformed_is_nothing_or_refused(params: dict[str, Any]) -> None:
+    state = params.get("requestState")
+    if state is None or isinstance(state, str):
+        assert brought_by(params).state == state
+    else:
+        with pytest.raises(Forbidden, match="confirmation_invalid"):
+            brought_by(params)
