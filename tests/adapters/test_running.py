@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from adapters.desk import LEGACY, MODERN, modern, modern_headers, text_of
+from adapters.serving import wait_for
 from guarded import message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
@@ -70,11 +70,7 @@ def running(transport: str, folder: Path, issuer: Issuer, *, path: str = "/mcp")
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     try:
-        deadline = time.monotonic() + 60
-        while not _answers(resource):
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.05)
+        wait_for(process, resource)
         yield resource
     finally:
         process.terminate()
@@ -120,11 +116,3 @@ def calls(folder: Path) -> list[Any]:
     """How the calls on record ended."""
     records = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
     return [record["result"] for record in records if record["method"] == "tools/call"]
-
-
-def _answers(resource: str) -> bool:
-    try:
-        httpx2.get(resource)
-    except httpx2.TransportError:
-        return False
-    return True
