@@ -90,6 +90,7 @@ RUST = {
     "refusal": "",
     "json": "refusal",
     "canonical": "refusal json",
+    "chain": "canonical",
     "envelope": "refusal json canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
@@ -101,7 +102,7 @@ RUST = {
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical envelope crypto jwk jws claims jwt cache bucket charge table limiter",
+    "python": "refusal json canonical chain envelope crypto jwk jws claims jwt cache bucket charge table limiter",
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 

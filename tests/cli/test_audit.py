@@ -26,8 +26,7 @@ from toolgate.settings import Secret
 
 pytest.importorskip("typer")
 
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from toolgate.cli.audit import app
 
@@ -273,7 +272,7 @@ def test_following_goes_on_across_rotation(command: Command) -> None:
     )
     assert following.stdout is not None
     try:
-        seen = []
+        seen: list[str] = []
         until = time.monotonic() + 30
         while not seen and time.monotonic() < until:  # it has begun as soon as it sees anything
             writer.write(record("first"))
