@@ -10,7 +10,8 @@ import pytest
 from adapters.asked import NO, YES, Human, Office, asking_server, opened, posted
 from adapters.desk import LEGACY, MODERN
 from guarded import Guarded
-from mcp import MCPError
+from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 from mcp.server import Server
 from starlette.responses import JSONResponse
 
@@ -282,3 +283,54 @@ async def test_an_app_whose_server_nobody_showed_the_gate_asks_nobody(guarded: M
             with pytest.raises(MCPError, match="nobody can be asked"):
                 await client.call_tool("wipe", {"name": "ada"})
     assert human.questions == []
+
+
+WAYS: dict[str, Callable[[Any, Any], Any]] = {
+    "auth=": lambda gate, server: _with_auth(gate, server),
+    "the app": lambda gate, server: gate.protect(server.http_app(path="/mcp")),
+    "mounted": lambda gate, server: gate.protect(_mounting(server)),
+}
+
+
+@ERAS
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_server_of_fastmcp_whichever_way_it_is_protected(guarded: Make, way: str, mode: str) -> None:
+    pytest.importorskip("fastmcp")
+    tool = "shop_wipe" if way == "mounted" else "wipe"
+    human = Human(NO, YES)
+    rules = [toolgate.ToolRule("*wipe", scopes=["write"], confirm=True)]
+    with opened(guarded, "fastmcp", how=WAYS[way], tools=rules) as office:
+        async with office.client(mode, human, "write") as client:
+            with pytest.raises(MCPError, match="did not confirm"):
+                await client.call_tool(tool, {"name": "ada"})
+            assert (await client.call_tool(tool, {"name": "bob"})).content[0].text == "wiped bob"
+    assert office.ran == ["wipe bob"]
+    assert f'"{tool}"' in human.questions[0]
+
+
+def _with_auth(gate: toolgate.Gate, server: Any) -> Any:
+    server.auth = gate.auth()
+    server.add_middleware(gate.middleware())
+    return server.http_app(path="/mcp")
+
+
+def _mounting(server: Any) -> Any:
+    from fastmcp import FastMCP
+
+    root: Any = FastMCP("root")
+    root.mount(server, namespace="shop")
+    return root
+
+
+async def test_over_the_oldest_transport(guarded: Make) -> None:
+    """There a call is answered 202 at once, and everything else comes by a stream of its own."""
+    pytest.importorskip("fastmcp")
+    human = Human(NO, YES)
+    with opened(guarded, "fastmcp", how=lambda gate, server: gate.protect(server, transport="sse")) as office:
+        headers = {"Authorization": f"Bearer {office.it.token('write')}"}
+        async with Client(sse_client(office.url, headers=headers), mode=LEGACY, elicitation_callback=human) as client:
+            with pytest.raises(MCPError, match="did not confirm"):
+                await client.call_tool("wipe", {"name": "ada"})
+            assert (await client.call_tool("wipe", {"name": "bob"})).content[0].text == "wiped bob"
+    assert office.ran == ["wipe bob"]
+    assert [record["result"] for record in office.records(name="wipe")] == ["denied_policy", "success"]

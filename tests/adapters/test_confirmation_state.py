@@ -169,6 +169,14 @@ def test_what_is_no_state_is_refused(office: Office, state: Any) -> None:
     assert office.ran == []
 
 
+@pytest.mark.parametrize("arguments", [["ada"], "ada", 7, True])
+def test_arguments_that_nobody_could_be_shown_are_refused(office: Office, arguments: Any) -> None:
+    response = posted(office, "wipe", arguments, "write")
+    assert said(response) == (400, "invalid_request")
+    state = asked(office, arguments={})
+    assert said(posted(office, "wipe", arguments, "write", state=state, answers=ANSWER)) == (400, "invalid_request")
+
+
 def test_an_answer_without_a_question_is_none(office: Office) -> None:
     response = posted(office, "wipe", ADA, "write", answers=ANSWER)
     assert response.json()["result"]["resultType"] == "input_required"
