@@ -104,6 +104,17 @@ async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) ->
 
 
 @ERAS
+async def test_not_being_asked_costs_nothing(guarded: Make, kind: str, mode: str) -> None:
+    with opened(guarded, kind, confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+        async with office.client(mode, None, "write") as client:
+            for _ in range(2):
+                with pytest.raises(MCPError, match="nobody can be asked"):
+                    await client.call_tool("wipe", {"name": "ada"})
+        async with office.client(mode, Human(), "write") as client:
+            assert not (await client.call_tool("wipe", {"name": "ada"})).is_error
+
+
+@ERAS
 async def test_no_argument_is_an_answer(office: Office, mode: str) -> None:
     async with office.client(mode, None, "write") as client:
         for arguments in (
