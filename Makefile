@@ -23,7 +23,8 @@ export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 # wrote. What a gate records is tested over both (tests/audit/test_every_way_out.py).
 ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store cli/test_audit.py cli/test_tokens.py \
 	cli/test_init.py cli/test_rules.py \
-	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_shared_revocations.py tokens/test_memory.py \
+	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_introspection_flights.py tokens/test_shared_revocations.py \
+	tokens/test_revoking_processes.py tokens/test_memory.py \
 	adapters/test_transparent.py adapters/test_places.py adapters/test_mounted_apps.py adapters/test_workers.py adapters/test_running.py limits/test_redis_script.py \
 	audit/reading audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
 	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
@@ -70,6 +71,8 @@ lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an e
 	@$(BIN)/ruff format --quiet --check .
 	$(say) 'mypy --strict'
 	@$(BIN)/mypy
+	$(say) 'mypy: tests and benches'
+	@$(BIN)/mypy --config-file tests/mypy.ini tests benches
 	$(say) 'stubtest: the native core against its contract'
 	@$(BIN)/python -m mypy.stubtest toolgate._rust
 	$(say) 'clippy'

@@ -54,7 +54,12 @@ class Proof(Protocol):
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Tell:
     """What a test measured or counted, for whoever reads the run."""
-    return request.config.stash.setdefault(_TOLD, []).append
+    told = request.config.stash.setdefault(_TOLD, [])
+
+    def tell(line: str) -> None:
+        told.append(line)
+
+    return tell
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ class Guarded:
 
     def token(self, *scopes: str, **claims: Any) -> str:
         """A good token of the issuer, unless the claims say otherwise."""
-        given = {"audience": self.gate.resource, "now": self.now} | claims
+        given: dict[str, Any] = {"audience": self.gate.resource, "now": self.now} | claims
         return self.issuer.token(scopes=scopes, **given)
 
     async def call(self, tool: str, *scopes: str, **claims: Any) -> toolgate.Decision:

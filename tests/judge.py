@@ -118,7 +118,7 @@ class Judge:
         enforced = [bucket for bucket in totals if bucket in short and not bucket[3]]
         if enforced:
             waits = {bucket: self._wait(totals[bucket], levels[bucket], rates[bucket]) for bucket in enforced}
-            worst = max(enforced, key=lambda bucket: float("inf") if waits[bucket] is None else waits[bucket])
+            worst = max(enforced, key=lambda bucket: _never_last(waits[bucket]))
             return Verdict(violated=keys(False), budget=str(worst[1]), wait=waits[worst])
         taken = {bucket: total for bucket, total in totals.items() if bucket not in short and total}
         spent = {
@@ -177,3 +177,7 @@ class Judge:
     @staticmethod
     def _wait(total: int, level: Fraction, rate: tuple[int, int]) -> int | None:
         return None if total > rate[1] else ceil((total - level) * rate[0])
+
+
+def _never_last(wait: float | None) -> float:
+    return float("inf") if wait is None else wait

@@ -89,7 +89,7 @@ async def test_who_was_revoked_stays_revoked(guarded: Make) -> None:
     it = guarded()
     it.gate.revoke(client="agent-1")
     change(it, allowed_origins=["https://app.example.com"])
-    assert (await it.call("read_order", "read", client_id="agent-1")).refusal.code == "token_revoked"  # type: ignore[union-attr]  # it is refused
+    assert (await it.call("read_order", "read", client_id="agent-1")).refusal.code == "token_revoked"
 
 
 async def test_who_failed_too_often_still_has(guarded: Make) -> None:

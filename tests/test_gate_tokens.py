@@ -50,7 +50,7 @@ REVOKED = {
 
 
 @pytest.mark.parametrize("revoked", REVOKED.values(), ids=REVOKED)
-async def test_a_revocation_wins_over_what_was_remembered(guarded: Make, revoked: dict[str, str]) -> None:
+async def test_a_revocation_wins_over_what_was_remembered(guarded: Make, revoked: dict[str, Any]) -> None:
     it = guarded()
     token, other = it.token("read", jti="t-1"), it.token("read", jti="t-2", subject="user-2", client_id="agent-2")
     assert await code(it, token) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ README = ROOT / "README.md"
 COMMAND = re.compile(r"(?:^|[`$&;] ?|[A-Z_]=\S+ )make (?:[A-Z_]+=\S+ )*([a-z-]+)", re.MULTILINE)
 
 
-def blocks(language: str) -> list[object]:
+def blocks(language: str) -> Sequence[object]:
     """Every fenced block of a language in every document, named by where it stands."""
     found = []
     for path in DOCUMENTS:

@@ -88,7 +88,7 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: rule(cost=4, limit=[Budget("6/minute", strict=True)]), "cost is 4: more than 6/minute strict ever"),
         (lambda: rule(confirm="yes"), "confirm must be true or false"),
         (lambda: rule(mode="audit"), "mode is 'audit'"),
-        (lambda: Limits(client="6/minute"), r"client must be a list"),  # type: ignore[arg-type]
+        (lambda: Limits(client="6/minute"), r"client must be a list"),
         (lambda: Limits(organization=["6/x"]), "organization has a wrong budget"),
         (lambda: Limits(failed_auth="none"), "failed_auth has a wrong budget"),
         (lambda: Limits(failed_auth=None), "failed_auth has a wrong budget"),  # type: ignore[arg-type]

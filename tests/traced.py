@@ -76,12 +76,12 @@ def attributes_of(span: ReadableSpan) -> Mapping[str, Any]:
 
 def trace_of(span: ReadableSpan) -> str:
     """Its trace, as a record spells it."""
-    return trace.format_trace_id(span.get_span_context().trace_id)
+    return trace.format_trace_id(context_of(span).trace_id)
 
 
 def id_of(span: ReadableSpan) -> int:
     """Its own."""
-    return span.get_span_context().span_id
+    return context_of(span).span_id
 
 
 def parent_of(span: ReadableSpan) -> int | None:
@@ -91,3 +91,10 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 def _scope(span: ReadableSpan) -> str | None:
     return None if span.instrumentation_scope is None else span.instrumentation_scope.name
+
+
+def context_of(span: ReadableSpan) -> trace.SpanContext:
+    """Which every span has that was recorded."""
+    found = span.get_span_context()
+    assert found is not None
+    return found

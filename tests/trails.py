@@ -53,7 +53,8 @@ def records_in(path: Path, *events: str) -> list[dict[str, Any]]:
 
 def check_chain(path: Path) -> list[int]:
     """Check that every line carries the hash of the one before; the numbers that no line has."""
-    behind, missing, expected = None, [], 1
+    missing: list[int] = []
+    behind, expected = None, 1
     for raw in lines_of(path):
         line = _read(raw)
         if line is not None:

@@ -41,7 +41,7 @@ class Human:
         self._answers = list(answers)
         self._otherwise = otherwise
 
-    async def __call__(self, _context: Any, params: Any) -> types.ElicitResult:
+    async def __call__(self, context: Any, params: Any) -> types.ElicitResult:
         self.questions.append(params.message)
         return self._answers.pop(0) if self._answers else self._otherwise
 
@@ -141,7 +141,7 @@ def asking_server(ran: list[str]) -> MCPServer[Any]:
 
 def next_round(ran: list[str], state: str | None, answers: Any) -> str | types.InputRequiredResult:
     """A tool that asks twice itself, and writes down what it sees of the message each time."""
-    seen = {key: getattr(answer, "content", None) for key, answer in (answers or {}).items()}
+    seen: dict[str, Any] = {key: getattr(answer, "content", None) for key, answer in (answers or {}).items()}
     ran.append(f"register {state} {seen}")
     if state == "second":
         return f"registered {seen['it']['value']}"

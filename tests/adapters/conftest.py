@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from adapters.desk import RULES, Desk, tools
 from adapters.serving import listening, served, url_of
+from adapters.unknown_server import LIMIT, Server
 from guarded import Guarded
+
+import toolgate
 
 
 @pytest.fixture
@@ -41,3 +44,20 @@ def _fastmcp_tools(ran: list[str], may_end: threading.Event) -> Any:
     from adapters.fastmcp_desk import fastmcp_tools
 
     return fastmcp_tools(ran, may_end)
+
+
+@pytest.fixture
+def it(guarded: Callable[..., Guarded]) -> Iterator[Guarded]:
+    """A gate before a server that nobody here knows."""
+    with listening() as listener:
+        rules = [toolgate.ToolRule("read_*", scopes=["read"]), toolgate.ToolRule("delete_*", scopes=["write"])]
+        it = guarded(
+            resource=url_of(listener),
+            tools=rules,
+            allowed_origins=["https://app.example.com"],
+            max_body_bytes=LIMIT,
+            limits=toolgate.Limits(client=["3/minute"]),
+        )
+        it.server = Server()  # type: ignore[attr-defined]
+        with served(it.gate.protect(it.server), listener):  # type: ignore[attr-defined]
+            yield it

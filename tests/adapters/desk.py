@@ -121,6 +121,11 @@ class Desk:
             time.sleep(0.01)
 
 
+def text_of(result: Any) -> str:
+    """What a tool said."""
+    return str(result.content[0].text)
+
+
 def hang_up_on(desk: Desk, body: bytes, headers: dict[str, str]) -> None:
     """Call a tool that waits, and go away once it runs."""
     address = urlsplit(desk.gate.resource)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import anyio
-from adapters.desk import RULES, Desk
+from adapters.desk import RULES, Desk, text_of
 from adapters.serving import listening, served, url_of
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_access_token, get_http_headers
@@ -98,7 +98,7 @@ def calling_others(ran: list[str]) -> FastMCP[Any]:
 
     @server.tool
     async def read_by_calling(ctx: Context, name: str, arguments: dict[str, Any]) -> str:
-        return str((await ctx.fastmcp.call_tool(name, arguments)).content[0].text)
+        return text_of(await ctx.fastmcp.call_tool(name, arguments))
 
     @server.tool
     async def read_by_reading(ctx: Context) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx2
 import uvicorn
 
 
@@ -42,3 +44,20 @@ def served(app: Any, listener: socket.socket) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def wait_for(process: subprocess.Popen[bytes], url: str, *, is_ready: Callable[[], bool] = lambda: True) -> None:
+    """Until a server in a process of its own answers."""
+    deadline = time.monotonic() + 60
+    while not (is_ready() and _answers(url)):
+        assert process.poll() is None, "the server ended"
+        assert time.monotonic() < deadline, "the server did not start"
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx2.get(url)
+    except httpx2.TransportError:
+        return False
+    return True

@@ -129,18 +129,18 @@ class Storyteller:
         ):
             yield client
 
-    async def _progressed(self, progress: float, total: float | None, _message: str | None) -> None:
+    async def _progressed(self, progress: float, total: float | None, message: str | None) -> None:
         self._heard.append((progress, total))
 
     async def _logged(self, params: types.LoggingMessageNotificationParams) -> None:
         self._heard.append(params.data)
 
-    async def _sampled(self, _context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
+    async def _sampled(self, context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
         self._heard.append("sampling")
         content = types.TextContent(type="text", text="an answer")
         return types.CreateMessageResult(role="assistant", model="a model", content=content)
 
-    async def _elicited(self, _context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+    async def _elicited(self, context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
         self._heard.append(params.message)
         return types.ElicitResult(action="accept", content={"response": "yes", "name": "Ada", "color": "red"})
 

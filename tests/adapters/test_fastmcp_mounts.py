@@ -82,7 +82,7 @@ async def test_mounted_resources_and_prompts_are_judged_once(guarded: Make) -> N
 
     root: FastMCP[Any] = FastMCP("root")
     root.mount(inner, namespace="in")
-    rules = {
+    rules: dict[str, Any] = {
         "resources": [toolgate.ResourceRule("data://in/*", scopes=[])],
         "prompts": [toolgate.PromptRule("in_*", scopes=[])],
     }
@@ -186,7 +186,7 @@ async def test_a_list_that_a_mounted_server_makes_shows_what_its_caller_may_call
     middle.mount(inner, namespace="in")
     root.mount(middle, namespace="out")
     root.disable(names={"out_in_disabled"})
-    rules = {
+    rules: dict[str, Any] = {
         "tools": [toolgate.ToolRule("out_in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])],
         "resources": [toolgate.ResourceRule("data://out/in/open*", scopes=["read"])],
         "prompts": [toolgate.PromptRule("out_in_*openly", scopes=["read"])],

@@ -29,6 +29,7 @@ from mcp.client.sse import sse_client
 from mcp.server import Server
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
+from pydantic import AnyHttpUrl
 
 import toolgate
 
@@ -267,10 +268,10 @@ def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[
             return None
 
     auth = AuthSettings(
-        issuer_url="https://as.example.com",
-        resource_server_url="https://mcp.example.com/mcp",
+        issuer_url=AnyHttpUrl("https://as.example.com"),
+        resource_server_url=AnyHttpUrl("https://mcp.example.com/mcp"),
         validate_token_resource=True,
-    )  # type: ignore[arg-type]
+    )
     server: MCPServer[Any] = MCPServer("own", auth=auth, token_verifier=Anybody(), log_level="CRITICAL")
     with pytest.raises(ValueError, match="remove auth="):
         guarded().gate.protect(server)

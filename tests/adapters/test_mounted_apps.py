@@ -99,7 +99,9 @@ async def test_the_resource_is_served_whatever_the_server_was_told_to_call_it(
 ) -> None:
     if kind == "fastmcp":
         pytest.importorskip("fastmcp")
-        from adapters.fastmcp_desk import fastmcp_tools as made
+        from adapters.fastmcp_desk import fastmcp_tools
+
+        made: Callable[[list[str]], Any] = fastmcp_tools
     else:
         made = tools
     with listening() as listener:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN, modern, modern_headers
+from adapters.desk import LEGACY, MODERN, modern, modern_headers, text_of
+from adapters.serving import wait_for
 from guarded import message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
@@ -70,11 +70,7 @@ def running(transport: str, folder: Path, issuer: Issuer, *, path: str = "/mcp")
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     try:
-        deadline = time.monotonic() + 60
-        while not _answers(resource):
-            assert process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server did not start"
-            time.sleep(0.05)
+        wait_for(process, resource)
         yield resource
     finally:
         process.terminate()
@@ -96,7 +92,7 @@ async def test_a_server_that_runs_itself_is_behind_the_gate(tmp_path: Path, issu
                 httpx2.AsyncClient(headers=headers) as http,
                 Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
             ):
-                assert (await client.call_tool("read_caller", {})).content[0].text == "user-1"
+                assert text_of(await client.call_tool("read_caller", {})) == "user-1"
                 with pytest.raises(MCPError, match="no rule"):
                     await client.call_tool("delete_user", {})
     assert calls(tmp_path) == ["success", "denied_policy"] * 2
@@ -112,7 +108,7 @@ async def test_also_over_the_oldest_transport(tmp_path: Path, issuer: Issuer) ->
         ):
             await session.initialize()
             called = await session.call_tool("read_caller", {})
-            assert called.content[0].text == "user-1"
+            assert text_of(called) == "user-1"
     assert calls(tmp_path) == ["success"]
 
 
@@ -120,11 +116,3 @@ def calls(folder: Path) -> list[Any]:
     """How the calls on record ended."""
     records = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
     return [record["result"] for record in records if record["method"] == "tools/call"]
-
-
-def _answers(resource: str) -> bool:
-    try:
-        httpx2.get(resource)
-    except httpx2.TransportError:
-        return False
-    return True

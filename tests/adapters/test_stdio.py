@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from adapters.desk import LEGACY, MODERN, RULES, tools
+from adapters.desk import LEGACY, MODERN, RULES, text_of, tools
 from guarded import Guarded
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -90,7 +90,7 @@ async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytes
         return f"{token.client_id} {token.token} {decision.transport}"
 
     async with Client(it.gate.protect_stdio(server)) as client:
-        assert (await client.call_tool("who", {})).content[0].text == "agent-1 withheld stdio"
+        assert text_of(await client.call_tool("who", {})) == "agent-1 withheld stdio"
 
 
 async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(guarded: Make, tmp_path: Path) -> None:
@@ -267,8 +267,8 @@ async def test_a_process_of_its_own_that_talks_over_its_pipes(
     )
     with (tmp_path / "errors").open("w") as errors:
         async with Client(stdio_client(process, errlog=errors), mode=mode, elicitation_callback=Human()) as client:
-            assert (await client.call_tool("read_it", {})).content[0].text == "read"
-            assert (await client.call_tool("wipe_it", {})).content[0].text == "wiped"
+            assert text_of(await client.call_tool("read_it", {})) == "read"
+            assert text_of(await client.call_tool("wipe_it", {})) == "wiped"
             with pytest.raises(MCPError, match="lacks a scope"):
                 await client.call_tool("delete_it", {})
     records = [json.loads(line) for line in (tmp_path / "of-the-process.jsonl").read_text().splitlines()]

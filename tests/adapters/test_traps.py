@@ -181,21 +181,26 @@ def test_what_stands_behind_the_gate_meets_no_refused_request(guarded: Make) -> 
     assert met == ["/mcp", "tools/call"]
 
 
+def factory(gate: toolgate.Gate) -> Any:
+    """As Starlette takes a middleware: what makes an app of an app."""
+    return gate.protect
+
+
 def _app_of_the_sdk(gate: toolgate.Gate, ran: list[str]) -> Any:
     app = tools(ran).streamable_http_app()
-    app.add_middleware(gate.protect)
+    app.add_middleware(factory(gate))
     return app
 
 
 def _app_of_fastmcp(gate: toolgate.Gate, ran: list[str]) -> Any:
     app = _mounted("fastmcp", ran).http_app(path="/mcp")
-    app.add_middleware(gate.protect)
+    app.add_middleware(factory(gate))
     return app
 
 
 def _app_with_an_argument(gate: toolgate.Gate, ran: list[str]) -> Any:
     # There fastmcp has taken hold of the request before the gate does.
-    return _mounted("fastmcp", ran).http_app(path="/mcp", middleware=[Middleware(gate.protect)])
+    return _mounted("fastmcp", ran).http_app(path="/mcp", middleware=[Middleware(factory(gate))])
 
 
 @pytest.mark.parametrize("made", [_app_of_the_sdk, _app_of_fastmcp, _app_with_an_argument])

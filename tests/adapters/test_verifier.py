@@ -13,6 +13,7 @@ from adapters.serving import listening, served, url_of
 from guarded import Guarded
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
+from pydantic import AnyHttpUrl
 
 import toolgate
 from toolgate.adapters.verifier import SDKVerifier
@@ -118,10 +119,10 @@ def _app(kind: str, it: Guarded) -> Any:
         server.tool(hello)
         return server.http_app(path="/mcp")
     auth = AuthSettings(
-        issuer_url="https://as.example.com",
-        resource_server_url=it.gate.resource,
+        issuer_url=AnyHttpUrl("https://as.example.com"),
+        resource_server_url=AnyHttpUrl(it.gate.resource),
         validate_token_resource=True,
-    )  # type: ignore[arg-type]
+    )
     server = MCPServer("own", auth=auth, token_verifier=verifier, log_level="CRITICAL")
     server.tool()(hello)
     return server.streamable_http_app()

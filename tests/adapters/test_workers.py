@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import anyio
 import httpx2
 import pytest
 from adapters.desk import LEGACY, MODERN
+from adapters.serving import wait_for
 from cli.commanding import here
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -151,21 +151,9 @@ def workers(kind: str, folder: Path, issuer: Issuer, store: RedisServer) -> Iter
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     try:
-        deadline = time.monotonic() + 60
         # A worker that has its gate has opened its file.
-        while len(list((folder / "trail").glob("audit*.jsonl"))) < 2 or not _answers(resource):
-            assert process.poll() is None, "uvicorn ended"
-            assert time.monotonic() < deadline, "the workers did not start"
-            time.sleep(0.05)
+        wait_for(process, resource, is_ready=lambda: len(list((folder / "trail").glob("audit*.jsonl"))) == 2)
         yield resource
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _answers(resource: str) -> bool:
-    try:
-        httpx2.get(resource)
-    except httpx2.TransportError:
-        return False
-    return True

@@ -89,7 +89,7 @@ def test_nothing_comes_out(
         it.now = time.time()
         desk = Desk(it, tools([], threading.Event()), [])
         common = {"X-Canary": HEADER, "Cookie": f"session={HEADER}"}
-        claims = {"canary": CLAIM, "email": CLAIM}
+        claims: dict[str, Any] = {"canary": CLAIM, "email": CLAIM}
         good = it.token("read", **claims)
         stale = it.token("read", now=1_000_000_000.0, **claims)
         elsewhere = it.token("read", audience="https://other.example.com", **claims)

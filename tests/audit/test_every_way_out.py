@@ -74,7 +74,12 @@ def as_whom(authorization: Callable[[Desk], str | None], **headers: str) -> Way:
 
 def bearer(issuer: Callable[[Desk], Issuer], **claims: Any) -> Callable[[Desk], str]:
     def made(desk: Desk) -> str:
-        given = {"audience": desk.gate.resource, "now": desk.it.now, "scopes": ["read"], "jti": "t-1"} | claims
+        given: dict[str, Any] = {
+            "audience": desk.gate.resource,
+            "now": desk.it.now,
+            "scopes": ["read"],
+            "jti": "t-1",
+        } | claims
         return f"Bearer {issuer(desk).token(**given)}"
 
     return made

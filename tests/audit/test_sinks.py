@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trails import check_chain, lines_of, names_in, record
@@ -222,8 +223,11 @@ def test_a_device_is_nobody_s_and_has_no_neighbour() -> None:
 # --- the standard output ----------------------------------------------------------------------------------------------
 
 
-def run(program: str, **given: object) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60, **given)  # type: ignore[call-overload,no-any-return]
+def run(program: str, **given: Any) -> subprocess.CompletedProcess[bytes]:
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=False, timeout=60, **given
+    )
+    return done
 
 
 def test_lines_stand_behind_what_was_printed_before() -> None:
@@ -264,7 +268,7 @@ os._exit(0)
 @pytest.mark.parametrize("durability", ["buffered", "written"])
 def test_a_reader_that_takes_nothing_stops_nobody(durability: str) -> None:
     program = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import sys, time; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
 from toolgate.audit import Trail
 from toolgate.errors import Unavailable
@@ -277,6 +281,8 @@ try:
 except Unavailable:
     print("refused", file=sys.stderr, flush=True)
 sys.stdin.readline()
+while trail.waiting:  # closed before its reader goes on, it would lose these
+    time.sleep(0.01)
 trail.close()
 print(trail.dropped, file=sys.stderr)
 """

@@ -26,8 +26,7 @@ from toolgate.settings import Secret
 
 pytest.importorskip("typer")
 
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from toolgate.cli.audit import app
 
@@ -145,10 +144,12 @@ def test_days_that_were_deleted(command: Command) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
-def test_a_terminal_gets_a_progress_bar(command: Command) -> None:
+@pytest.mark.parametrize("name", ["verify", "report"])
+def test_a_terminal_gets_a_progress_bar(command: Command, name: str) -> None:
     main, terminal = pty.openpty()
+    piped = command.run(name, "trail")
     done = subprocess.run(
-        [sys.executable, "-m", "toolgate", "audit", "verify", "trail"],
+        [sys.executable, "-m", "toolgate", "audit", name, "trail"],
         cwd=command.directory,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.PIPE,
@@ -158,8 +159,11 @@ def test_a_terminal_gets_a_progress_bar(command: Command) -> None:
     )
     os.close(terminal)
     assert done.returncode == 0
-    assert b"/s" in os.read(main, 65_536)
+    assert "━".encode() in os.read(main, 65_536)
     os.close(main)
+    # Whoever reads what it says sees none of it.
+    assert done.stdout.decode() == piped.stdout
+    assert "━" not in piped.stderr
 
 
 # --- keygen and fingerprint -------------------------------------------------------------------------------------------
@@ -268,7 +272,7 @@ def test_following_goes_on_across_rotation(command: Command) -> None:
     )
     assert following.stdout is not None
     try:
-        seen = []
+        seen: list[str] = []
         until = time.monotonic() + 30
         while not seen and time.monotonic() < until:  # it has begun as soon as it sees anything
             writer.write(record("first"))

@@ -54,7 +54,7 @@ def test_a_gate_starts_with_it_as_it_is(home: Path, monkeypatch: pytest.MonkeyPa
     gate = Gate.from_file(home / "toolgate.toml")
     assert "allowed" in gate.explain("find_order", scopes=["mcp:read"])
     assert "refused" in gate.explain("add_order", scopes=["mcp:read"])
-    assert "a human confirms" in gate.explain("purge_orders", scopes=["mcp:write"])
+    assert "asking spends" in gate.explain("purge_orders", scopes=["mcp:write"])
     assert "no rule" in gate.explain("glob*", scopes=["mcp:write"])
     gate.close()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from configured import HEAD, KEY, Configured, asked
 
 from toolgate.config import load
 
-WRONG = {
+WRONG: dict[str, tuple[Any, ...]] = {
     # beside the tables: line 6 is the first behind the head
     "missing resource": ("[[issuer]]", "1: resource: is missing"),
     "missing issuer": ('resource = "https://a"', "1: issuer: is missing"),

@@ -116,6 +116,7 @@ def test_a_retry_is_due_exactly_then(core: ModuleType) -> None:
     bucket.spend(1_000, cost=7)
     with pytest.raises(Limited) as refused:
         bucket.spend(1_000, cost=3)
+    assert refused.value.retry_after is not None
     wait = round(refused.value.retry_after * SECOND)
     assert wait == 3 * 142_857_143
     assert not bucket.admits(1_000 + wait - 1, cost=3)

@@ -207,6 +207,7 @@ def test_a_wait_under_a_changed_limit_is_exact_too(core: ModuleType, limiter: An
     charge = core.Charge("k", limit, cost=cost)
     with pytest.raises(Limited) as refused:
         limiter.admit(domain="d", charges=(charge,), tick=0)
+    assert refused.value.retry_after is not None
     at = round(refused.value.retry_after * SECOND)
     with pytest.raises(Limited):
         limiter.admit(domain="d", charges=(charge,), tick=at - 1)

@@ -177,6 +177,6 @@ def test_both_cores_give_the_answers_of_the_exact_judge(proof: Proof, tell: Tell
     whatever = settings(
         max_examples=histories, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    run_state_machine_as_test(Lockstep, settings=whatever)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Lockstep, settings=whatever)
     tell("limiter against the exact judge: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
     assert all(counts.values()), "a history without any refusal or refund proves little"

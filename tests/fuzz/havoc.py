@@ -100,7 +100,7 @@ def _damage(chance: random.Random, value: Any) -> None:
     match chance.randrange(5):
         case 0:
             del value[place]
-        case 1 if isinstance(value, dict):
+        case 1 if isinstance(place, str):
             name = chance.choice([f"{place} ", place.upper(), "kid", "alg", "d", "k", "nbf", "cnf"])
             value[name] = deepcopy(value[place])
         case 2 if isinstance(value[place], str):

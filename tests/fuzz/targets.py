@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from attacks import SHARED, Attack, attacks
@@ -93,7 +93,7 @@ def key_sets() -> Draw:
         def run(core: Any) -> object:
             found = core.KeySet.from_json(data)
             judge = core.Verifier(found, issuer="https://a", audience="a", algorithms=list(ALGORITHMS))
-            told = [_told(lambda token=token: _verified(judge, token.encode())) for token in signed[key.algorithm]]
+            told = [_told(partial(_verified, judge, token.encode())) for token in signed[key.algorithm]]
             return [found.key_ids, found.skipped, len(found), *told]
 
         return Case(origin, data, run)

@@ -12,6 +12,7 @@ from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from pydantic import AnyUrl
 
 CALLBACK: Final = "http://127.0.0.1:1/callback"
 """Nobody listens there: the browser stops where it is sent to it."""
@@ -42,7 +43,9 @@ class Person:
         """The official client, connected to the server, with its own OAuth flow and nothing but the URL."""
         auth = OAuthClientProvider(
             url,
-            OAuthClientMetadata(redirect_uris=[CALLBACK], client_name="interop", token_endpoint_auth_method="none"),
+            OAuthClientMetadata(
+                redirect_uris=[AnyUrl(CALLBACK)], client_name="interop", token_endpoint_auth_method="none"
+            ),
             self,
             redirect_handler=self._browse,
             callback_handler=self._called_back,

@@ -59,7 +59,7 @@ class TypeScript:
 @contextmanager
 def typescript(flavour: str, url: str, token: str | None = None) -> Iterator[TypeScript]:
     """A client that is not connected yet; without a token it logs in."""
-    arguments = [NODE, HERE / "client.mjs", flavour, url, *([token] if token else [])]
+    arguments = [str(NODE), str(HERE / "client.mjs"), flavour, url, *([token] if token else [])]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield TypeScript(process)

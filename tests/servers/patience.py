@@ -12,4 +12,4 @@ PATIENT = Patience(connect=20.0, answer=20.0)
 
 def be_patient() -> None:
     """For the rest of this process."""
-    store.Patience = lambda: PATIENT
+    vars(store)["Patience"] = lambda: PATIENT

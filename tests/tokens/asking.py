@@ -41,10 +41,12 @@ class Asking:
 
     def __init__(self, served: Endpoint, **settings: Any) -> None:
         self.alarms: list[str] = []
-        issuer = {name: settings.pop(name) for name in ("leeway", "max_token_lifetime") if name in settings}
+        issuer: dict[str, Any] = {
+            name: settings.pop(name) for name in ("leeway", "max_token_lifetime") if name in settings
+        }
         organization_claim = settings.pop("organization_claim", None)
         fetcher = settings.pop("fetcher", None)
-        given = {"url": served.url, "client_id": "mcp", "secret": Secret(b"hunter2")} | settings
+        given: dict[str, Any] = {"url": served.url, "client_id": "mcp", "secret": Secret(b"hunter2")} | settings
         self.introspector = Introspector(
             Issuer(ISSUER, ["ES256"], introspection=Introspection(**given), **({"leeway": 0} | issuer)),
             [AUDIENCE, f"{AUDIENCE}/"],
@@ -69,4 +71,5 @@ def verified_jwt(**changes: Any) -> Verified:
     """A JWT whose signature was verified."""
     principal = Principal(ISSUER, "user-1", "agent-1", None, ("read",), "t-1", expires_at=NOW + 600)
     voucher = GivenKeys.__new__(GivenKeys)
-    return Verified(**{"principal": principal, "voucher": voucher, "generation": 0, "not_before": NOW - 40} | changes)
+    usual: dict[str, Any] = {"principal": principal, "voucher": voucher, "generation": 0, "not_before": NOW - 40}
+    return Verified(**(usual | changes))

@@ -34,7 +34,7 @@ class Instance:
         decision.close()
         return "allowed" if decision.refusal is None else decision.refusal.code
 
-    async def revoke(self, **what: str) -> float:
+    async def revoke(self, **what: Any) -> float:
         """When it was revoked, by a clock that all processes read alike."""
         self.gate.revoke(**what)
         return time.monotonic()

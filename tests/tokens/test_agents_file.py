@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents import NOW, AgentsFile
@@ -93,7 +94,12 @@ def test_the_file_is_looked_at_once_a_second_at_most(agents: AgentsFile, monkeyp
     tokens = agents.tokens()
     looks: list[object] = []
     stat = Path.stat
-    monkeypatch.setattr(Path, "stat", lambda path, **given: (looks.append(path), stat(path, **given))[1])
+
+    def looking(path: Path, **given: Any) -> Any:
+        looks.append(path)
+        return stat(path, **given)
+
+    monkeypatch.setattr(Path, "stat", looking)
     tokens.verify(token, now=NOW)
     before = len([path for path in looks if path == agents.path])
     for step in range(100):

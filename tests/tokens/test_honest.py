@@ -54,7 +54,7 @@ class Honest:
         header = {"kid": ALGORITHMS[algorithm]} if chance.random() < 0.7 else {}
         typ = chance.choice(["at+jwt", "application/at+jwt", "AT+JWT", "JWT", "jwt", None])
         scopes = tuple(chance.sample(SCOPES, chance.randrange(len(SCOPES))))
-        claims = _times(chance) | {
+        claims: dict[str, Any] = _times(chance) | {
             "iss": ISSUER,
             "aud": chance.choice([AUDIENCE, [AUDIENCE], ["https://other.example.com", AUDIENCE], [AUDIENCE, "ünï"]]),
             "sub": chance.choice(NAMES),
@@ -72,7 +72,7 @@ class Honest:
 
 def _times(chance: random.Random) -> dict[str, float]:
     """Whole or fractional, down to the last instant that is still in time."""
-    kind = chance.choice([float, int, round])
+    kind: Any = chance.choice([float, int, round])
     times = {"exp": kind(NOW + chance.choice([chance.uniform(1, 86_400), 1]))}
     if chance.random() < 0.8:
         times["iat"] = kind(NOW - chance.choice([chance.uniform(1, 86_400), 0]))
@@ -85,7 +85,7 @@ def by_pyjwt(honest: Honest) -> str:
     # typ None leaves it out, where PyJWT would say JWT. It has not learnt the name Ed25519 yet.
     algorithm = "EdDSA" if honest.algorithm == "Ed25519" else honest.algorithm
     headers = {"typ": None} | honest.header
-    return pyjwt.encode(dict(honest.claims), _key(honest).private_key, algorithm=algorithm, headers=headers)  # type: ignore[arg-type]
+    return pyjwt.encode(dict(honest.claims), _key(honest).private_key, algorithm=algorithm, headers=headers)
 
 
 def by_joserfc(honest: Honest) -> str:

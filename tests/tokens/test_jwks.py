@@ -2,107 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 from conftest import Proof
-from minting import AUDIENCE, NOW, claims, jwks, mint, signing_key
+from minting import AUDIENCE, NOW, jwks
+from tokens.fetched import A, B, Subject
 from tokens.misbehaving import Misbehaving, listening
 
-from toolgate import Issuer, Refused, Unavailable, background
-from toolgate._core import Verifier
-from toolgate.tokens.fetch import MAX_KEY_SET_BYTES
+from toolgate import Issuer, Unavailable
 from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME, FetchedKeys
-from toolgate.tokens.jwt import AccessTokens
 
 pytestmark = pytest.mark.anyio
-
-A, B = signing_key("ES256", "A"), signing_key("ES256", "B")
-EXOTIC = [
-    {"kty": "AKP", "alg": "ML-DSA-65", "kid": "quantum", "pub": "AA"},
-    {"kty": "EC", "crv": "secp256k1", "kid": "coin", "x": "AA", "y": "AA"},
-    {"kty": "RSA", "kid": "short", "n": "AQAB", "e": "AQAB"},
-    {"kty": "oct", "kid": "secret", "k": "AAAA"},
-    {"kid": "nothing"},
-    "not even an object",
-]
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Every test below runs over both."""
-    return str(request.param)
-
-
-@pytest.fixture
-def server() -> Iterator[Misbehaving]:
-    """An issuer that publishes A."""
-    with listening() as server:
-        server.jwks = jwks(A)
-        yield server
-
-
-class Subject:
-    """The keys of that issuer, the tokens verified with them, and the alarms raised."""
-
-    def __init__(self, server: Misbehaving, **options: Any) -> None:
-        issuer = Issuer(server.url, **{"algorithms": ["ES256"], "jwks_url": f"{server.url}/jwks", **options})
-        self.alarms: list[str] = []
-        self.server = server
-        self.keys = FetchedKeys(issuer, [AUDIENCE], alarm=self.alarms.append, spawn=self._spawn)
-        self._looking: list[anyio.Event] = []
-        self.tokens = AccessTokens({server.url: self.keys}, organization_claim=None)
-
-    @property
-    def fetches(self) -> int:
-        """How often the issuer was asked for its keys."""
-        return self.server.counts["jwks"]
-
-    async def verify(self, key: Any = A, *, now: float = NOW, kid: str | None = None) -> str:
-        """``accepted``, or the slug of the refusal."""
-        token = mint(claims(iss=self.server.url, exp=now + 600, iat=now), key=key, header={"kid": kid} if kid else None)
-        try:
-            await self.tokens.verify(token, self.server.url, now=now, certificate_sha256=None)
-        except Refused as refused:
-            return refused.code
-        return "accepted"
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether anything is done in the background."""
-        return any(not done.is_set() for done in self._looking)
-
-    async def looked(self) -> None:
-        """Wait for what is done in the background."""
-        while self._looking:
-            await self._looking.pop().wait()
-
-    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        done = anyio.Event()
-
-        async def told() -> None:
-            try:
-                await work()
-            finally:
-                done.set()
-
-        self._looking.append(done)
-        background.start(told)
-
-    async def verifier(self, now: float) -> Verifier:
-        """The verifier at a time."""
-        return await self.keys.verifier(now=now)
-
-
-@pytest.fixture
-def subject(server: Misbehaving) -> Subject:
-    """With the usual settings."""
-    return Subject(server)
 
 
 @pytest.fixture
@@ -342,84 +255,6 @@ async def test_an_issuer_that_hangs_delays_callers_once(subject: Subject) -> Non
     assert subject.fetches == 3
 
 
-# --- documents --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        b"",
-        b"{}",
-        b"[]",
-        b'{"keys":1}',
-        b'{"keys":[]}',
-        b'{"keys":[],"keys":[]}',
-        b"<!doctype html>",
-        b"\xff",
-        b"[" * 100_000,
-        json.dumps({"keys": EXOTIC}).encode(),
-        json.dumps({"keys": [B.public_jwk()] * 300}).encode(),
-    ],
-    ids=["empty", "bare", "array", "number", "no-keys", "twice", "html", "not-utf-8", "deep", "exotic", "many"],
-)
-async def test_a_bad_document_never_replaces_a_good_one(subject: Subject, document: bytes) -> None:
-    await subject.verify()
-    subject.server.jwks = document
-    assert await subject.verify(B, now=NOW + COOL_DOWN) == "issuer_unavailable"
-    assert (await subject.verify(now=NOW + COOL_DOWN), subject.keys.generation) == ("accepted", 0)
-    assert subject.alarms == ["keys_malformed"]
-
-
-async def test_a_document_over_the_bound_is_not_read(subject: Subject) -> None:
-    subject.server.jwks = json.dumps({**jwks(A), "padding": "x" * MAX_KEY_SET_BYTES}).encode()
-    assert await subject.verify() == "issuer_unavailable"
-    assert subject.alarms == ["keys_unreachable"]
-
-
-async def test_an_exotic_key_spoils_nothing(subject: Subject) -> None:
-    subject.server.jwks = {"keys": [*EXOTIC, A.public_jwk(), *EXOTIC]}
-    assert (await subject.verify(), subject.alarms) == ("accepted", [])
-
-
-@pytest.mark.parametrize(
-    ("published", "changed"),
-    [
-        ([A, B], False),
-        ([B, A], False),
-        ([A], False),
-        ([B], True),
-        ([signing_key("ES256", "other A"), B], True),
-    ],
-    ids=["added", "added-before", "same", "withdrawn", "replaced"],
-)
-async def test_the_generation_tells_of_keys_that_no_longer_count(
-    subject: Subject, published: list[Any], changed: bool
-) -> None:
-    await subject.verify()
-    before = subject.keys.generation
-    document = jwks(*published)
-    for key in document["keys"]:
-        key["kid"] = key["kid"].removeprefix("other ")
-    subject.server.jwks = document
-    told = await subject.verify(now=NOW + LIFETIME)
-    assert (subject.keys.generation != before) is changed
-    assert (told == "accepted") is not changed
-
-
-async def test_what_else_a_key_says_changes_nothing(subject: Subject) -> None:
-    await subject.verify()
-    before = subject.keys.generation
-    subject.server.jwks = {"keys": [{**A.public_jwk(), "x5c": ["AA"], "expires": 1}]}
-    assert await subject.verify(now=NOW + LIFETIME) == "accepted"
-    assert subject.keys.generation == before
-
-
-def test_an_issuer_is_not_asked_in_the_clear() -> None:
-    issuer = Issuer("http://as.example.com", algorithms=["ES256"])
-    with pytest.raises(ValueError, match="https"):
-        FetchedKeys(issuer, [AUDIENCE], alarm=print)
-
-
 async def test_an_asyncio_task_that_is_cancelled_leaves_no_fetch_behind(
     subject: Subject, anyio_backend_name: str
 ) -> None:
@@ -435,3 +270,9 @@ async def test_an_asyncio_task_that_is_cancelled_leaves_no_fetch_behind(
     first.cancel()
     assert await second == "accepted"
     assert first.cancelled()
+
+
+def test_an_issuer_is_not_asked_in_the_clear() -> None:
+    issuer = Issuer("http://as.example.com", algorithms=["ES256"])
+    with pytest.raises(ValueError, match="https"):
+        FetchedKeys(issuer, [AUDIENCE], alarm=print)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import anyio
 import pytest
@@ -47,7 +48,7 @@ async def asked(server: Misbehaving, times: int) -> None:
         await anyio.sleep(0.01)
 
 
-def on_every_loop(work: Callable[[], Awaitable[None]]) -> None:
+def on_every_loop(work: Callable[[], Coroutine[None, None, None]]) -> None:
     """Twenty tasks on each of four loops at once."""
 
     async def main() -> None:
@@ -56,7 +57,7 @@ def on_every_loop(work: Callable[[], Awaitable[None]]) -> None:
                 together.start_soon(work)
 
     with ThreadPoolExecutor(len(LOOPS)) as threads:
-        for done in [threads.submit(anyio.run, main, backend=loop) for loop in LOOPS]:
+        for done in [threads.submit(partial(anyio.run, main, backend=loop)) for loop in LOOPS]:
             done.result(30)
 
 

@@ -91,8 +91,8 @@ def well_known(gate: Gate) -> Any:
 
 
 def _has_sdk() -> bool:
-    """Whether a server may be one of the official SDK. Those before version 2 had the same names, and are apps like any
-    others."""
+    """Whether there are servers of the official SDK that are known here. Before version 2 there were others in its
+    place: their apps are ASGI apps like any."""
     return "mcp.server.lowlevel.server" in sys.modules and find_spec("mcp.server.mcpserver") is not None
 
 

@@ -1,0 +1,61 @@
+"""The body of a request: how much of it is read, for how long, and what becomes of one that is not judged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from adapters.unknown_server import LIMIT, exchange, never, post, settled
+from guarded import Guarded, message
+
+from toolgate.adapters import bodies
+
+
+def test_a_body_over_the_limit_is_refused_without_being_read_to_its_end(it: Guarded) -> None:
+    declared = post(it, b" " * (LIMIT + 1))
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 100_000_000:
+            sent += 65_536
+            yield b" " * 65_536
+
+    try:
+        streamed = httpx2.post(
+            it.gate.resource, content=endless(), headers={"Authorization": f"Bearer {it.token('read')}"}
+        )
+    except httpx2.TransportError:
+        pass  # the server may close before the client has read the answer
+    else:
+        assert streamed.status_code == 413
+    assert declared.status_code == 413
+    assert declared.json()["error"]["code"] == -32600
+    assert sent < 50_000_000
+    assert [record["reason"] for record in settled(it, 2)] == ["body_too_large"] * 2
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
+def test_a_body_that_was_not_judged_goes_nowhere(it: Guarded, method: str) -> None:
+    headers = {"Authorization": f"Bearer {it.token('read')}"}
+    httpx2.request(method, it.gate.resource, content=message("delete_order"), headers=headers)
+    [reached] = it.server.reached  # type: ignore[attr-defined]
+    assert reached["body"] == b""
+
+
+def test_a_body_that_takes_too_long_is_refused(it: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_READ_SECONDS", 0.05)
+    sent = asyncio.run(exchange(it, never))
+    assert sent[0]["status"] == 408
+    assert [record["reason"] for record in it.records()] == ["body_too_slow"]
+
+
+def test_a_request_that_is_cancelled_while_its_body_arrives_is_recorded_at_once(it: Guarded) -> None:
+    async def cancelled() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(exchange(it, never), 0.05)
+
+    asyncio.run(cancelled())
+    assert [record["result"] for record in it.records()] == ["cancelled"]
