@@ -87,16 +87,23 @@ def _usual(module: ModuleType, place: str) -> Any:
 
 @contextmanager
 def _letting_nobody_in() -> Iterator[None]:
-    """The module may load the very file that is to be written, or one whose secrets are not here, and a gate opens its
-    audit trail. Whoever only looks gets a gate without a rule, an issuer that can be met or a file instead."""
-    original = Gate.__dict__["from_file"]
+    """The module may load the very file that is to be written, or one whose secrets are not here; a gate opens its
+    audit trail, and one before a local server wants its caller's token. Whoever only looks gets a gate without a rule,
+    an issuer that can be met or a file instead."""
 
     def from_file(cls: type[Gate], *_args: Any, **_options: Any) -> Gate:
         nobody = Issuer("https://nobody.invalid", ["ES256"])
         return cls(resource="http://127.0.0.1/mcp", issuers=[nobody], audit=Audit(path=os.devnull))
 
-    Gate.from_file = classmethod(from_file)  # type: ignore[method-assign, assignment] # put back below
+    def protect_stdio(_gate: Gate, server: Any, **_options: Any) -> Any:
+        return server
+
+    instead = {"from_file": classmethod(from_file), "protect_stdio": protect_stdio}
+    before = {name: Gate.__dict__[name] for name in instead}
     try:
+        for name, method in instead.items():
+            setattr(Gate, name, method)
         yield
     finally:
-        Gate.from_file = original  # type: ignore[method-assign] # what stood there before
+        for name, method in before.items():
+            setattr(Gate, name, method)
