@@ -180,7 +180,7 @@ def test_there_is_one_approver(guarded: Make) -> None:
 def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings: Any, who: str) -> None:
     told = guarded(tools=RULES, **settings).gate.explain("wipe").splitlines()
     assert told[-3:] == [
-        f"  {who} confirms each call, within 600 s",
+        f"  a human confirms each call within 600 s: {who}",
         "  asking spends 1 of 10/minute for confirmation (client)",
         "  asking spends 1 of 200/day for confirmation (client)",
     ]

@@ -15,6 +15,7 @@ from toolgate.settings import (
     AuditSink,
     Budget,
     Checkpoint,
+    Confirmation,
     Introspection,
     Issuer,
     Limits,
@@ -43,6 +44,10 @@ def asked(**given: Any) -> Introspection:
 
 def rule(**given: Any) -> ToolRule:
     return ToolRule(**{"match": "a", "scopes": [], **given})
+
+
+def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirmation:
+    return Confirmation(**({"webhook": url, "webhook_key": Secret(b"k" * 32)} | given))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +178,27 @@ def rule(**given: Any) -> ToolRule:
         (lambda: Checkpoint(key=Secret(b"k"), every=1_000_001), "every must be at most 1000000 records"),
         (lambda: Checkpoint(key=Secret(b"k"), seconds=0.5), "seconds must be from 1 to 86400"),
         (lambda: Checkpoint(key=Secret(b"k"), seconds=NAN), "seconds must be from 1 to 86400"),
+        (lambda: Confirmation(lifetime=9), "lifetime must be from 10 seconds to 60 minutes"),
+        (lambda: Confirmation(lifetime=3601), "lifetime must be from 10 seconds to 60 minutes"),
+        (lambda: Confirmation(lifetime=NAN), "lifetime must be from 10 seconds to 60 minutes"),
+        (lambda: Confirmation(lifetime="10m"), "lifetime must be a number of seconds"),  # type: ignore[arg-type]
+        (lambda: Confirmation(asks="10/minute"), "asks must be a list"),
+        (lambda: Confirmation(asks=[]), "asks must name a budget"),
+        (lambda: Confirmation(asks=["many"]), "asks has a wrong budget"),
+        (lambda: Confirmation(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
+        (lambda: Confirmation(key=Secret(b"short")), "key must have at least 32 bytes"),
+        (lambda: webhook(webhook_key=None), "webhook_key must stand beside webhook"),
+        (lambda: webhook(None), "webhook must stand beside webhook_key"),
+        (lambda: webhook(webhook_key=Secret(b"short")), "webhook_key must have at least 32 bytes"),
+        (lambda: webhook("http://approve.example.com/"), "webhook must be an https URL"),
+        (lambda: webhook("http://127.0.0.1/"), "webhook must be an https URL"),
+        (lambda: webhook("https://"), "webhook must be an https URL"),
+        (lambda: webhook("https://a:b@approve.example.com/"), "webhook must be an https URL"),
+        (lambda: webhook("https://approve.example.com/#a"), "webhook must be an https URL"),
+        (lambda: webhook("https://approve.example.com/a b"), "webhook must be an https URL"),
+        (lambda: webhook("https://approve.example.com:x/"), "webhook must be an https URL"),
+        (lambda: webhook("https://[::1/"), "webhook must be an https URL"),
+        (lambda: webhook(""), "webhook must be a string, and not empty"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -198,6 +224,8 @@ def test_what_cannot_be_right_is_refused_by_the_name_of_its_field(make: Callable
         lambda: issuer(jwks=None),
         lambda: issuer(jwks=None, jwks_url="https://as.example.com/keys", max_stale=0),
         lambda: issuer(introspection=asked()),
+        lambda: Confirmation(lifetime=10, asks=[Budget("1/day", strict=True)], key=Secret(b"k" * 32)),
+        lambda: webhook("https://approve.example.com:8443/confirm?team=ops"),
         lambda: asked(url="http://127.0.0.1:8080/ask", opaque=False, jwts=True, max_revocation_delay=1),
         lambda: asked(secret=None, private_key=Secret(b"key", "2026-11")),
     ],

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
-from toolgate.confirmation import Consent
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
 from toolgate.policy import repeats
@@ -25,6 +24,7 @@ from toolgate.settings import Rule, Secret
 from toolgate.telemetry import Ended
 
 if TYPE_CHECKING:
+    from toolgate.confirmation import Consent
     from toolgate.telemetry.spans import Trace
 
 __all__ = ["Decision", "Sink", "current", "current_decision"]

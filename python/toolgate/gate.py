@@ -349,6 +349,9 @@ class Gate:
         """Write what waits, and give back to the store what was taken from it in advance: what a server does when it
         ends, and may do at any time."""
         await self._steps.spender.flush()
+        # A server program that was told to end by a signal sends it to itself afterwards: nothing else runs then.
+        await to_thread.run_sync(self._steps.trail.rest)
+        self._telemetry.flush()
 
     def close(self) -> None:
         """Write what waits and close the audit trail."""

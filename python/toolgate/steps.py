@@ -100,6 +100,7 @@ class Steps:
             configuration.confirmation,
             resource=configuration.resource,
             clock=clock,
+            alarm=alarm,
             approver=approver,
             store=None if self._remote is None else self._remote.store,
             prefix=limits.prefix,

@@ -7,10 +7,12 @@ from typing import Any
 
 import mcp_types as types
 import pytest
-from adapters.asked import NO, YES, Human, Office, opened
+from adapters.asked import NO, YES, Human, Office, asking_server, opened, posted
 from adapters.desk import LEGACY, MODERN
 from guarded import Guarded
 from mcp import MCPError
+from mcp.server import Server
+from starlette.responses import JSONResponse
 
 import toolgate
 
@@ -221,3 +223,55 @@ async def test_without_a_way_back_nobody_can_be_asked(guarded: Make, mode: str, 
                 await client.call_tool("wipe", {"name": "ada"})
     assert refused.value.error.data["reason"] == "confirmation_unavailable"
     assert (human.questions, office.ran) == ([], [])
+
+
+@pytest.mark.parametrize("mode", [MODERN, LEGACY])
+async def test_a_low_level_server(guarded: Make, mode: str) -> None:
+    """It seals no state of its own: in the gate's it travels as it is, and cannot be changed on its way."""
+    seen: list[tuple[Any, Any]] = []
+
+    async def list_tools(_ctx: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="wipe", input_schema={"type": "object"})])
+
+    async def call_tool(ctx: Any, params: Any) -> types.CallToolResult | types.InputRequiredResult:
+        seen.append((params.request_state, params.input_responses))
+        if params.request_state is None and mode == MODERN:
+            return types.InputRequiredResult(request_state="the tool's own, in the clear")
+        return types.CallToolResult(content=[types.TextContent(type="text", text="wiped")])
+
+    server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
+    human = Human()
+    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
+        async with office.client(mode, human, "write") as client:
+            assert (await client.call_tool("wipe", {"name": "ada"})).content[0].text == "wiped"
+    assert len(human.questions) == 1
+    assert seen == [(None, None)] + ([("the tool's own, in the clear", None)] if mode == MODERN else [])
+
+
+async def test_a_route_of_the_servers_own_runs_no_tool_that_waits(guarded: Make) -> None:
+    """It is behind the gate like every path, and the decision about its body is there: but nobody has answered."""
+    ran: list[str] = []
+    server = asking_server(ran)
+
+    @server.custom_route("/side", methods=["POST"])
+    async def side(request: Any) -> JSONResponse:
+        asked = (await request.json())["params"]
+        return JSONResponse({"result": str(await server.call_tool(asked["name"], asked["arguments"]))})
+
+    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
+        office.url = office.url.replace("/mcp", "/side")
+        free = posted(office, "by_name", {})
+        assert free.status_code == 500  # there is no such tool, but it was looked for
+        assert posted(office, "wipe", {"name": "ada"}, "write").status_code == 500
+    assert ran == []
+    assert office.records("confirmed") == []
+
+
+async def test_an_app_whose_server_nobody_showed_the_gate_asks_nobody(guarded: Make) -> None:
+    human = Human()
+    bare = asking_server([])
+    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(bare.streamable_http_app())) as office:
+        async with office.client(MODERN, human, "write") as client:
+            with pytest.raises(MCPError, match="nobody can be asked"):
+                await client.call_tool("wipe", {"name": "ada"})
+    assert human.questions == []

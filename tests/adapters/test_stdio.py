@@ -116,6 +116,32 @@ async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(
     assert it.records()[-1]["reason"] == "missing_credentials"
 
 
+@ERAS
+@SERVERS
+async def test_a_human_confirms_without_http(guarded: Make, tmp_path: Path, mode: str, kind: str) -> None:
+    from adapters.asked import NO, YES, Human, server_of
+    from adapters.asked import RULES as ASKING
+
+    if kind == "fastmcp":
+        pytest.importorskip("fastmcp")
+    ran: list[str] = []
+    it = guarded(**ASKING)
+    it.now = time.time()
+    server = it.gate.protect_stdio(server_of(kind, ran), token_file=written(tmp_path / "token", it.token("write")))
+    human = Human(NO, YES, YES)
+    async with Client(below(server), mode=mode, elicitation_callback=human) as client:
+        with pytest.raises(MCPError, match="did not confirm"):
+            await client.call_tool("wipe", {"name": "ada"})
+        assert (await client.call_tool("wipe", {"name": "bob"})).content[0].text == "wiped bob"
+        assert (await client.read_resource("data://secret")).contents
+    async with Client(below(server), mode=mode) as client:
+        with pytest.raises(MCPError, match="nobody can be asked"):
+            await client.call_tool("wipe", {"name": "eve"})
+    assert ran == ["wipe bob", "secret"]
+    assert len(human.questions) == 3
+    assert {record["transport"] for record in it.records()} == {"stdio"}
+
+
 async def test_who_is_local_is_nobody_over_http(guarded: Make, tmp_path: Path) -> None:
     import httpx2
     from adapters.desk import modern, modern_headers
@@ -185,6 +211,10 @@ SCRIPT = """
     def delete_it() -> str:
         raise SystemExit("this must not run")
 
+    @server.tool{call}
+    def wipe_it() -> str:
+        return "wiped"
+
     gate = toolgate.Gate.from_file(sys.argv[1])
     gate.protect_stdio(server).run({run})
 """
@@ -195,7 +225,12 @@ MADE = {
 
 
 @SERVERS
-async def test_a_process_of_its_own_that_talks_over_its_pipes(guarded: Make, tmp_path: Path, kind: str) -> None:
+@ERAS
+async def test_a_process_of_its_own_that_talks_over_its_pipes(
+    guarded: Make, tmp_path: Path, kind: str, mode: str
+) -> None:
+    from adapters.asked import Human
+
     if kind == "fastmcp":
         pytest.importorskip("fastmcp")
     it = guarded()
@@ -214,6 +249,10 @@ async def test_a_process_of_its_own_that_talks_over_its_pipes(guarded: Make, tmp
         [[tool]]
         match = "delete_*"
         scopes = ["write"]
+        [[tool]]
+        match = "wipe_*"
+        scopes = []
+        confirm = true
         [audit]
         path = "of-the-process.jsonl"
         """)
@@ -227,13 +266,20 @@ async def test_a_process_of_its_own_that_talks_over_its_pipes(guarded: Make, tmp
         env={**os.environ, TOKEN_VARIABLE: it.token("read")},
     )
     with (tmp_path / "errors").open("w") as errors:
-        async with Client(stdio_client(process, errlog=errors)) as client:
+        async with Client(stdio_client(process, errlog=errors), mode=mode, elicitation_callback=Human()) as client:
             assert text_of(await client.call_tool("read_it", {})) == "read"
+            assert text_of(await client.call_tool("wipe_it", {})) == "wiped"
             with pytest.raises(MCPError, match="lacks a scope"):
                 await client.call_tool("delete_it", {})
     records = [json.loads(line) for line in (tmp_path / "of-the-process.jsonl").read_text().splitlines()]
-    calls = [(record["tool_name"], record["result"], record["transport"]) for record in records if record["tool_name"]]
-    assert calls == [("read_it", "success", "stdio"), ("delete_it", "denied_scope", "stdio")]
+    calls = [record for record in records if record["tool_name"] and record["event"] == "call"]
+    assert {record["transport"] for record in calls} == {"stdio"}
+    assert [(record["tool_name"], record["result"]) for record in calls if record["result"] != "asked"] == [
+        ("read_it", "success"),
+        ("wipe_it", "success"),
+        ("delete_it", "denied_scope"),
+    ]
+    assert [record["tool_name"] for record in records if record["event"] == "confirmed"] == ["wipe_it"]
     assert it.token("read") not in (tmp_path / "errors").read_text()
 
 

@@ -268,7 +268,7 @@ os._exit(0)
 @pytest.mark.parametrize("durability", ["buffered", "written"])
 def test_a_reader_that_takes_nothing_stops_nobody(durability: str) -> None:
     program = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+import sys, time; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
 from toolgate.audit import Trail
 from toolgate.errors import Unavailable
@@ -281,6 +281,8 @@ try:
 except Unavailable:
     print("refused", file=sys.stderr, flush=True)
 sys.stdin.readline()
+while trail.waiting:  # closed before its reader goes on, it would lose these
+    time.sleep(0.01)
 trail.close()
 print(trail.dropped, file=sys.stderr)
 """

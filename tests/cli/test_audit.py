@@ -144,10 +144,12 @@ def test_days_that_were_deleted(command: Command) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
-def test_a_terminal_gets_a_progress_bar(command: Command) -> None:
+@pytest.mark.parametrize("name", ["verify", "report"])
+def test_a_terminal_gets_a_progress_bar(command: Command, name: str) -> None:
     main, terminal = pty.openpty()
+    piped = command.run(name, "trail")
     done = subprocess.run(
-        [sys.executable, "-m", "toolgate", "audit", "verify", "trail"],
+        [sys.executable, "-m", "toolgate", "audit", name, "trail"],
         cwd=command.directory,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.PIPE,
@@ -157,8 +159,11 @@ def test_a_terminal_gets_a_progress_bar(command: Command) -> None:
     )
     os.close(terminal)
     assert done.returncode == 0
-    assert b"/s" in os.read(main, 65_536)
+    assert "━".encode() in os.read(main, 65_536)
     os.close(main)
+    # Whoever reads what it says sees none of it.
+    assert done.stdout.decode() == piped.stdout
+    assert "━" not in piped.stderr
 
 
 # --- keygen and fingerprint -------------------------------------------------------------------------------------------

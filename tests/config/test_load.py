@@ -14,6 +14,7 @@ from toolgate.settings import (
     Audit,
     AuditSink,
     Budget,
+    Confirmation,
     Introspection,
     Issuer,
     Limits,
@@ -95,6 +96,13 @@ on_error = "allow"
 instances = 3
 prefix = "mine"
 
+[confirmation]
+lifetime = "5m"
+asks = ["5/minute", {{ rate = "50/day", strict = true }}]
+key = {{ file = "key" }}
+webhook = "https://approve.example.com/confirm"
+webhook_key = {{ file = "key" }}
+
 [audit]
 path = "trails/audit.jsonl"
 durability = "written"
@@ -143,6 +151,13 @@ key = {{ file = "key", id = "2026-11" }}
             on_error="allow",
             instances=3,
             prefix="mine",
+        ),
+        "confirmation": Confirmation(
+            lifetime=300.0,
+            asks=["5/minute", Budget("50/day", strict=True)],
+            key=Secret(KEY.encode()),
+            webhook="https://approve.example.com/confirm",
+            webhook_key=Secret(KEY.encode()),
         ),
         "audit": Audit(
             str(configured.directory / "trails" / "audit.jsonl"),

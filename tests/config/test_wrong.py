@@ -178,6 +178,17 @@ WRONG: dict[str, tuple[Any, ...]] = {
     ),
     "limits as a list": (f"{HEAD}[[limits]]", "6: limits: must be a table"),
     "durability": (f'{HEAD}[audit]\ndurability = "eventual"', "7: [audit] durability: is 'eventual': it must be"),
+    "no webhook over plain http": (
+        f'{HEAD}[confirmation]\nwebhook_key = {{ file = "key" }}\nwebhook = "http://a/hunter2"',
+        "8: [confirmation] webhook: must be an https URL",
+    ),
+    "a webhook without its key": (
+        f'{HEAD}[confirmation]\nwebhook = "https://a"',
+        "6: confirmation: webhook_key must stand beside webhook",
+    ),
+    "a question without end": (f"{HEAD}[confirmation]\nlifetime = '2h'", "7: [confirmation] lifetime: must be from 10"),
+    "asking without end": (f"{HEAD}[confirmation]\nasks = []", "7: [confirmation] asks: must name a budget"),
+    "a misspelt budget of asking": (f"{HEAD}[confirmation]\nask = []", "7: [confirmation] ask: unknown key, did you"),
     "a checkpoint": (f"{HEAD}[audit]\ncheckpoint = true", "7: [audit] checkpoint: must be a table"),
     "a checkpoint without its key": (f"{HEAD}[audit.checkpoint]\nevery = 2", "6: [audit] checkpoint.key: is missing"),
     "a checkpoint now and then": (

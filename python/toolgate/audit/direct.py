@@ -97,9 +97,22 @@ class DirectLane(Lane):
             self._lock.release()
         self._collect()
 
+    def rest(self) -> None:
+        """Hand over what waits and sign it, unless that hangs: nothing may come for long, or ever."""
+        self.flush()
+        if self._hangs or self._closed or not self._lock.acquire(timeout=SLOW_SECONDS):
+            return
+        try:
+            if not self._waiting:
+                self._append(self._signature())
+                self._drain()
+        finally:
+            self._lock.release()
+        self._collect()
+
     def end(self) -> None:
         """The interpreter ends; what is dropped on the way out still finds the sink open."""
-        self.flush()
+        self.rest()
 
     def close(self) -> None:
         """Hand over what waits and close the sink. What it does not take now is lost, and counted."""
@@ -109,7 +122,7 @@ class DirectLane(Lane):
             return
         try:
             if not self._closed and not self._waiting:
-                self._append(self._closing(0) or self._last_checkpoint())
+                self._append(self._signature())
                 self._drain()
             self._closed = True
             self.sink.close()

@@ -55,6 +55,7 @@ class ThreadedLane(Lane):
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._began: float | None = None
         self._closed = False
+        self._signs = False
         self._hurry = threading.Event()
         self._pending = 0
         self._losing = threading.RLock()  # a finalizer may lose a record in the middle of losing one
@@ -96,6 +97,12 @@ class ThreadedLane(Lane):
             while not ticket.done and self._thread.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.001)
 
+    def rest(self) -> None:
+        """`flush`, and sign it: nothing may come for long, or ever."""
+        self.flush()
+        self._signs = True
+        self.flush()
+
     def end(self) -> None:
         """The interpreter ends, and the thread with it."""
         self.close()
@@ -121,7 +128,8 @@ class ThreadedLane(Lane):
         ends = False
         while not ends:
             batch, ends = self._take()
-            self._deliver(batch, ends=ends)
+            signs, self._signs = self._signs, False
+            self._deliver(batch, ends=ends or signs)
         self.sink.close()
 
     def _take(self) -> tuple[list[_Queued], bool]:
@@ -171,7 +179,7 @@ class ThreadedLane(Lane):
                 self._chain.skip()
             lines.append(self._sealed(self._start("lost")))
         if ends:
-            lines.append((b"" if records else self._closing(0)) or self._last_checkpoint())
+            lines.append(self._last_checkpoint() if records else self._signature())
         elif not records:
             lines.append(self._checkpoint_in_time())
         return b"".join(lines)

@@ -132,6 +132,11 @@ class Trail:
         for lane in self._lanes:
             lane.flush()
 
+    def rest(self) -> None:
+        """`flush`, and sign what is not signed yet: whoever ends may be killed before `close`."""
+        for lane in self._lanes:
+            lane.rest()
+
     def close(self) -> None:
         """Hand over what waits and close every sink. What is not taken now is lost, and counted."""
         _close(self._lanes)

@@ -1,10 +1,9 @@
 """May they now, says a human: questions, the state that carries them, and whoever answers."""
 
-from toolgate.confirmation.approvers import Approver
 from toolgate.confirmation.confirmations import Confirmations
 from toolgate.confirmation.consent import Consent
 from toolgate.confirmation.message import ANSWER, Brought, brought_by, is_accepted, shows_forms
-from toolgate.confirmation.question import Question
+from toolgate.confirmation.question import Approver, Question
 
 __all__ = [
     "ANSWER",

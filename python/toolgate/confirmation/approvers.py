@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
 from threading import Lock
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from toolgate.confirmation.question import Question
+from toolgate.confirmation.question import Approver, Ask, Question
 from toolgate.errors import refusal
 
-__all__ = ["Approver", "Ask", "asker"]
-
-Ask = Callable[[Question], Awaitable[object]]
+__all__ = ["answer_of", "asker"]
 
 _MAX_THREADS: Final = 64
 """In which functions that are not asynchronous wait for a human, each in one of its own; the next are told to come
 again."""
 
 _log = logging.getLogger("toolgate")
-
-
-class Approver(Protocol):
-    """The operator's function: true is a yes, and everything else a no. It may be asynchronous; if not, it runs in a
-    thread of its own. What it raises means that nobody can be asked now."""
-
-    def __call__(self, question: Question, /) -> object: ...
 
 
 def asker(approver: Approver) -> Ask:

@@ -11,11 +11,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import hash_arguments
-from toolgate.confirmation.approvers import Approver, Ask, answer_of, asker
 from toolgate.confirmation.consent import MAX_ROUNDS, Consent
 from toolgate.confirmation.kept import USED, Kept, KeptHere
+from toolgate.confirmation.keys import ConfiguredKey
 from toolgate.confirmation.message import METHODS, Brought, is_accepted
-from toolgate.confirmation.question import Question
+from toolgate.confirmation.question import Approver, Ask, Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
 from toolgate.errors import Forbidden, refusal
@@ -41,6 +41,7 @@ class Confirmations:
         *,
         resource: str,
         clock: Callable[[], float],
+        alarm: Callable[[str], None] = lambda slug: None,
         approver: Approver | None = None,
         store: Store | None = None,
         prefix: str = "toolgate",
@@ -53,15 +54,15 @@ class Confirmations:
         self.settings = settings
         self._resource = resource
         self._clock = clock
-        self._approver = approver
-        self._ask: Ask | None = None if approver is None else asker(approver)
+        self._ask: Ask | None = None if approver is None else _asker(approver)
         if settings.webhook is not None and settings.webhook_key is not None:
             # Most gates ask nobody over the network, and TLS takes long to import.
             from toolgate.confirmation.webhook import Webhook
 
-            self._ask = Webhook(settings.webhook, settings.webhook_key, clock=clock)
-        self._key = b"" if settings.key is None else settings.key.value
-        self._key_before, self._until = self._retiring(before)
+            self._ask = Webhook(settings.webhook, ConfiguredKey(settings.webhook_key, alarm=alarm), clock=clock)
+        self._key = ConfiguredKey(settings.key, alarm=alarm, keeps=settings.lifetime)
+        if before is not None:
+            self._key.replaces(before._key, clock())
         self._kept: Kept = KeptHere() if store is None else _kept_in(store, prefix)
         if before is not None:
             self._kept = before._kept
@@ -74,7 +75,7 @@ class Confirmations:
     def describe(self) -> Iterator[str]:
         """Who answers, and how often one may be asked, a line each."""
         who = "the operator's approver" if self.has_approver else "the client's user"
-        yield f"{who} confirms each call, within {self.settings.lifetime:g} s"
+        yield f"a human confirms each call within {self.settings.lifetime:g} s: {who}"
         for budget in budgets_of(self.settings.asks):
             observed = " (observed)" if budget.mode == "observe" else ""
             yield f"asking spends 1 of {budget.limit} for confirmation (client){observed}"
@@ -153,6 +154,8 @@ class Confirmations:
     async def consult(self, consent: Consent) -> bool:
         """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time, and
         `Unavailable` where it cannot be asked."""
+        from toolgate.confirmation.approvers import answer_of
+
         if self._ask is None:
             raise refusal("confirmation_unavailable")
         seconds = max(0.0, consent.question.deadline - self._clock())
@@ -160,22 +163,24 @@ class Confirmations:
 
     async def _sealed(self, state: State, consent: Consent) -> str:
         nonce, key = new_nonce(), new_key()
-        text = state.sealed(nonce, key=_combined(self._key, key), binding=consent.binding)
         now = self._clock()
+        text = state.sealed(nonce, key=_combined(self._key.now(now), key), binding=consent.binding)
         await self._kept.put(nonce, key, seconds=state.expires - now + _GRACE_SECONDS, now=now)
         return text
 
     def _verified(self, unread: Unread, key: bytes, binding: str) -> State:
-        if self._key_before and self._clock() < self._until:
+        current, *retired = self._key.all(self._clock())
+        for configured in retired:
             with suppress(Forbidden):
-                return unread.verified(key=_combined(self._key_before, key), binding=binding)
-        return unread.verified(key=_combined(self._key, key), binding=binding)
+                return unread.verified(key=_combined(configured, key), binding=binding)
+        return unread.verified(key=_combined(current, key), binding=binding)
 
-    def _retiring(self, before: Confirmations | None) -> tuple[bytes, float]:
-        """The key that questions were asked with before a reload, and until when: none of them stands for longer."""
-        if before is None or before._key == self._key:
-            return b"", 0.0
-        return before._key, self._clock() + before.settings.lifetime
+
+def _asker(approver: Approver) -> Ask:
+    # Most gates have none, and threads take long to import.
+    from toolgate.confirmation.approvers import asker
+
+    return asker(approver)
 
 
 def _combined(configured: bytes, own: bytes) -> bytes:

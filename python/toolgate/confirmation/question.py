@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from toolgate.principal import Principal
 
-__all__ = ["Question"]
+__all__ = ["Approver", "Ask", "Question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,14 @@ class Question:
     """Seconds since the epoch; a later answer is none."""
     text: str = field(repr=False)
     """All of it in words, bounded, with nothing in it that could pass for the gate's own words."""
+
+
+Ask = Callable[[Question], Awaitable[object]]
+"""Puts a question to somebody, and waits."""
+
+
+class Approver(Protocol):
+    """The operator's function: true is a yes, and everything else a no. It may be asynchronous; if not, it runs in a
+    thread of its own. What it raises means that nobody can be asked now."""
+
+    def __call__(self, question: Question, /) -> object: ...

@@ -9,8 +9,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final
 
+from toolgate.confirmation.keys import ConfiguredKey
 from toolgate.confirmation.question import Question
-from toolgate.settings import Secret
 
 __all__ = ["SIGNATURE", "Webhook", "signature"]
 
@@ -32,7 +32,7 @@ class Webhook:
     def __init__(
         self,
         url: str,
-        key: Secret,
+        key: ConfiguredKey,
         *,
         clock: Callable[[], float],
         context: ssl.SSLContext | None = None,
@@ -54,7 +54,7 @@ class Webhook:
             "content-type": "application/json",
             "accept": "application/json",
             "accept-encoding": "identity",
-            SIGNATURE: signature(self._key.value, body, at=int(now)),
+            SIGNATURE: signature(self._key.now(now), body, at=int(now)),
         }
         self._context = self._context or ssl.create_default_context()
         # Reading takes as long as a human does; whoever waits for us has the deadline.

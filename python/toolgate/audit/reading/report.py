@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +34,11 @@ LOOP_CALLS: Final = 10
 
 _MEMORY: Final = "256MB"
 """For the engine; the rest goes to a temporary directory. What it takes beside that stays below as much again."""
+
+_ASK_SECONDS: Final = 0.1
+"""Between two looks at how far it is."""
+
+Progress = Callable[[int, int], None]
 
 _SLICES: Final = 180
 """Of time, at most: as many as a plot can show."""
@@ -122,9 +129,12 @@ class Report:
     slices: list[Slice] = field(default_factory=list)
 
 
-def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | None = None) -> Report:
+def report_of(
+    paths: Sequence[Path], *, since: str | None = None, until: str | None = None, progress: Progress | None = None
+) -> Report:
     """What the trails at ``paths`` say about the time from ``since`` until ``until`` (ISO 8601, UTC).
 
+    ``progress``: told the bytes read, of all, from a thread of its own; what comes then takes about as long as reading.
     Raises `OSError` and `ValueError` for what cannot be read, and `ModuleNotFoundError` without the extra ``report``.
     """
     import duckdb
@@ -134,14 +144,16 @@ def report_of(paths: Sequence[Path], *, since: str | None = None, until: str | N
         if not files:
             raise ValueError(f"{paths[0]} is empty: nothing has been recorded yet")
         try:
-            return _read(files, since, until)
+            return _read(files, since, until, progress)
         except duckdb.Error as error:
             # Its words may hold what a caller chose.
             raise ValueError(f"{paths[0]} cannot be summed up: DuckDB says {type(error).__name__}") from None
 
 
-def _read(files: Sequence[TrailFile], since: str | None, until: str | None) -> Report:
+def _read(files: Sequence[TrailFile], since: str | None, until: str | None, progress: Progress | None) -> Report:
     import duckdb
+
+    size = sum(file.size for file in files)
 
     with tempfile.TemporaryDirectory(prefix="toolgate-report-") as spill, duckdb.connect() as connection:
         connection.execute(f"set memory_limit = '{_MEMORY}'")
@@ -150,18 +162,41 @@ def _read(files: Sequence[TrailFile], since: str | None, until: str | None) -> R
         connection.execute("set autoinstall_known_extensions = false")
         connection.execute("set autoload_known_extensions = false")
         connection.execute("set preserve_insertion_order = false")
-        connection.execute("set enable_progress_bar = false")
-        connection.execute(
-            LINES,
-            {
-                "files": [_named(file) for file in files],
-                "columns": COLUMNS,
-                "longest": 2 * MAX_LINE_BYTES,
-                "since": since,
-                "until": until,
-            },
-        )
-        return _report(connection, files=len(files), size=sum(file.size for file in files))
+        connection.execute("set enable_progress_bar_print = false")
+        connection.execute(f"set enable_progress_bar = {'false' if progress is None else 'true'}")
+        given = {
+            "files": [_named(file) for file in files],
+            "columns": COLUMNS,
+            "longest": 2 * MAX_LINE_BYTES,
+            "since": since,
+            "until": until,
+        }
+        with _telling(connection, size, progress):
+            connection.execute(LINES, given)
+        return _report(connection, files=len(files), size=size)
+
+
+@contextmanager
+def _telling(connection: duckdb.DuckDBPyConnection, size: int, progress: Progress | None) -> Iterator[None]:
+    """While the engine reads, ask it how far it is."""
+    if progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(_ASK_SECONDS):
+            percent = connection.query_progress()
+            progress(int(size * min(max(percent, 0.0), 99.9) / 100), size)
+
+    asking = threading.Thread(target=ask, name="toolgate-report", daemon=True)
+    asking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        asking.join()
+    progress(size, size)
 
 
 def _named(file: TrailFile) -> str:

@@ -13,6 +13,7 @@ import typer
 
 from toolgate.audit.reading.page import page
 from toolgate.audit.reading.report import Caller, Loop, Report, report_of
+from toolgate.cli.audit.progress import progress_bar
 from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
 from toolgate.cli.tables import print_table
 
@@ -32,7 +33,8 @@ def report(
     """Sum up who called what, who was refused, who came back too early and who runs in circles."""
     begins, ends = instant("--since", since), instant("--until", until)
     try:
-        made = report_of(path, since=begins, until=ends)
+        with progress_bar(then="summing up") as progress:
+            made = report_of(path, since=begins, until=ends, progress=progress)
     except ModuleNotFoundError as missing:
         if missing.name != "duckdb":
             raise

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +14,7 @@ from toolgate.audit.reading.findings import ChainFindings, Findings, Listed
 from toolgate.audit.reading.heads import read_heads, write_heads
 from toolgate.audit.reading.verify import heads_of, load_public_keys
 from toolgate.audit.reading.verify import verify as verified
+from toolgate.cli.audit.progress import progress_bar
 from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
 from toolgate.cli.tables import print_table
 
@@ -49,7 +48,7 @@ def verify(
     try:
         keys = load_public_keys(public_key) if public_key else None
         heads = read_heads(remember) if remember else []
-        with _progress() as progress:
+        with progress_bar() as progress:
             findings = verified(path, public_keys=keys, since=oldest, heads=heads, progress=progress)
     except ModuleNotFoundError as missing:
         if missing.name != "cryptography":
@@ -68,21 +67,6 @@ def verify(
             write_heads(remember, heads_of(findings))
         except OSError as error:
             fail(f"{remember}: {error.strerror}: what was verified is not remembered")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar, for whoever waits and looks."""
-    if not sys.stderr.isatty():
-        yield lambda done, size: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
 def _print(findings: Findings) -> None:
