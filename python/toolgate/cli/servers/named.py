@@ -16,10 +16,12 @@ from typing import Any, Final
 from toolgate.gate import Gate
 from toolgate.settings import Audit, Issuer
 
-__all__ = ["named"]
+__all__ = ["is_stand_in", "named"]
 
 _USUAL: Final = ("mcp", "server", "app")
 """The names that the SDK's own command looks for."""
+
+_NOBODY: Final = Issuer("https://nobody.invalid", ["ES256"])
 
 
 def named(name: str) -> Any:
@@ -34,6 +36,11 @@ def named(name: str) -> Any:
     with _letting_nobody_in(), redirect_stdout(sys.stderr):
         module = _imported(Path(place) if is_file else place)
     return _attribute(module, place, attribute) if attribute else _usual(module, place)
+
+
+def is_stand_in(gate: Gate) -> bool:
+    """Whether it stands for one that a file describes."""
+    return list(gate.configuration.issuers) == [_NOBODY]
 
 
 def _imported(place: Path | str) -> ModuleType:
@@ -92,8 +99,7 @@ def _letting_nobody_in() -> Iterator[None]:
     an issuer that can be met or a file instead."""
 
     def from_file(cls: type[Gate], *_args: Any, **_options: Any) -> Gate:
-        nobody = Issuer("https://nobody.invalid", ["ES256"])
-        return cls(resource="http://127.0.0.1/mcp", issuers=[nobody], audit=Audit(path=os.devnull))
+        return cls(resource="http://127.0.0.1/mcp", issuers=[_NOBODY], audit=Audit(path=os.devnull))
 
     def protect_stdio(_gate: Gate, server: Any, **_options: Any) -> Any:
         return server
