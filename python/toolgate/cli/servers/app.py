@@ -7,18 +7,18 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import anyio
 import typer
+
+from toolgate.adapters.local import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from toolgate.cli.servers.catalogue import Catalogue
     from toolgate.settings import Configuration
 
 __all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]
-
-TOKEN_VARIABLE: Final = "TOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
 
 ServerArgument = Annotated[
     str | None,
