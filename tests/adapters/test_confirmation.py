@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import mcp_types as types
 import pytest
-from adapters.asked import NO, YES, Human, Office, asking_server, opened, posted
+from adapters.asked import NO, YES, Human, Office, asking_server, hurried, opened, posted
 from adapters.desk import LEGACY, MODERN
 from guarded import Guarded
 from mcp import Client, MCPError
@@ -101,6 +102,22 @@ async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) ->
     [record] = office.records(name="wipe")
     assert (record["result"], record["reason"]) == ("denied_policy", "confirmation_unavailable")
     assert office.records("asked", "confirmed") == []
+
+
+async def test_a_user_who_says_nothing_has_not_confirmed(guarded: Make) -> None:
+    """On the newer protocol nobody waits: there the answer comes too late, or never."""
+
+    async def human(_context: Any, _params: Any) -> types.ElicitResult:
+        await anyio.sleep(5)
+        return YES
+
+    with opened(guarded, "sse", confirmation=hurried()) as office:
+        async with office.client(LEGACY, human, "write") as client:
+            with pytest.raises(MCPError, match="has expired") as refused:
+                await client.call_tool("wipe", {"name": "ada"})
+    assert refused.value.error.data["reason"] == "confirmation_expired"
+    assert office.ran == []
+    assert office.records(name="wipe")[-1]["reason"] == "confirmation_expired"
 
 
 @ERAS
