@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from adapters.asked import RULES, Human, opened, posted
+from adapters.asked import RULES, Human, hurried, opened, posted
 from adapters.desk import LEGACY, MODERN, modern_headers
 from guarded import Guarded, message
 from mcp import MCPError
@@ -108,13 +108,11 @@ async def test_one_that_fails_is_an_outage_and_says_nothing(
     assert dict(response.headers)["retry-after"] == "1"
     assert "ada" not in caplog.text
     assert it.records()[-1]["result"] == "unavailable"
+    assert it.gate.alarms == {"approver_failing": 1}
 
 
-async def test_whoever_does_not_answer_in_time_has_not_confirmed(
-    guarded: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    it = guarded(**RULES, approver=_never)
-    monkeypatch.setattr("toolgate.confirming.Confirmations.consult", _hurried)
+async def test_whoever_does_not_answer_in_time_has_not_confirmed(guarded: Make) -> None:
+    it = guarded(**RULES, approver=_never, confirmation=hurried())
     assert _reason(await it.call("wipe", "write")) == "confirmation_expired"
     assert it.records()[-1]["reason"] == "confirmation_expired"
 
@@ -276,10 +274,3 @@ def _reason(decision: toolgate.Decision) -> str | None:
 async def _never(_question: toolgate.Question) -> bool:
     await anyio.sleep_forever()
     return True
-
-
-async def _hurried(confirmations: Any, consent: Any) -> bool:
-    """The same with the time all but over: lifetimes are ten seconds at least."""
-    from toolgate.confirmation.approvers import answer_of
-
-    return await answer_of(confirmations._ask, consent.question, seconds=0.05)

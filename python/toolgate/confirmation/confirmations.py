@@ -18,7 +18,7 @@ from toolgate.confirmation.message import METHODS, Brought, is_accepted
 from toolgate.confirmation.question import Approver, Ask, Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
-from toolgate.errors import Forbidden, refusal
+from toolgate.errors import Forbidden, Unavailable, refusal
 from toolgate.principal import Principal, joined
 from toolgate.request import Call
 from toolgate.settings import Confirmation, Rule, budgets_of
@@ -47,11 +47,13 @@ class Confirmations:
         prefix: str = "toolgate",
         before: Confirmations | None = None,
     ) -> None:
-        """Those of a successor know the questions that were asked ``before``, and the key they were asked with. Raises
-        `ValueError` for two approvers, and `TypeError` for one that cannot be called."""
+        """``alarm`` is told ``approver_failing`` or ``confirmation_key_unreadable``. Those of a successor know the
+        questions that were asked ``before``, and the key they were asked with. Raises `ValueError` for two approvers,
+        and `TypeError` for one that cannot be called."""
         if approver is not None and settings.webhook is not None:
             raise ValueError("approver must not stand beside [confirmation] webhook: one of them answers")
         self.settings = settings
+        self._alarm = alarm
         self._resource = resource
         self._clock = clock
         self._ask: Ask | None = None if approver is None else _asker(approver)
@@ -159,7 +161,11 @@ class Confirmations:
         if self._ask is None:
             raise refusal("confirmation_unavailable")
         seconds = max(0.0, consent.question.deadline - self._clock())
-        return await answer_of(self._ask, consent.question, seconds=seconds)
+        try:
+            return await answer_of(self._ask, consent.question, seconds=seconds)
+        except Unavailable:
+            self._alarm("approver_failing")
+            raise
 
     async def _sealed(self, state: State, consent: Consent) -> str:
         nonce, key = new_nonce(), new_key()
