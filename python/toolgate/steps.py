@@ -127,7 +127,7 @@ class Steps:
             self.spender,
             spend=partial(self._spend, intends=False),
             intend=self._intend,
-            ensure_held=self.ensure_held,
+            ensure_still=self._ensure_still,
             tick=tick,
         )
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
@@ -307,6 +307,11 @@ class Steps:
         if not decision.would_deny:
             caller.spendings[id(rule)] = spending
         return spending
+
+    def _ensure_still(self, decision: Decision) -> None:
+        """What held when a call began to wait for a human, and may not hold any more."""
+        self.ensure_held(decision)
+        self.trail.ensure_writable()
 
     async def _intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""

@@ -119,6 +119,29 @@ async def test_whoever_does_not_answer_in_time_has_not_confirmed(
     assert it.records()[-1]["reason"] == "confirmation_expired"
 
 
+async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolgate.confirmation.approvers._MAX_THREADS", 1)
+    began, may_end = threading.Event(), threading.Event()
+
+    def approver(_question: toolgate.Question) -> bool:
+        began.set()
+        return may_end.wait(20)
+
+    it = guarded(**RULES, approver=approver)
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.call, "wipe", "write")
+        while not began.is_set():
+            await anyio.sleep(0.01)
+        assert _reason(await it.call("wipe", "write")) == "approver_unavailable"
+        group.cancel_scope.cancel()
+    # Nobody waits for its answer any more, but the thread is still there.
+    assert _reason(await it.call("wipe", "write")) == "approver_unavailable"
+    may_end.set()
+    while _reason(decision := await it.call("wipe", "write")) == "approver_unavailable":
+        await anyio.sleep(0.01)
+    assert decision.allowed
+
+
 async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) -> None:
     async def approver(_question: toolgate.Question) -> bool:
         it.gate.revoke(subject="user-1")
