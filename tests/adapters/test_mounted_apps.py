@@ -16,7 +16,9 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +81,25 @@ async def test_a_protected_server_may_be_mounted_below_a_path(guarded: Callable[
             metadata = refused.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
             assert httpx2.get(metadata).json()["resource"] == resource
             assert httpx2.get(resource.replace("/api/mcp", "/health")).text == "well"
+
+
+async def test_it_may_stand_behind_middleware_that_waits_for_the_body_in_a_task_group(
+    guarded: Callable[..., Guarded],
+) -> None:
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        server = tools([])
+        protected = it.gate.protect(server)
+        app = Starlette(routes=[Mount("/", protected)], lifespan=protected.lifespan)
+
+        async def passed_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+        app.add_middleware(BaseHTTPMiddleware, dispatch=passed_on)
+        with served(app, listener):
+            async with Desk(it, server, []).client(MODERN, "read") as client:
+                assert (await client.call_tool("read_caller", {})).content
 
 
 PLACES = {
