@@ -22,6 +22,14 @@ class FastMCPASGI(ServerASGI):
 
     token_type: ClassVar[type[AccessToken]] = AccessToken
 
+    def found_in(self, app: Any) -> FastMCPASGI:
+        """An app of fastmcp's says where it expects messages. Over the oldest transport, which has two paths, a call's
+        POST ends before it runs: nobody can be asked by its answer."""
+        state = getattr(app, "state", None)
+        is_streamable = getattr(state, "transport_type", None) == "streamable-http"
+        self.messages_at = getattr(state, "path", None) if is_streamable else None
+        return self
+
 
 def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:
     """The message tier of the server, put there if need be, and the gate in its own chain and those of the servers
