@@ -299,6 +299,11 @@ class Gate:
         await self._look_if_due()
         return (await self._steps.caller_of(token)).principal
 
+    def made(self, decision: Decision | None) -> bool:
+        """Whether it is a decision of this gate, under this or an earlier configuration: another gate's rules say
+        nothing about what this one protects."""
+        return decision is not None and decision.steps.trail is self._steps.trail
+
     def ensure_held(self, decision: Decision) -> None:
         """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
         decision.steps.ensure_held(decision)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 
+import anyio
+import anyio.lowlevel
 import httpx2
 import pytest
 from adapters.unknown_server import LIMIT, exchange, never, post, settled
 from guarded import Guarded, message
 
 from toolgate.adapters import bodies
+from toolgate.adapters.wire import Message
 
 
 def test_a_body_over_the_limit_is_refused_without_being_read_to_its_end(it: Guarded) -> None:
@@ -59,3 +63,19 @@ def test_a_request_that_is_cancelled_while_its_body_arrives_is_recorded_at_once(
 
     asyncio.run(cancelled())
     assert [record["result"] for record in it.records()] == ["cancelled"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("chunks", [[b"{}"], [b"{", b"}"]], ids=["whole", "in two"])
+def test_what_receives_may_wait_in_scopes_of_its_own(backend: str, chunks: list[bytes]) -> None:
+    """Middleware of Starlette waits for a message in a task group: it ends before anything around it does."""
+    left = list(chunks)
+
+    async def receive() -> Message:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep, 0.01)
+            await anyio.lowlevel.checkpoint()
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    read = anyio.run(partial(bodies.read_body, receive, max_bytes=10), backend=backend)
+    assert read == b"{}"

@@ -1,5 +1,5 @@
-"""Wherever the gate is plugged in, a human can be asked, or nothing runs: low-level servers, routes and apps of one's own,
-each way of protecting a server of fastmcp, and the oldest transport."""
+"""Wherever the gate is plugged in, a human can be asked, or nothing runs: low-level servers, routes and apps of one's
+own, each way of protecting a server of fastmcp, and the oldest transport."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ async def test_a_route_of_the_servers_own_runs_no_tool_that_waits(guarded: Make)
         office.url = office.url.replace("/mcp", "/side")
         free = posted(office, "by_name", {})
         assert free.status_code == 500  # there is no such tool, but it was looked for
-        assert posted(office, "wipe", {"name": "ada"}, "write").status_code == 500
+        refused = posted(office, "wipe", {"name": "ada"}, "write")
+        assert (refused.status_code, refused.json()["error"]["data"]["reason"]) == (403, "confirmation_unavailable")
     assert ran == []
     assert office.records("confirmed") == []
 

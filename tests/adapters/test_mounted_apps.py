@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN, RULES, Desk, tools
+from adapters.desk import LEGACY, MODERN, RULES, Desk, modern, modern_headers, tools
 from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 from mcp import Client, ClientSession, MCPError
@@ -18,8 +19,12 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
+
+import toolgate
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
@@ -81,6 +86,48 @@ async def test_a_protected_server_may_be_mounted_below_a_path(guarded: Callable[
             metadata = refused.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
             assert httpx2.get(metadata).json()["resource"] == resource
             assert httpx2.get(resource.replace("/api/mcp", "/health")).text == "well"
+
+
+async def test_it_may_stand_behind_middleware_that_waits_for_the_body_in_a_task_group(
+    guarded: Callable[..., Guarded],
+) -> None:
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        it.now = time.time()
+        server = tools([])
+        protected = it.gate.protect(server)
+        app = Starlette(routes=[Mount("/", protected)], lifespan=protected.lifespan)
+
+        async def passed_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+        app.add_middleware(BaseHTTPMiddleware, dispatch=passed_on)
+        with served(app, listener):
+            async with Desk(it, server, []).client(MODERN, "read") as client:
+                assert (await client.call_tool("read_caller", {})).content
+
+
+async def test_what_another_gate_has_judged_runs_nothing_of_this_ones_server(
+    guarded: Callable[..., Guarded], tmp_path: Path
+) -> None:
+    """One server, one gate: the rules of the other speak of its own."""
+    ran: list[str] = []
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        other = guarded(
+            resource=url_of(listener),
+            tools=[toolgate.ToolRule("*", scopes=[])],
+            audit=toolgate.Audit(path=str(tmp_path / "other.jsonl")),
+        )
+        it.now = other.now = time.time()
+        server = tools(ran)
+        it.gate.protect(server)
+        app = Starlette(routes=[Mount("/", server.streamable_http_app())], lifespan=lifespan_of(server))
+        with served(other.gate.protect(app), listener):
+            headers = {"Authorization": f"Bearer {it.token('write')}", **modern_headers("delete_user")}
+            refused = httpx2.post(it.gate.resource, content=modern("delete_user", name="ada"), headers=headers)
+    assert refused.status_code == 401
+    assert ran == []
 
 
 PLACES = {

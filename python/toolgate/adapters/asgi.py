@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
@@ -45,9 +45,6 @@ _STREAMS: Final = frozenset({"subscriptions/listen"})
 class GateASGI:
     """An ASGI app behind a gate."""
 
-    asks_clients: ClassVar[bool] = False
-    """Whether a message tier stands before whatever runs, and has pending decisions answered first. Only who knows
-    the server says so."""
     server: Any = None
     """The server of the SDK or of fastmcp that the app was made of, where that is known."""
 
@@ -70,6 +67,11 @@ class GateASGI:
         lifespan=protected.lifespan)``. Raises `RuntimeError` where the server does not start."""
         async with running(self):
             yield
+
+    def asks_clients(self, scope: Scope) -> bool:
+        """Whether a message tier stands before whatever runs for this request, and has pending decisions answered
+        first. Only who knows the server says so, and of its messages alone: more can be mounted in its app."""
+        return False
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         """What a framework wants to find about the caller, in the scope or in a context variable: the token undoes
@@ -110,7 +112,7 @@ class GateASGI:
         if decision.allowed and request.method == "POST":
             try:
                 body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
-                await self._judge(decision, body, receive)
+                await self._judge(decision, body, receive, by_client=self.asks_clients(scope))
             except Refused as refused:
                 decision.refuse(refused)
             except Disconnected:
@@ -127,14 +129,14 @@ class GateASGI:
             return
         await self._forward(scope, receive, send, decision, body)
 
-    async def _judge(self, decision: Decision, body: bytes, receive: Receive) -> None:
+    async def _judge(self, decision: Decision, body: bytes, receive: Receive, *, by_client: bool) -> None:
         """Steps 4 to 7. Before a server without a message tier the operator's approver is waited for right here: not
         longer than the client does. Raises `Disconnected`."""
-        if self.asks_clients or not self.gate.has_approver:
-            await self.gate.judge(decision, body, by_client=self.asks_clients)
+        if by_client or not self.gate.has_approver:
+            await self.gate.judge(decision, body, by_client=by_client)
         else:
             await run_unless_gone(receive, lambda: self.gate.judge(decision, body))
-        if decision.is_pending and not self.asks_clients and decision.allowed:
+        if decision.is_pending and not by_client and decision.allowed:
             decision.refuse(refusal("confirmation_unavailable", "nothing here waits for an answer"))
 
     def _refusal(self, decision: Decision, request: Request) -> Response:

@@ -26,19 +26,25 @@ class Disconnected(Exception):
 async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     """The whole body. Raises `Malformed` as soon as it is longer than allowed (the rest is never read) or takes too
     long, and `Disconnected`."""
-    first = receive()
-    if not iscoroutine(first):
-        return await _in_time(_Body(max_bytes), first, receive)
-    # A body has mostly come with its headers, and then is here without a wait: a timer would cost more than all that is
-    # decided about it.
-    try:
-        waits_for = first.send(None)
-    except StopIteration as ended:
-        body = _Body(max_bytes)
-        if body.takes(ended.value):
-            return body.whole()
-        return await _in_time(body, receive(), receive)
-    return await _in_time(_Body(max_bytes), _resumed(first, waits_for), receive)
+    body = _Body(max_bytes)
+    # Around the first step already: what waits inside of `receive` may have scopes of its own open, and what began last
+    # has to end first (Starlette's `BaseHTTPMiddleware` waits in a task group).
+    with anyio.CancelScope() as scope:
+        awaited: Any = receive()
+        if iscoroutine(awaited):
+            # A body has mostly come with its headers, and then is here without a wait: a timer would cost more than all
+            # that is decided about it.
+            try:
+                awaited = _resumed(awaited, awaited.send(None))
+            except StopIteration as ended:
+                if body.takes(ended.value):
+                    return body.whole()
+                awaited = receive()
+        scope.deadline = anyio.current_time() + _READ_SECONDS
+        while not body.takes(await awaited):
+            awaited = receive()
+        return body.whole()
+    raise refusal("body_too_slow")
 
 
 async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:
@@ -68,14 +74,6 @@ async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) 
         raise failure
     if is_gone:
         raise Disconnected
-
-
-async def _in_time(body: _Body, awaited: Any, receive: Receive) -> bytes:
-    with anyio.move_on_after(_READ_SECONDS):
-        while not body.takes(await awaited):
-            awaited = receive()
-        return body.whole()
-    raise refusal("body_too_slow")
 
 
 @coroutine

@@ -74,13 +74,20 @@ class ServerASGI(AppASGI):
     """The ASGI tier of a server whose message tier closes what it claims. ``path``: where the server was told to expect
     messages."""
 
-    asks_clients = True
-
     def __init__(self, gate: Gate, app: ASGIApp, *, server: Any = None, path: str | None = None) -> None:
         super().__init__(gate, app)
         self.server = server
         self._path = path
+        self.messages_at = path
+        """Where in the app they are expected; None where that is not known."""
         self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
+
+    def asks_clients(self, scope: Scope) -> bool:
+        if self.messages_at is None:
+            return False
+        # As it is routed inside: below where an app has mounted it.
+        below = scope["path"].removeprefix(scope.get("root_path", ""))
+        return self._is_for_us(scope) or below == self.messages_at
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         if scope["path"] == self._path:
@@ -91,6 +98,9 @@ class ServerASGI(AppASGI):
             # end, to which `Mount` redirects.
             scope["path"] = scope.get("root_path", "") + self._path
         return super().prepare(scope, decision)
+
+    def _is_for_us(self, scope: Scope) -> bool:
+        return self._path is not None and (scope["path"] == self._path or scope["path"] in self._called)
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":

@@ -68,7 +68,7 @@ class GateMiddleware:
         if ctx.request is None and self._local is not None:
             return await self._run_local(self._local, ctx, call_next)
         made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
-        if not isinstance(made, Decision):
+        if not isinstance(made, Decision) or not self.gate.made(made):
             raise error_for(refusal("no_decision"))
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)

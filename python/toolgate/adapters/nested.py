@@ -63,9 +63,9 @@ class Nesting:
     """What its tools raise to say that they failed."""
 
     def decision(self) -> Decision:
-        """The decision that covers what runs now. Raises where none does."""
+        """The decision that covers what runs now. Raises where none of this gate does."""
         decision = current_decision.get()
-        if decision is None:
+        if decision is None or not self.gate.made(decision):
             raise self.error(refusal("no_decision"), "")
         return decision
 

@@ -9,11 +9,12 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
+from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.wire import DECISION, ASGIApp, Receive, Scope, Send
 
 __all__ = ["NO_SECOND_OPINION", "Tier", "bare_app", "guard_apps"]
 
-Tier = Callable[[ASGIApp, "str | None"], ASGIApp]
+Tier = Callable[[ASGIApp, "str | None"], GateASGI]
 """The ASGI tier around an app, and where that expects messages if it has one place for them."""
 
 NO_SECOND_OPINION: Final = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -56,11 +57,13 @@ class _Guarded:
 
 
 class _Once:
-    """The gate, unless it has judged the request already: the app may be a part of one that stands behind it."""
+    """The gate, unless it has judged the request already: the app may be a part of one that stands behind it. What
+    another gate has judged meets it as well, and without credentials, which went no further than that one."""
 
-    def __init__(self, app: ASGIApp, tier: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, tier: GateASGI) -> None:
         self._app = app
         self._tier = tier
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._app if DECISION in scope else self._tier)(scope, receive, send)
+        is_judged = self._tier.gate.made(scope.get(DECISION))
+        await (self._app if is_judged else self._tier)(scope, receive, send)

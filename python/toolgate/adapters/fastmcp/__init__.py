@@ -44,7 +44,8 @@ def protect_server(gate: Gate, server: FastMCP[Any], **options: Any) -> GateASGI
     path = options.setdefault("path", urlsplit(gate.resource).path or "/")
     # Host and Origin are judged in one place, before credentials.
     options.setdefault("host_origin_protection", False)
-    return FastMCPASGI(gate, server.http_app(**options), server=server, path=path)
+    app = server.http_app(**options)
+    return FastMCPASGI(gate, app, server=server, path=path).found_in(app)
 
 
 def server_of(app: object) -> FastMCP[Any] | None:
@@ -58,7 +59,7 @@ def protect_app(gate: Gate, server: FastMCP[Any], app: ASGIApp) -> GateASGI:
     its own."""
     _check_bare(server)
     install(gate, server).serve_over_http()
-    return FastMCPASGI(gate, app, server=server)
+    return FastMCPASGI(gate, app, server=server).found_in(app)
 
 
 def protect_local(gate: Gate, server: FastMCP[Any], credential: LocalCredential) -> None:

@@ -68,6 +68,7 @@ class _Tier:
     def _prepare(self, app: Any) -> None:
         server: FastMCP[Any] = app.state.fastmcp_server
         install(self._gate, server).serve_over_http()
+        self._tier.found_in(app)
         for route in app.router.routes:
             # It asks for credentials that were judged and taken away. Left where it is, it would refuse every request.
             if isinstance(getattr(route, "app", None), RequireAuthMiddleware):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import fastmcp
 from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
 
@@ -21,6 +22,14 @@ class FastMCPASGI(ServerASGI):
     """The ASGI tier of a server of fastmcp, which makes its own kind of access token of any other, at each look."""
 
     token_type: ClassVar[type[AccessToken]] = AccessToken
+
+    def found_in(self, app: Any) -> FastMCPASGI:
+        """An app of fastmcp's says where it expects messages. The oldest transport has two paths, of which it names the
+        one that the stream is on."""
+        state = getattr(app, "state", None)
+        places = {"streamable-http": getattr(state, "path", None), "sse": fastmcp.settings.message_path}
+        self.messages_at = places.get(getattr(state, "transport_type", ""))
+        return self
 
 
 def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:
