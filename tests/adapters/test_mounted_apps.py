@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from adapters.desk import LEGACY, MODERN, RULES, Desk, tools
@@ -142,9 +143,13 @@ async def test_over_the_oldest_transport_messages_find_the_way_below_the_mount(
         app = Starlette(routes=[Mount("/api", protected)], lifespan=protected.lifespan)
         headers = {"Authorization": f"Bearer {it.token('read')}"}
         with served(app, listener):
-            async with sse_client(resource, headers=headers) as (read, write), ClientSession(read, write) as session:
-                await session.initialize()
-                assert not (await session.call_tool("read_caller", {})).is_error
+            with anyio.fail_after(20):
+                async with (
+                    sse_client(resource, headers=headers) as (read, write),
+                    ClientSession(read, write) as session,
+                ):
+                    await session.initialize()
+                    assert not (await session.call_tool("read_caller", {})).is_error
 
 
 def lifespan_of(server: MCPServer[Any]) -> Any:
