@@ -75,7 +75,7 @@ class Confirming:
         await self._settling(decision, judge)
 
     async def give_up(self, decision: Decision, refused: Refused) -> None:
-        """Nobody answered, or nobody could be asked: then asking has cost nothing."""
+        """Nobody answered; where nobody could be asked at all, asking has cost nothing."""
         consent = decision.consent
         if consent is not None and refused.code == "confirmation_unavailable":
             await self._refund_asking(consent)
