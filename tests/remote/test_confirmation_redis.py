@@ -74,7 +74,7 @@ def test_two_answers_at_once_on_two_workers_run_it_once(
     assert len(offices[0].ran + offices[1].ran) == count
 
 
-@pytest.mark.parametrize("resource", ["http://127.0.0.1:1/another", "http://127.0.0.1:1/mcp"])
+@pytest.mark.parametrize("resource", ["http://localhost:1/mcp", "http://127.0.0.1:1/mcp"])
 def test_an_answer_is_good_for_one_server_of_those_that_share_a_store(
     redis_server: RedisServer, workers: Workers, resource: str
 ) -> None:
