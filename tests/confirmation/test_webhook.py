@@ -125,6 +125,20 @@ def _named(asked: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"request_id": asked["request_id"]} | more
 
 
+@pytest.mark.parametrize(
+    ("is_there", "then"), [(False, "approver_unavailable"), (True, "rate_limited")], ids=["nobody there", "it fails"]
+)
+async def test_only_where_nobody_listens_asking_costs_nothing(
+    guarded: Make, service: Service, is_there: bool, then: str
+) -> None:
+    """A service may fail after it has called its human: a proxy before it gives up after a minute."""
+    service.status = 504
+    url = service.url if is_there else "https://127.0.0.1:1/confirm"
+    it = asking(guarded, url, asks=["1/hour"])
+    assert await outcome(it) == "approver_unavailable"
+    assert await outcome(it) == then
+
+
 NOS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "no": lambda asked: _named(asked, confirm=False),
     "no word of it": _named,

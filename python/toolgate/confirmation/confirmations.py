@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import hash_arguments
@@ -93,7 +94,7 @@ class Confirmations:
         question = Question(
             kind=kind,
             tool=name,
-            arguments=deepcopy(dict(brought.arguments)),
+            arguments=brought.arguments,
             principal=principal,
             request_id=request_id,
             deadline=self._clock() + self.settings.lifetime,
@@ -152,14 +153,16 @@ class Confirmations:
     # --- within the call --------------------------------------------------------------------------------------------
 
     async def consult(self, consent: Consent) -> bool:
-        """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time, and
-        `Unavailable` where it cannot be asked."""
+        """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time,
+        `Unavailable` where asking failed, and `NotAsked` where it did so before anybody could have been asked."""
         from toolgate.confirmation.approvers import answer_of
 
         if self._ask is None:
             raise refusal("confirmation_unavailable")
         seconds = max(0.0, consent.question.deadline - self._clock())
-        return await answer_of(self._ask, consent.question, seconds=seconds)
+        # Here, where asking is paid for: a body of empty lists takes a second to copy.
+        own = replace(consent.question, arguments=deepcopy(dict(consent.question.arguments)))
+        return await answer_of(self._ask, own, seconds=seconds)
 
     async def _sealed(self, state: State, consent: Consent) -> str:
         nonce, key = new_nonce(), new_key()
