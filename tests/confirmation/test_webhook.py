@@ -107,6 +107,7 @@ async def test_a_signed_question_and_a_yes(guarded: Make, service: Service) -> N
         "request_id": it.records()[-1]["request_id"],
         "kind": "tool",
         "tool": "wipe",
+        "version": "",
         "arguments": {"name": "ada"},
         "text": "",
         "issuer": it.issuer.url,

@@ -90,7 +90,8 @@ class Confirmations:
         """Nothing is known yet: what is asked, and what an answer is bound to."""
         digest = hash_arguments(dict(brought.arguments))
         name, kind = call.name or "", call.target or ""
-        text = in_words(kind, name, brought.arguments, client=principal.client_id or principal.subject, digest=digest)
+        client = principal.client_id or principal.subject
+        text = in_words(kind, name, brought.arguments, client=client, digest=digest, version=brought.version)
         question = Question(
             kind=kind,
             tool=name,
@@ -99,8 +100,9 @@ class Confirmations:
             request_id=request_id,
             deadline=self._clock() + self.settings.lifetime,
             text=text,
+            version=brought.version,
         )
-        what = (call.method, kind, name, type(rule).__name__, rule.match, digest)
+        what = (call.method, kind, name, type(rule).__name__, rule.match, digest, brought.version)
         return Consent(question, brought, joined("confirmation", principal.identity, self._resource, *what))
 
     # --- through the client, by results -----------------------------------------------------------------------------

@@ -30,6 +30,8 @@ class Question:
     """Seconds since the epoch; a later answer is none."""
     text: str = field(repr=False)
     """All of it in words, bounded, with nothing in it that could pass for the gate's own words."""
+    version: str = ""
+    """Of the tool, where the client names one of several (fastmcp)."""
 
 
 class NotAsked(Exception):

@@ -89,6 +89,7 @@ def _body_of(question: Question) -> bytes:
         "request_id": question.request_id,
         "kind": question.kind,
         "tool": question.tool,
+        "version": question.version,
         "arguments": dict(question.arguments),
         "text": question.text,
         "issuer": principal.issuer,
