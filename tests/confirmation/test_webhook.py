@@ -177,6 +177,13 @@ async def test_what_is_no_answer_is_an_outage(guarded: Make, service: Service, c
     assert len(service.requests) == 1
 
 
+async def test_its_address_reaches_no_log(guarded: Make, service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert await outcome(asking(guarded, f"{service.url}/a-secret-path"), name="ada") is None
+    assert "a-secret-path" not in caplog.text
+    assert "ada" not in caplog.text
+
+
 async def test_nobody_there_is_an_outage(guarded: Make, caplog: pytest.LogCaptureFixture) -> None:
     assert await outcome(asking(guarded, "https://127.0.0.1:1/a-secret-path"), name="ada") == "approver_unavailable"
     assert "a-secret-path" not in caplog.text

@@ -40,8 +40,8 @@ class Brought:
 
 
 def brought_by(params: Any) -> Brought:
-    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read; everything else
-    that is malformed is nothing."""
+    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read; whatever else
+    is malformed is nothing."""
     if not isinstance(params, Mapping):
         return Brought({})
     arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", _ANSWERS, "_meta"))
