@@ -26,7 +26,8 @@ ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store 
 	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_introspection_flights.py tokens/test_shared_revocations.py \
 	tokens/test_revoking_processes.py tokens/test_memory.py \
 	adapters/test_transparent.py adapters/test_places.py adapters/test_mounted_apps.py adapters/test_workers.py adapters/test_running.py limits/test_redis_script.py \
-	audit/reading audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
+	adapters/test_traced.py \
+	audit/reading audit/test_killed_rotating.py audit/test_ended.py audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
 	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 
 say = @printf '==> %s\n'

@@ -196,6 +196,17 @@ impl Bucket {
         self.rate.period
     }
 
+    /// The bucket; if it is full, under this rate. Whether one was dropped since it was full is chance, and so must
+    /// not matter: with it goes whatever limit it had last.
+    #[must_use]
+    pub const fn unless_full(self, rate: Rate, now: u64) -> Self {
+        if self.is_full(now) {
+            Self::full(rate)
+        } else {
+            self
+        }
+    }
+
     /// Whether it cannot be told from a bucket never used.
     #[must_use]
     pub const fn is_full(self, now: u64) -> bool {

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import hypothesis
 import pytest
+from canaries import Watch, planted
 from guarded import Guarded
 from servers.cluster import Cluster, redis_cluster
 from servers.patience import PATIENT
@@ -89,6 +90,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if lines:
         terminalreporter.section("measured and counted")
         terminalreporter.write_line("\n".join(lines))
+
+
+@pytest.fixture(scope="session")
+def _watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    watch = Watch()
+    with planted(watch):
+        yield watch
+    request.config.stash.setdefault(_TOLD, []).append(
+        f"no token and no claim of one in {watch.trails:,} trails, or logs"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _nothing_secret_comes_out(_watch: Watch, request: pytest.FixtureRequest) -> Iterator[None]:
+    directory = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    assert _watch.leaks(directory) == []
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ class Spent:
     returned: Fraction
     queue: Fraction
     """Tokens that are to come back until this spend has."""
+    rate: tuple[int, int]
 
 
 @dataclass
@@ -132,6 +133,9 @@ class Judge:
         back what neither time has, since the spend, nor the queue it stood in."""
         for bucket, spent in verdict.spent.items():
             level, change = self._levels[bucket], spent.charges * actual - spent.tokens
+            if level.now(tick) == level.rate[1]:
+                # Full, and so as good as none: it has the limit that the call was charged under.
+                level.tokens, level.at, level.rate = Fraction(spent.rate[1]), tick, spent.rate
             period, burst = level.rate
             if change > 0:
                 self._begin(level, tick)
@@ -155,7 +159,7 @@ class Judge:
         self._begin(level, tick)
         level.move(tick, Fraction(-total))
         level.last = tick
-        return Spent(total, charges, tick, level.busy, level.returned, rate[1] - level.tokens)
+        return Spent(total, charges, tick, level.busy, level.returned, rate[1] - level.tokens, rate)
 
     @staticmethod
     def _begin(level: _Level, tick: int) -> None:

@@ -16,6 +16,7 @@ from guarded import Guarded, message
 
 import toolgate
 from toolgate.audit.reading.verify import verify
+from toolgate.confirmation.consent import MAX_ROUNDS
 from toolgate.settings import Secret
 
 pytestmark = pytest.mark.anyio
@@ -205,6 +206,35 @@ def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings
         "  asking spends 1 of 10/minute for confirmation (client)",
         "  asking spends 1 of 200/day for confirmation (client)",
     ]
+
+
+# --- what is spent, and how long it goes on ---------------------------------------------------------------------------
+
+
+async def test_a_question_that_could_not_be_asked_costs_nothing(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    with monkeypatch.context() as full:
+        full.setattr("toolgate.confirmation.kept.MAX_QUESTIONS", 0)
+        for _ in range(2):
+            assert reason(await judged(it, body())) == "store_unavailable"
+    await asked(it)
+    assert reason(await judged(it, body())) == "rate_limited"
+
+
+async def test_a_tool_does_not_ask_without_end(guarded: Make) -> None:
+    it = guarded(tools=[replace(RULES[0], limit=())])
+    state = await asked(it)
+    for round_ in range(MAX_ROUNDS + 1):
+        decision = await judged(it, body(state, YES))
+        assert (decision.allowed, decision.is_pending) == (True, False)
+        assert decision.consent is not None
+        confirmations = it.gate.confirming(decision).confirmations
+        if round_ < MAX_ROUNDS:
+            state = await confirmations.carry(decision.consent, "the tool's own")
+        else:
+            with pytest.raises(toolgate.Forbidden, match="asks without end"):
+                await confirmations.carry(decision.consent, "the tool's own")
+        decision.close()
 
 
 # --- what a reload keeps ----------------------------------------------------------------------------------------------

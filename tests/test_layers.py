@@ -60,6 +60,7 @@ PYTHON = {
     "telemetry": Row(2, "0 1"),
     "tokens": Row(2, "0 1"),
     "transport": Row(2, "0 1"),
+    "workers": Row(2, "0 1"),
     # only the steps of the gate know that there is more than one
     "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),

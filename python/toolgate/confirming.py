@@ -29,15 +29,16 @@ class Confirming:
         *,
         spend: Callable[[Decision, Spending], Awaitable[None]],
         intend: Callable[[Decision], Awaitable[None]],
-        ensure_held: Callable[[Decision], None],
+        ensure_still: Callable[[Decision], None],
         tick: Callable[[], int],
     ) -> None:
-        """``spend`` and ``intend`` are step 6 and what follows it; ``ensure_held`` looks at the credential again."""
+        """``spend`` and ``intend`` are step 6 and what follows it; ``ensure_still`` looks at the credential and the
+        trail again."""
         self.confirmations = confirmations
         self._spender = spender
         self._spend = spend
         self._intend = intend
-        self._ensure_held = ensure_held
+        self._ensure_still = ensure_still
         self._tick = tick
 
     async def judge(
@@ -134,7 +135,7 @@ class Confirming:
 
     async def _confirm(self, decision: Decision, consent: Consent) -> None:
         # A human takes their time: the credential may have expired or been withdrawn meanwhile.
-        self._ensure_held(decision)
+        self._ensure_still(decision)
         await self._spend(decision, consent.spending)
         consent.given = True
         decision.note("confirmed")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
@@ -32,6 +31,7 @@ from toolgate.settings import Configuration, Rule
 from toolgate.telemetry import Telemetry, traceparent_in, traceparent_of
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
+from toolgate.workers import ensure_known_to_all, is_worker
 
 if TYPE_CHECKING:
     from toolgate._redis import Store
@@ -80,7 +80,7 @@ class Steps:
             max_body_bytes=configuration.max_body_bytes,
         )
         limits, audit = configuration.limits, configuration.audit
-        _ensure_known_to_all(configuration)
+        ensure_known_to_all(configuration)
         self._remote: RedisLimiter | None = remote_limiter(limits, alarm) if before is None else before._remote
         self.tokens: Tokens = _tokens(
             configuration,
@@ -108,7 +108,7 @@ class Steps:
         )
         # Last, because these take files for themselves.
         if before is None:
-            if limits.url is None and limits.instances == 1 and configuration.has_budgets and _is_worker():
+            if limits.url is None and limits.instances == 1 and configuration.has_budgets and is_worker():
                 _log.warning(
                     "this process may be one of several workers, and each would have all of every budget: "
                     "give [limits] instances, or a store"
@@ -127,7 +127,7 @@ class Steps:
             self.spender,
             spend=partial(self._spend, intends=False),
             intend=self._intend,
-            ensure_held=self.ensure_held,
+            ensure_still=self._ensure_still,
             tick=tick,
         )
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
@@ -308,6 +308,11 @@ class Steps:
             caller.spendings[id(rule)] = spending
         return spending
 
+    def _ensure_still(self, decision: Decision) -> None:
+        """What held when a call began to wait for a human, and may not hold any more."""
+        self.ensure_held(decision)
+        self.trail.ensure_writable()
+
     async def _intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
         if not self.trail.is_durable:
@@ -352,29 +357,6 @@ def _tokens(
         store=store,
         prefix=configuration.limits.prefix,
         before=before,
-    )
-
-
-def _is_worker() -> bool:
-    """Whether a server program seems to have started several of us."""
-    return multiprocessing.parent_process() is not None or os.environ.get("WEB_CONCURRENCY", "1") not in ("", "1")
-
-
-def _ensure_known_to_all(configuration: Configuration) -> None:
-    """Raises `ValueError` where several processes would ask, and none knew what another has asked."""
-    limits = configuration.limits
-    if limits.url is not None or not configuration.asks_humans:
-        return
-    if limits.instances > 1:
-        several = f"[limits] instances is {limits.instances}"
-    elif _is_worker():
-        several = "this process seems to be one of several workers (WEB_CONCURRENCY, or it was started by another one)"
-    else:
-        return
-    raise ValueError(
-        f"limits.store must be a Redis that all processes share: {several}, and there are rules with confirm = true, "
-        "whose questions one process asks and another one has to know. Set [limits] store = "
-        '"redis://...", or run a single process'
     )
 
 

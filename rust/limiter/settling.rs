@@ -40,8 +40,12 @@ impl Limiter {
                 }
                 None if more == 0 => None,
                 known => {
-                    let fresh = || self.fresh(item.bucket.rate(), tick);
-                    Some(known.unwrap_or_else(fresh).force(more, tick))
+                    let rate = item.bucket.rate();
+                    let held = known.map_or_else(
+                        || self.fresh(rate, tick),
+                        |bucket| bucket.unless_full(rate, tick),
+                    );
+                    Some(held.force(more, tick))
                 }
             }
         })

@@ -33,6 +33,13 @@ YES = types.ElicitResult(action="accept", content={})
 NO = types.ElicitResult(action="decline")
 
 
+def hurried(**given: Any) -> toolgate.Confirmation:
+    """Questions that stand for a moment: the ten seconds that are the least are too long for a test."""
+    made = toolgate.Confirmation(**given)
+    object.__setattr__(made, "lifetime", 0.5)
+    return made
+
+
 class Human:
     """Whoever sits before the client: what they were asked, and what they say."""
 
@@ -57,7 +64,7 @@ class Office:
         self.ran = ran
 
     @asynccontextmanager
-    async def client(self, mode: str, human: Human | None, *scopes: str, **claims: Any) -> AsyncIterator[Client]:
+    async def client(self, mode: str, human: Any, *scopes: str, **claims: Any) -> AsyncIterator[Client]:
         """The official client; without a human it declares no elicitation."""
         headers = {"Authorization": f"Bearer {self.it.token(*scopes, **claims)}"}
         async with (

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from adapters.asked import RULES, Human, opened, posted
+from adapters.asked import RULES, Human, hurried, opened, posted
 from adapters.desk import LEGACY, MODERN, modern_headers
 from guarded import Guarded, message
 from mcp import MCPError
@@ -108,15 +108,36 @@ async def test_one_that_fails_is_an_outage_and_says_nothing(
     assert dict(response.headers)["retry-after"] == "1"
     assert "ada" not in caplog.text
     assert it.records()[-1]["result"] == "unavailable"
+    assert it.gate.alarms == {"approver_failing": 1}
 
 
-async def test_whoever_does_not_answer_in_time_has_not_confirmed(
-    guarded: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    it = guarded(**RULES, approver=_never)
-    monkeypatch.setattr("toolgate.confirming.Confirmations.consult", _hurried)
+async def test_whoever_does_not_answer_in_time_has_not_confirmed(guarded: Make) -> None:
+    it = guarded(**RULES, approver=_never, confirmation=hurried())
     assert _reason(await it.call("wipe", "write")) == "confirmation_expired"
     assert it.records()[-1]["reason"] == "confirmation_expired"
+
+
+async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolgate.confirmation.approvers._MAX_THREADS", 1)
+    began, may_end = threading.Event(), threading.Event()
+
+    def approver(_question: toolgate.Question) -> bool:
+        began.set()
+        return may_end.wait(20)
+
+    it = guarded(**RULES, approver=approver)
+    async with anyio.create_task_group() as group:
+        group.start_soon(it.call, "wipe", "write")
+        while not began.is_set():
+            await anyio.sleep(0.01)
+        assert _reason(await it.call("wipe", "write")) == "approver_unavailable"
+        group.cancel_scope.cancel()
+    # Nobody waits for its answer any more, but the thread is still there.
+    assert _reason(await it.call("wipe", "write")) == "approver_unavailable"
+    may_end.set()
+    while _reason(decision := await it.call("wipe", "write")) == "approver_unavailable":
+        await anyio.sleep(0.01)
+    assert decision.allowed
 
 
 async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) -> None:
@@ -140,14 +161,13 @@ async def test_asking_the_approver_has_a_budget_whatever_becomes_of_it(guarded: 
     assert len(approver.questions) == 1
 
 
-async def test_a_yes_that_comes_too_late_is_none(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_yes_that_comes_too_late_is_none(guarded: Make) -> None:
     async def unhurried(_question: toolgate.Question) -> bool:
         with anyio.CancelScope(shield=True):
-            await anyio.sleep(0.2)
+            await anyio.sleep(0.7)
         return True
 
-    it = guarded(**RULES, approver=unhurried)
-    monkeypatch.setattr("toolgate.confirming.Confirmations.consult", _hurried)
+    it = guarded(**RULES, approver=unhurried, confirmation=hurried())
     assert _reason(await it.call("wipe", "write")) == "confirmation_expired"
 
 
@@ -263,10 +283,3 @@ def _reason(decision: toolgate.Decision) -> str | None:
 async def _never(_question: toolgate.Question) -> bool:
     await anyio.sleep_forever()
     return True
-
-
-async def _hurried(confirmations: Any, consent: Any) -> bool:
-    """The same with the time all but over: lifetimes are ten seconds at least."""
-    from toolgate.confirmation.approvers import answer_of
-
-    return await answer_of(confirmations._ask, consent.question, seconds=0.05)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import anyio
 import mcp_types as types
 import pytest
-from adapters.asked import NO, YES, Human, Office, asking_server, opened, posted
+from adapters.asked import NO, YES, Human, Office, hurried, opened, posted
 from adapters.desk import LEGACY, MODERN, Desk, open_session
 from guarded import Guarded
 from mcp import MCPError
-from mcp.server import Server
-from starlette.responses import JSONResponse
 
 import toolgate
 
@@ -22,13 +21,11 @@ ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
 Make = Callable[..., Guarded]
 
 
-@pytest.fixture(params=["sse", "json", "fastmcp"])
-def kind(request: pytest.FixtureRequest, mode: str) -> str:
-    """A server of the SDK that answers by streams, one that answers in JSON, and one of fastmcp."""
+@pytest.fixture(params=["sse", "fastmcp"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """A server of the SDK, and one of fastmcp."""
     if request.param == "fastmcp":
         pytest.importorskip("fastmcp")
-    if request.param == "json" and mode == LEGACY:
-        pytest.skip("a server that answers in JSON alone has no way to ask on the older protocol: tested below")
     return str(request.param)
 
 
@@ -75,9 +72,8 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         NO,
         types.ElicitResult(action="cancel"),
         types.ElicitResult(action="accept", content={"confirm": False}),
-        types.ElicitResult(action="accept", content={"confirm": "yes"}),
     ],
-    ids=["declined", "cancelled", "a field that says no", "a field that says something else"],
+    ids=["declined", "cancelled", "a field that says no"],
 )
 async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: types.ElicitResult) -> None:
     async with office.client(mode, Human(answer), "write") as client:
@@ -103,6 +99,33 @@ async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) ->
     [record] = office.records(name="wipe")
     assert (record["result"], record["reason"]) == ("denied_policy", "confirmation_unavailable")
     assert office.records("asked", "confirmed") == []
+
+
+async def test_a_user_who_says_nothing_has_not_confirmed(guarded: Make) -> None:
+    """On the newer protocol nobody waits: there the answer comes too late, or never."""
+
+    async def human(_context: Any, _params: Any) -> types.ElicitResult:
+        await anyio.sleep(5)
+        return YES
+
+    with opened(guarded, "sse", confirmation=hurried()) as office:
+        async with office.client(LEGACY, human, "write") as client:
+            with pytest.raises(MCPError, match="has expired") as refused:
+                await client.call_tool("wipe", {"name": "ada"})
+    assert refused.value.error.data["reason"] == "confirmation_expired"
+    assert office.ran == []
+    assert office.records(name="wipe")[-1]["reason"] == "confirmation_expired"
+
+
+@ERAS
+async def test_not_being_asked_costs_nothing(guarded: Make, kind: str, mode: str) -> None:
+    with opened(guarded, kind, confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+        async with office.client(mode, None, "write") as client:
+            for _ in range(2):
+                with pytest.raises(MCPError, match="nobody can be asked"):
+                    await client.call_tool("wipe", {"name": "ada"})
+        async with office.client(mode, Human(), "write") as client:
+            assert not (await client.call_tool("wipe", {"name": "ada"})).is_error
 
 
 @ERAS
@@ -213,6 +236,16 @@ async def _result(call: Any) -> str:
         return error.error.message
 
 
+async def test_a_server_that_answers_in_json_can_ask_by_a_result(guarded: Make) -> None:
+    human = Human(NO, YES)
+    with opened(guarded, "json") as office:
+        async with office.client(MODERN, human, "write") as client:
+            with pytest.raises(MCPError, match="did not confirm"):
+                await client.call_tool("wipe", {"name": "ada"})
+            assert not (await client.call_tool("wipe", {"name": "ada"})).is_error
+    assert office.ran == ["wipe ada"]
+
+
 @pytest.mark.parametrize("mode", [LEGACY])
 @pytest.mark.parametrize("options", [{"json_response": True}, {"stateless_http": True}], ids=["json", "stateless"])
 async def test_without_a_way_back_nobody_can_be_asked(guarded: Make, mode: str, options: dict[str, bool]) -> None:
@@ -225,29 +258,6 @@ async def test_without_a_way_back_nobody_can_be_asked(guarded: Make, mode: str, 
     assert (human.questions, office.ran) == ([], [])
 
 
-@pytest.mark.parametrize("mode", [MODERN, LEGACY])
-async def test_a_low_level_server(guarded: Make, mode: str) -> None:
-    """It seals no state of its own: in the gate's it travels as it is, and cannot be changed on its way."""
-    seen: list[tuple[Any, Any]] = []
-
-    async def list_tools(_ctx: Any, _params: Any) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[types.Tool(name="wipe", input_schema={"type": "object"})])
-
-    async def call_tool(ctx: Any, params: Any) -> types.CallToolResult | types.InputRequiredResult:
-        seen.append((params.request_state, params.input_responses))
-        if params.request_state is None and mode == MODERN:
-            return types.InputRequiredResult(request_state="the tool's own, in the clear")
-        return types.CallToolResult(content=[types.TextContent(type="text", text="wiped")])
-
-    server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
-    human = Human()
-    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
-        async with office.client(mode, human, "write") as client:
-            assert (await client.call_tool("wipe", {"name": "ada"})).content[0].text == "wiped"
-    assert len(human.questions) == 1
-    assert seen == [(None, None)] + ([("the tool's own, in the clear", None)] if mode == MODERN else [])
-
-
 async def test_a_client_that_was_asked_and_fails_has_spent_it(guarded: Make) -> None:
     asked: list[str] = []
 
@@ -256,7 +266,7 @@ async def test_a_client_that_was_asked_and_fails_has_spent_it(guarded: Make) -> 
         raise MCPError(-32000, "the form was shown, and the time for it is up")
 
     with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
-        async with office.client(LEGACY, failing, "write") as client:  # type: ignore[arg-type]  # a human that fails
+        async with office.client(LEGACY, failing, "write") as client:
             for reason in ("confirmation_unavailable", "rate_limited"):
                 with pytest.raises(MCPError) as refused:
                     await client.call_tool("wipe", {"name": "ada"})
@@ -271,33 +281,3 @@ async def test_no_question_is_kept_for_free(guarded: Make) -> None:
         session = open_session(Desk(office.it, None, []))
         for reason in ("confirmation_unavailable", "rate_limited"):
             assert f'"reason":"{reason}"' in posted(office, "wipe", {"name": "ada"}, "write", session=session).text
-
-
-async def test_a_route_of_the_servers_own_runs_no_tool_that_waits(guarded: Make) -> None:
-    """It is behind the gate like every path, and the decision about its body is there: but nobody has answered."""
-    ran: list[str] = []
-    server = asking_server(ran)
-
-    @server.custom_route("/side", methods=["POST"])
-    async def side(request: Any) -> JSONResponse:
-        asked = (await request.json())["params"]
-        return JSONResponse({"result": str(await server.call_tool(asked["name"], asked["arguments"]))})
-
-    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
-        office.url = office.url.replace("/mcp", "/side")
-        free = posted(office, "by_name", {})
-        assert free.status_code == 500  # there is no such tool, but it was looked for
-        refused = posted(office, "wipe", {"name": "ada"}, "write")
-        assert (refused.status_code, refused.json()["error"]["data"]["reason"]) == (403, "confirmation_unavailable")
-    assert ran == []
-    assert office.records("confirmed") == []
-
-
-async def test_an_app_whose_server_nobody_showed_the_gate_asks_nobody(guarded: Make) -> None:
-    human = Human()
-    bare = asking_server([])
-    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(bare.streamable_http_app())) as office:
-        async with office.client(MODERN, human, "write") as client:
-            with pytest.raises(MCPError, match="nobody can be asked"):
-                await client.call_tool("wipe", {"name": "ada"})
-    assert human.questions == []

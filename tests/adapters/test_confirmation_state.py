@@ -25,12 +25,21 @@ ADA = {"name": "ada"}
 Make = Callable[..., Guarded]
 
 
-@pytest.fixture(params=["sse", "fastmcp"])
-def office(request: pytest.FixtureRequest, guarded: Make) -> Iterator[Office]:
-    if request.param == "fastmcp":
+@pytest.fixture
+def kind() -> str:
+    """States are read before any server sees them, so that one kind is enough for most of this."""
+    return "sse"
+
+
+@pytest.fixture
+def office(kind: str, guarded: Make) -> Iterator[Office]:
+    if kind == "fastmcp":
         pytest.importorskip("fastmcp")
-    with opened(guarded, request.param) as office:
+    with opened(guarded, kind) as office:
         yield office
+
+
+KINDS = pytest.mark.parametrize("kind", ["sse", "fastmcp"])
 
 
 def asked(office: Office, tool: str = "wipe", arguments: dict[str, Any] | None = None, **more: Any) -> str:
@@ -50,6 +59,7 @@ def said(response: httpx2.Response) -> tuple[int, str]:
     return response.status_code, body["result"]["content"][0]["text"]
 
 
+@KINDS
 def test_an_answer_runs_the_call_once(office: Office) -> None:
     state = asked(office)
     assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "wiped ada")
@@ -191,6 +201,14 @@ def test_what_is_no_state_is_refused(office: Office, state: Any) -> None:
     assert office.ran == []
 
 
+@pytest.mark.parametrize("arguments", [["ada"], "ada", 7, True])
+def test_arguments_that_nobody_could_be_shown_are_refused(office: Office, arguments: Any) -> None:
+    response = posted(office, "wipe", arguments, "write")
+    assert said(response) == (400, "invalid_request")
+    state = asked(office, arguments={})
+    assert said(posted(office, "wipe", arguments, "write", state=state, answers=ANSWER)) == (400, "invalid_request")
+
+
 def test_an_answer_without_a_question_is_none(office: Office) -> None:
     response = posted(office, "wipe", ADA, "write", answers=ANSWER)
     assert response.json()["result"]["resultType"] == "input_required"
@@ -222,6 +240,7 @@ def test_an_answer_over_the_budget_of_the_tool_stays_good(office: Office) -> Non
 # --- a tool that asks for something itself ----------------------------------------------------------------------------
 
 
+@KINDS
 async def test_the_tools_own_rounds_are_its_own_and_nobody_is_asked_twice(office: Office) -> None:
     value = types.ElicitResult(action="accept", content={"value": "ada"})
     human = Human(YES, value, value)
@@ -245,6 +264,7 @@ async def test_the_tools_own_rounds_are_its_own_and_nobody_is_asked_twice(office
     assert len(office.records("confirmed")) == 1
 
 
+@KINDS
 def test_no_round_of_the_tool_can_be_repeated_or_moved(office: Office) -> None:
     own = {"it": {"action": "accept", "content": {"value": "ada"}}}
     first = posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER).json()["result"]
@@ -260,6 +280,7 @@ def test_no_round_of_the_tool_can_be_repeated_or_moved(office: Office) -> None:
     assert len(office.ran) == 3
 
 
+@KINDS
 def test_an_answer_by_the_gates_name_that_the_tool_asked_for_is_the_tools(office: Office) -> None:
     first = posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER).json()["result"]
     posted(office, "register", {}, state=first["requestState"], answers=ANSWER)

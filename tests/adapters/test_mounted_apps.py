@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from adapters.desk import LEGACY, MODERN, RULES, Desk, modern, modern_headers, tools
 from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
-from mcp import Client, MCPError
+from mcp import Client, ClientSession, MCPError
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
@@ -165,6 +167,36 @@ async def test_the_resource_is_served_whatever_the_server_was_told_to_call_it(
                 Client(streamable_http_client(resource, http_client=http), mode=MODERN) as client,
             ):
                 assert (await client.call_tool("read_caller", {})).content
+
+
+@pytest.mark.parametrize("kind", ["sdk", "fastmcp"])
+async def test_over_the_oldest_transport_messages_find_the_way_below_the_mount(
+    guarded: Callable[..., Guarded], kind: str
+) -> None:
+    """Its server tells where messages go, and must tell it with the mount in front."""
+    with listening() as listener:
+        resource = url_of(listener).replace("/mcp", "/api/sse")
+        it = guarded(resource=resource, tools=RULES)
+        it.now = time.time()
+        if kind == "fastmcp":
+            pytest.importorskip("fastmcp")
+            from adapters.fastmcp_desk import fastmcp_tools
+
+            protected = it.gate.protect(fastmcp_tools([]), transport="sse", path="/sse")
+        else:
+            server = tools([])
+            it.gate.protect(server)
+            protected = it.gate.protect(server.sse_app())
+        app = Starlette(routes=[Mount("/api", protected)], lifespan=protected.lifespan)
+        headers = {"Authorization": f"Bearer {it.token('read')}"}
+        with served(app, listener):
+            with anyio.fail_after(20):
+                async with (
+                    sse_client(resource, headers=headers) as (read, write),
+                    ClientSession(read, write) as session,
+                ):
+                    await session.initialize()
+                    assert not (await session.call_tool("read_caller", {})).is_error
 
 
 def lifespan_of(server: MCPServer[Any]) -> Any:

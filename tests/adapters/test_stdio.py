@@ -142,6 +142,22 @@ async def test_a_human_confirms_without_http(guarded: Make, tmp_path: Path, mode
     assert {record["transport"] for record in it.records()} == {"stdio"}
 
 
+@ERAS
+async def test_without_http_the_approver_is_asked_as_well(guarded: Make, tmp_path: Path, mode: str) -> None:
+    from adapters.asked import RULES as ASKING
+    from adapters.asked import asking_server
+
+    ran: list[str] = []
+    it = guarded(**ASKING, approver=lambda question: question.arguments["name"] == "ada")
+    it.now = time.time()
+    server = it.gate.protect_stdio(asking_server(ran), token_file=written(tmp_path / "token", it.token("write")))
+    async with Client(server, mode=mode) as client:
+        assert (await client.call_tool("wipe", {"name": "ada"})).content[0].text == "wiped ada"
+        with pytest.raises(MCPError, match="did not confirm"):
+            await client.call_tool("wipe", {"name": "bob"})
+    assert ran == ["wipe ada"]
+
+
 async def test_who_is_local_is_nobody_over_http(guarded: Make, tmp_path: Path) -> None:
     import httpx2
     from adapters.desk import modern, modern_headers

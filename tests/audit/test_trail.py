@@ -110,11 +110,13 @@ def test_a_disk_that_is_full_for_a_while(trail: Trail, path: Path, caplog: pytes
             with pytest.raises(Unavailable) as refused:
                 trail.ensure_writable()
             assert (refused.value.code, refused.value.retryable) == ("audit_unavailable", True)
-        assert told(caplog) == ["ERROR: the audit trail cannot be written: File too large; records wait"]
+        assert told(caplog) == [
+            f"ERROR: the audit trail cannot be written to {path}: File too large; records wait, no new call is let in"
+        ]
     trail.ensure_writable()
     assert names_in(path) == ["before", *numbered(20)]
     assert (check_chain(path), trail.waiting, trail.dropped) == ([], 0, 0)
-    assert told(caplog)[1:] == ["WARNING: the audit trail is written again; 0 records were lost so far"]
+    assert told(caplog)[1:] == [f"WARNING: the audit trail is written to {path} again; 0 records were lost so far"]
 
 
 def test_a_flood_does_not_become_a_flood_of_the_log(trail: Trail, path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +137,9 @@ def test_a_flood_does_not_become_a_flood_of_the_log(trail: Trail, path: Path, ca
     opened, lost = records_in(path, "start")
     assert (opened["reason"], opened["lost"], lost["reason"], lost["lost"]) == ("opened", 0, "lost", dropped)
     assert len(lines_of(path)) == 1 + waiting + 2
-    assert told(caplog)[1:] == [f"WARNING: the audit trail is written again; {dropped} records were lost so far"]
+    assert told(caplog)[1:] == [
+        f"WARNING: the audit trail is written to {path} again; {dropped} records were lost so far"
+    ]
 
 
 def test_it_is_told_again_when_it_fails_again(trail: Trail, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,8 +169,9 @@ def test_a_disk_that_stays_full(caplog: pytest.LogCaptureFixture) -> None:
         trail.ensure_writable()
     trail.close()
     assert (trail.waiting, trail.dropped) == (0, 2)  # its start as well
+    why = "No space left on device; records wait, no new call is let in"
     assert told(caplog) == [
-        "ERROR: the audit trail cannot be written: No space left on device; records wait",
+        f"ERROR: the audit trail cannot be written to /dev/full: {why}",
         "ERROR: the audit trail is closed; 2 records were lost",
     ]
 

@@ -125,6 +125,17 @@ def test_every_page_of_a_list_is_read(home: Path) -> None:
     assert [rule.match for rule in load_rules(home / "toolgate.toml")["tools"]] == ["page_0", "page_1", "page_2"]
 
 
+def test_a_server_that_wants_its_callers_token_at_the_start_is_read_without_one(home: Path) -> None:
+    (home / "local.py").write_text(
+        "import toolgate\nfrom shop import shop\n"
+        "server = toolgate.Gate.from_file('toolgate.toml').protect_stdio(shop)\n"
+        "if __name__ == '__main__':\n    server.run('stdio')\n"
+    )
+    done = here("init", "local.py", at=home)
+    assert done.code == 0, done.err
+    assert "find_order" in (home / "toolgate.toml").read_text()
+
+
 @pytest.mark.parametrize("name", ["fastmcp_shop:mcp", "fastmcp_shop:app", "fastmcp_shop.py"])
 def test_what_is_mounted_and_what_asks_for_scopes_of_its_own_is_there_too(home: Path, name: str) -> None:
     pytest.importorskip("fastmcp")

@@ -138,6 +138,36 @@ def test_looking_opens_no_trail_and_needs_no_secret(home: Path) -> None:
     assert [path for path in sorted(home.iterdir()) if path.name != "__pycache__"] == before
 
 
+CODED = """
+import toolgate
+from shop import shop
+
+gate = toolgate.Gate(
+    resource="https://mcp.example.com/mcp",
+    issuers=[toolgate.Issuer("https://auth.example.com", ["ES256"])],
+    tools=[toolgate.ToolRule("*_order", scopes=["code"])],
+    audit=toolgate.Audit(path="audit.jsonl"),
+)
+gate.protect(shop)
+"""
+
+
+def test_a_gate_that_is_made_in_code_has_its_rules_there(home: Path) -> None:
+    (home / "coded.py").write_text(CODED)
+    found = {
+        item["name"]: item["rules"] for item in json.loads(here("rules", "coded:shop", "--json", at=home).out)["items"]
+    }
+    assert [rule["match"] for rule in found["find_order"]] == ["*_order"]
+    named = here("rules", "coded:shop", "--json", "--config", "toolgate.toml", at=home)
+    found = {item["name"]: item["rules"] for item in json.loads(named.out)["items"]}
+    assert [rule["match"] for rule in found["find_order"]] == ["find_*"]
+
+
+def test_a_module_may_run_an_event_loop_of_its_own(home: Path) -> None:
+    (home / "looping.py").write_text("import asyncio\nfrom shop import shop\nasyncio.run(asyncio.sleep(0))\n")
+    assert here("rules", "looping:shop", at=home).code == 0
+
+
 @pytest.mark.parametrize(
     ("added", "dropped", "code"),
     [("", "", 1), ('[[tool]]\nmatch = "*"\nscopes = []\n', "", 1), ("", 'match = "gone"', 1), (None, "", 0)],

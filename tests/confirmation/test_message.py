@@ -109,9 +109,13 @@ def test_of_the_older_only_the_session_knows(params: Any) -> None:
     )
 )
 def test_what_is_malformed_is_nothing_or_refused(params: dict[str, Any]) -> None:
-    state = params.get("requestState")
-    if state is None or isinstance(state, str):
-        assert brought_by(params).state == state
-    else:
+    state, arguments = params.get("requestState"), params.get("arguments")
+    if not (state is None or isinstance(state, str)):
         with pytest.raises(Forbidden, match="confirmation_invalid"):
             brought_by(params)
+    elif not (arguments is None or isinstance(arguments, dict)):
+        with pytest.raises(Malformed, match="invalid_request"):
+            brought_by(params)
+    else:
+        assert brought_by(params).state == state
+        assert brought_by(params).arguments == (arguments or {})

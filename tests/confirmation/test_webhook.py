@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from adapters.asked import hurried
 from guarded import Guarded, message
 from tokens.test_fetch import authority
 
@@ -198,13 +200,10 @@ async def test_a_certificate_that_nobody_vouches_for_is_an_outage(
     assert service.requests == []
 
 
-async def test_whoever_takes_too_long_has_not_confirmed(
-    guarded: Make, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_whoever_takes_too_long_has_not_confirmed(guarded: Make, service: Service) -> None:
     service.pause = 30
-    it = asking(guarded, service.url, lifetime=10)
-    consult = "toolgate.confirming.Confirmations.consult"
-    monkeypatch.setattr(consult, _hurried)  # ten seconds are too long for a test
+    it = asking(guarded, service.url)
+    it.gate.reload(replace(it.gate.configuration, confirmation=hurried(webhook=service.url, webhook_key=Secret(KEY))))
     assert await outcome(it) == "confirmation_expired"
 
 
@@ -215,9 +214,3 @@ async def test_arguments_that_nobody_can_read_are_left_out(guarded: Make, servic
     assert len(body) < 10_000
     assert asked["arguments"] is None
     assert "NOT EVERYTHING IS SHOWN" in asked["text"]
-
-
-async def _hurried(confirmations: Any, consent: Any) -> bool:
-    from toolgate.confirmation.approvers import answer_of
-
-    return await answer_of(confirmations._ask, consent.question, seconds=0.3)

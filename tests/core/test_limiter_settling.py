@@ -162,6 +162,22 @@ def test_what_is_more_is_taken_when_it_is_known_though_the_bucket_is_full_or_for
     assert bucket.left(80) == 3
 
 
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [
+        pytest.param(0, 1, id="not full yet: under its last limit, so in debt by one burst of that"),
+        pytest.param(1, 0, id="full: under the limit of the call"),
+    ],
+)
+def test_whether_a_full_bucket_was_forgotten_does_not_matter(core: ModuleType, seconds: int, left: int) -> None:
+    limiter, tick = core.Limiter(), seconds * SECOND
+    grant = limiter.admit(domain="acme", charges=[core.Charge("a", "3/second")], tick=0)
+    limiter.admit(domain="acme", charges=[core.Charge("a", "1/second", cost=0)], tick=tick)
+    limiter.settle(grant, 4, tick=tick)
+    again = limiter.admit(domain="acme", charges=[core.Charge("a", "3/second", cost=0)], tick=tick)
+    assert again.remaining == (left,)
+
+
 def test_every_charge_that_cost_something_is_settled(core: ModuleType) -> None:
     limiter = core.Limiter()
     charges = [

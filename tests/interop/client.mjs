@@ -25,7 +25,8 @@ const answers = {
   'sampling/createMessage': ({ params }) => ({
     role: 'assistant', model: 'a model', content: { type: 'text', text: `sampled ${params.messages[0].content.text}` },
   }),
-  'elicitation/create': () => ({ action: 'accept', content: { response: 'yes', name: 'Ada' } }),
+  'elicitation/create': ({ params }) =>
+    params.message.includes('say no') ? { action: 'decline' } : { action: 'accept', content: { response: 'yes', name: 'Ada' } },
 };
 const NOTIFICATIONS = ['message', 'tools/list_changed', 'prompts/list_changed', 'resources/updated'];
 

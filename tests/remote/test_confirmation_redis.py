@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+import test_gate_confirmation as gate_level
 from adapters.asked import Human, Office, opened, posted
 from adapters.desk import LEGACY, MODERN
 from adapters.test_confirmation_state import ANSWER, DECLINE, asked, said
@@ -20,6 +22,7 @@ from toolgate.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 
+RULES = [toolgate.ToolRule("wipe", scopes=[], limit=["5/hour"], confirm=True)]
 ADA = {"name": "ada"}
 Workers = Callable[..., list[Office]]
 
@@ -69,6 +72,38 @@ def test_two_answers_at_once_on_two_workers_run_it_once(
             outcomes = sorted(said(call.result()) for call in calls)
             assert outcomes == [(200, "wiped ada"), *[(403, "confirmation_used")] * 3]
     assert len(offices[0].ran + offices[1].ran) == count
+
+
+@pytest.mark.parametrize("resource", ["http://127.0.0.1:1/another", "http://127.0.0.1:1/mcp"])
+def test_an_answer_is_good_for_one_server_of_those_that_share_a_store(
+    redis_server: RedisServer, workers: Workers, resource: str
+) -> None:
+    [one] = workers(redis_server.url, count=1)
+    [other] = workers(redis_server.url, count=1, resource=resource)
+    elsewhere = posted(other, "wipe", ADA, "write", state=asked(one), answers=ANSWER)
+    assert said(elsewhere) == (403, "confirmation_invalid")
+
+
+async def test_whoever_comes_too_late_has_spent_nothing(
+    redis_server: RedisServer, guarded: Callable[..., Guarded], patient: None
+) -> None:
+    """All of them have read the question before one of them takes it."""
+    it = guarded(tools=RULES, limits=toolgate.Limits(store=redis_server.url))
+    state = await gate_level.asked(it)
+    outcomes: list[str | None] = []
+
+    async def answer() -> None:
+        outcomes.append(gate_level.reason(await gate_level.judged(it, gate_level.body(state, gate_level.YES))))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(answer)
+    assert sorted(map(str, outcomes)) == ["None", *["confirmation_used"] * 4]
+    for expected in [None] * 4 + ["rate_limited"]:
+        state = await gate_level.asked(it)
+        answered = await gate_level.judged(it, gate_level.body(state, gate_level.YES))
+        assert gate_level.reason(answered) == expected
+    await it.gate.aclose()
 
 
 def test_a_no_counts_on_every_worker(redis_server: RedisServer, workers: Workers) -> None:

@@ -125,6 +125,12 @@ async def test_a_refused_request_has_its_span(
     assert it.records()[-1]["trace_id"] == trace_of(span)
 
 
+async def test_a_call_about_which_somebody_is_asked_first_is_no_error(it: Guarded, heard: Heard) -> None:
+    (await it.call("read_order", "read")).close("asked")
+    told = attributes_of(the_span(heard))
+    assert (told["toolgate.result"], told.get("error.type")) == ("asked", None)
+
+
 async def test_a_budget_that_is_spent_is_told(it: Guarded, heard: Heard) -> None:
     for _ in range(2):
         (await it.call("delete_user", "write")).close()

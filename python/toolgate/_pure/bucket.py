@@ -134,6 +134,11 @@ class Bucket(NamedTuple):
         back = min(rate.period * back, max(young, queued, 0))
         return Bucket(full_at - back, rate, last, since, min(given + back, _UNKNOWN))
 
+    def unless_full(self, rate: Rate, now: int) -> Bucket:
+        """The bucket; if it is full, under this rate. Whether one was dropped since it was full is chance, and so must
+        not matter: with it goes whatever limit it had last."""
+        return Bucket.full(rate) if self.full_at <= now else self
+
     def remaining(self, now: int) -> int:
         """Whole tokens left."""
         period, burst = self.rate

@@ -90,10 +90,13 @@ class ServerASGI(AppASGI):
         return self._is_for_us(scope) or below == self.messages_at
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
-        if self._is_for_us(scope):
-            # What clients call is the resource, wherever an app has mounted it and whatever the server calls it. Also
-            # with the slash at its end, to which `Mount` redirects.
-            scope["path"], scope["root_path"] = self._path, ""
+        if scope["path"] == self._path:
+            # Wherever an app has mounted it: what comes before is part of its route.
+            scope["root_path"] = ""
+        elif self._path is not None and scope["path"] in self._called:
+            # What clients call is the resource, whatever the server was told to call it. Also with the slash at its
+            # end, to which `Mount` redirects.
+            scope["path"] = scope.get("root_path", "") + self._path
         return super().prepare(scope, decision)
 
     def _is_for_us(self, scope: Scope) -> bool:

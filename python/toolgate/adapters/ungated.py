@@ -12,8 +12,9 @@ from mcp.server.mcpserver import MCPServer
 
 from toolgate.adapters.asgi import GateASGI
 from toolgate.adapters.messages import GateMiddleware
+from toolgate.gate import Gate
 
-__all__ = ["server_behind", "ungated", "without"]
+__all__ = ["gate_of", "server_behind", "ungated", "without"]
 
 
 def server_behind(named: Any) -> Any:
@@ -30,18 +31,21 @@ def server_behind(named: Any) -> Any:
     raise TypeError(f"{type(named).__name__} is no server of the official SDK or of fastmcp")
 
 
+def gate_of(server: Any) -> Gate | None:
+    """The gate before a `server_behind`; None where there is none."""
+    gates = (middleware.gate for middleware in _below(server).middleware if isinstance(middleware, GateMiddleware))
+    return next(gates, None)
+
+
 @contextmanager
 def ungated(server: Any) -> Iterator[Server[Any]]:
     """The SDK's server underneath a `server_behind`. While the block runs no gate stands before it."""
+    below = _below(server)
     with ExitStack() as stack:
-        if isinstance(server, MCPServer):
-            below: Server[Any] = server._lowlevel_server
-        elif isinstance(server, Server):
-            below = server
-        else:
+        if not isinstance(server, MCPServer | Server):
             from toolgate.adapters.fastmcp.looking import looking
 
-            below = stack.enter_context(looking(server))
+            stack.enter_context(looking(server))
         stack.enter_context(without(below.middleware, GateMiddleware))
         yield below
 
@@ -55,3 +59,10 @@ def without(chain: list[Any], kind: type[Any]) -> Iterator[None]:
         yield
     finally:
         chain[:] = before
+
+
+def _below(server: Any) -> Server[Any]:
+    if isinstance(server, Server):
+        return server
+    below: Server[Any] = server._lowlevel_server if isinstance(server, MCPServer) else server._mcp_server
+    return below

@@ -36,12 +36,15 @@ class Notes:
         start: Callable[[str, str | None, int], str],
         clock: Callable[[], float],
         alarm: Callable[[str], None],
+        place: str,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        """``start`` makes a ``start`` record from its reason, the file it follows, and how many records were lost."""
+        """``start`` makes a ``start`` record from its reason, the file it follows, and how many records were lost.
+        ``place``: what an operator calls the sink."""
         self.start = start
         self.clock = clock
         self.alarm = alarm
+        self.place = place
         self.checkpoints = checkpoints
 
 
@@ -114,9 +117,11 @@ class Lane:
         if not self._failing:
             self._failing = True
             self._notes.alarm("audit_failing")
-            _log.error("the audit trail cannot be written: %s; records wait", why)
+            then = "no new call is let in" if self.denies else "calls go on"
+            _log.error("the audit trail cannot be written to %s: %s; records wait, %s", self._notes.place, why, then)
 
     def _works(self) -> None:
         if self._failing:
             self._failing = False
-            _log.warning("the audit trail is written again; %d records were lost so far", self.lost)
+            words = "the audit trail is written to %s again; %d records were lost so far"
+            _log.warning(words, self._notes.place, self.lost)

@@ -183,6 +183,7 @@ class Trail:
             start=start,
             clock=clock,
             alarm=self._alarm,
+            place=place.named,
             checkpoints=self._checkpoints(place, instance),
         )
         denies = (place.on_failure or self._settings.on_failure) == "deny"
@@ -233,7 +234,8 @@ class Trail:
             except OSError as error:
                 self._forked = False
                 self._alarm("audit_failing")
-                _log.error("the audit trail cannot be written: %s; records wait", error.strerror)
+                words = "the audit trail cannot be written to %s: %s; records wait"
+                _log.error(words, error.filename or "its sinks", error.strerror)
 
 
 _open_trails: weakref.WeakSet[Trail] = weakref.WeakSet()

@@ -16,10 +16,10 @@ from toolgate.confirmation.consent import MAX_ROUNDS, Consent
 from toolgate.confirmation.kept import USED, Kept, KeptHere
 from toolgate.confirmation.keys import ConfiguredKey
 from toolgate.confirmation.message import METHODS, Brought, is_accepted
-from toolgate.confirmation.question import Approver, Ask, Question
+from toolgate.confirmation.question import Approver, Ask, NotAsked, Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
-from toolgate.errors import Forbidden, refusal
+from toolgate.errors import Forbidden, Unavailable, refusal
 from toolgate.principal import Principal, joined
 from toolgate.request import Call
 from toolgate.settings import Confirmation, Rule, budgets_of
@@ -48,11 +48,13 @@ class Confirmations:
         prefix: str = "toolgate",
         before: Confirmations | None = None,
     ) -> None:
-        """Those of a successor know the questions that were asked ``before``, and the key they were asked with. Raises
-        `ValueError` for two approvers, and `TypeError` for one that cannot be called."""
+        """``alarm`` is told ``approver_failing`` or ``confirmation_key_unreadable``. Those of a successor know the
+        questions that were asked ``before``, and the key they were asked with. Raises `ValueError` for two approvers,
+        and `TypeError` for one that cannot be called."""
         if approver is not None and settings.webhook is not None:
             raise ValueError("approver must not stand beside [confirmation] webhook: one of them answers")
         self.settings = settings
+        self._alarm = alarm
         self._resource = resource
         self._clock = clock
         self._ask: Ask | None = None if approver is None else _asker(approver)
@@ -164,7 +166,11 @@ class Confirmations:
         seconds = max(0.0, consent.question.deadline - self._clock())
         # Here, where asking is paid for: a body of empty lists takes a second to copy.
         own = replace(consent.question, arguments=deepcopy(dict(consent.question.arguments)))
-        return await answer_of(self._ask, own, seconds=seconds)
+        try:
+            return await answer_of(self._ask, own, seconds=seconds)
+        except (Unavailable, NotAsked):
+            self._alarm("approver_failing")
+            raise
 
     async def _sealed(self, state: State, consent: Consent) -> str:
         nonce, key = new_nonce(), new_key()

@@ -40,18 +40,21 @@ class Brought:
 
 
 def brought_by(params: Any) -> Brought:
-    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read; whatever else
-    is malformed is nothing."""
+    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read, and for
+    arguments that are none, since a human would be shown others than the server gets; everything else that is malformed
+    is nothing."""
     if not isinstance(params, Mapping):
         return Brought({})
     arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", _ANSWERS, "_meta"))
     if state is not None and not isinstance(state, str):
         raise refusal("confirmation_invalid")
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise refusal("invalid_request", "the arguments are not an object")
     forms: bool | None = None
     if isinstance(meta, Mapping) and isinstance(meta.get(_VERSION), str) and meta[_VERSION] >= _STATELESS:
         forms = shows_forms(meta.get(_CAPABILITIES))
     return Brought(
-        arguments if isinstance(arguments, Mapping) else {},
+        {} if arguments is None else arguments,
         state,
         answers.get(ANSWER) if isinstance(answers, Mapping) else None,
         forms,

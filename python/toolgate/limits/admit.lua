@@ -100,7 +100,12 @@ for i = 1, count do
     _, full_at[i], period[i], burst[i], last[i], since[i], given[i] = struct.unpack(FORM, raw[i])
     -- A clock that was set back locks nobody out for longer than a debt can.
     full_at[i] = min(full_at[i], now + (1 + DEBT) * period[i] * burst[i])
-    if verb ~= 'settle' and (period[i] ~= p or burst[i] ~= b) then
+    if verb == 'settle' then
+      -- Whether a full bucket is still kept is chance, and so must not matter: with it goes whatever limit it had last.
+      if full_at[i] <= now then
+        period[i], burst[i] = p, b
+      end
+    elseif period[i] ~= p or burst[i] ~= b then
       if b > 0 then
         convert(i, p, b)
       else

@@ -63,6 +63,12 @@ class AuditSink:
             raise ValueError(f"{'daily' if self.daily else 'max_bytes'} is for a file: nothing else is rotated")
 
     @property
+    def named(self) -> str:
+        """What its operator calls it."""
+        own = "OpenTelemetry" if self.sink is None else type(self.sink).__name__
+        return self.path or self.syslog or own
+
+    @property
     def is_file(self) -> bool:
         """Whether it is a file, which alone can be made durable."""
         return self.path is not None and self.path != "stdout"

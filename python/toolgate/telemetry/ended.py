@@ -5,16 +5,18 @@ No token, argument, header or claim has a place here; nor has the URI of a resou
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from toolgate.methods import METHODS
 
 __all__ = ["OTHER_METHOD", "Ended", "bounded_method", "bounded_reason"]
 
-OTHER_METHOD = "_OTHER"
+OTHER_METHOD: Final = "_OTHER"
 """Stands for what no protocol knows, as in the semantic conventions: a caller can invent methods without end."""
 
-_RESERVED_CODES = range(-32768, -31999)
+_NO_ERRORS: Final = frozenset({"success", "asked"})
+
+_RESERVED_CODES: Final = range(-32768, -31999)
 """Of JSON-RPC: a server's own codes may be any number."""
 
 
@@ -38,6 +40,11 @@ class Ended(NamedTuple):
     retry_after_ms: int | None
     would_deny: tuple[str, ...]
     disconnected: bool
+
+    @property
+    def error(self) -> str | None:
+        """Why it did not succeed; None where it did, or a human is asked first."""
+        return self.reason or (None if self.result in _NO_ERRORS else self.result)
 
     @property
     def is_well(self) -> bool:

@@ -284,7 +284,7 @@ class Limiter:
         table = self._table_of(grant, item)
         found = None if table is None else table.get(item.spot)
         if table is not None and found is not None:
-            table.set(found[0], item.spot, found[1].force(more, tick))
+            table.set(found[0], item.spot, found[1].unless_full(item.bucket.rate, tick).force(more, tick))
         elif len(self._overflow) < _MAX_OVERFLOW if item.shelf is Shelf.OVERFLOW else self._reserve():
             if table is None:
                 table = self._domains[grant._domain] = Table()

@@ -22,7 +22,7 @@ from toolgate.cli.servers import (
     ServerArgument,
     TokenOption,
     UrlOption,
-    catalogue_of,
+    look,
 )
 from toolgate.config import MAX_BYTES
 from toolgate.resource import parse_resource
@@ -52,7 +52,7 @@ def init(
         settings = _settings(resource, issuer, audit, read_scope, write_scope)
         if output.exists() and not force and str(output) != "-":
             raise ValueError(f"{output} is there already: --force replaces it, --output names another file")
-        catalogue = catalogue_of(chosen)
+        catalogue = look(chosen).catalogue
         proposed = list(sections(catalogue))
         text = written(catalogue.server, proposed, settings, command=str(chosen))
         if len(text.encode()) > MAX_BYTES:

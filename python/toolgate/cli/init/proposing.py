@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from toolgate.cli.audit.saying import printable
-from toolgate.cli.servers.catalogue import EFFECTS, Catalogue, Effect, Item, Kind
+from toolgate.cli.servers.catalogue import EFFECTS, Catalogue, Effect, Item
 from toolgate.policy import pattern_of_template
 from toolgate.settings import PromptRule, ResourceRule, Rule, ToolRule
 
@@ -26,11 +26,10 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9]+[_./:-]")
 RULES: Final[dict[str, type[Rule]]] = {"tool": ToolRule, "resource_rule": ResourceRule, "prompt": PromptRule}
 """The tables of a configuration, and what each becomes."""
 
-_UNTOLD: Final = "says nothing of what it does"
-_WHY: Final[dict[Effect, str]] = {
-    "read": "says that it only reads",
-    "write": "says that it changes things and destroys nothing",
-    "destroy": "says that it may destroy",
+_SAYS: Final[dict[Effect, str]] = {
+    "read": "Says that it only reads",
+    "write": "Says that it changes things and destroys nothing",
+    "destroy": "Says that it may destroy",
 }
 
 
@@ -147,7 +146,7 @@ def _group(prefix: str, members: Sequence[Item]) -> Proposal:
 
 
 def _single(item: Item) -> Proposal:
-    why = f"{quoted(item.name)} {_reason(item)}."
+    why = _reason(item)
     if "*" not in item.name:
         return Proposal(item.name, item.effect, why, is_told=item.is_told)
     star = "A * stands for any characters, so this rule would govern other names too: rename it, or decide."
@@ -156,28 +155,22 @@ def _single(item: Item) -> Proposal:
 
 def _reason(item: Item) -> str:
     if item.kind != "tool":
-        return _KINDS[item.kind]
+        return "Is read." if item.kind == "resource" else "A text to begin with."
     if item.is_told:
-        return _WHY[item.effect]
-    changes = "says that it changes things, and not that it destroys nothing"
-    return f"{_UNTOLD if item.read_only is None else changes}, so it counts as destructive"
-
-
-_KINDS: Final[dict[Kind, str]] = {
-    "resource": "is read",
-    "template": "is read; this is whatever it can expand to",
-    "prompt": "is a text to begin with",
-}
+        return f"{_SAYS[item.effect]}."
+    if item.read_only is None:
+        return "Says nothing of what it does, so it counts as destructive."
+    return "Says that it changes things, and not that it destroys nothing, so it counts as destructive."
 
 
 def _templates(catalogue: Catalogue) -> Iterator[Proposal]:
     for template in catalogue.of_kind("template"):
         match = pattern_of_template(template.name)
-        why = f"{quoted(template.name)} {_reason(template)}."
+        why = f"Whatever {quoted(template.name)} can expand to."
         if "*" in template.name:
             why += " The * in it would be read as any characters too: decide."
         elif match.startswith("*"):
-            why += " It could expand to any URI: decide."
+            why += " That could be any URI: decide."
         else:
             yield Proposal(match, "read", why)
             continue

@@ -70,7 +70,8 @@ def _scopes(settings: Settings) -> str:
 
 
 _LIMITS_TABLE: Final = """\
-# What each client may call altogether. Several instances or workers share it through a Redis: store = "redis://..."
+# What each client may call altogether. Several instances or workers share it, and what humans confirm, through a Redis:
+# store = "redis://..."
 [limits]
 client = ["600/minute", "20000/day"]
 """

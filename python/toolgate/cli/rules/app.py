@@ -19,7 +19,7 @@ from toolgate.cli.servers import (
     ServerArgument,
     TokenOption,
     UrlOption,
-    catalogue_of,
+    look,
 )
 from toolgate.cli.servers.catalogue import Item
 from toolgate.cli.tables import print_table
@@ -38,7 +38,13 @@ _FOUND: Final = 1
 
 def rules(
     server: ServerArgument = None,
-    config: Annotated[Path, typer.Option(help="The file with the rules. Nothing else in it is looked at.")] = CONFIG,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file with the rules; nothing else in it is looked at. By default those of the gate that the "
+            "server's module makes, and toolgate.toml where it makes none or loads a file."
+        ),
+    ] = None,
     url: UrlOption = None,
     command: CommandOption = None,
     token_env: TokenOption = TOKEN_VARIABLE,
@@ -49,30 +55,41 @@ def rules(
 ) -> None:
     """Show which rule governs each tool, resource and prompt of a server, and which none does."""
     try:
-        governed = _governed(config, Chosen(server, url, command, token_env))
+        governed, of = _governed(config, Chosen(server, url, command, token_env))
     except OSError as error:
-        fail(f"{config} cannot be read: {error.strerror}; `toolgate init` writes a first one, --config names another")
+        fail(f"{error.filename} cannot be read: {error.strerror}; `toolgate init` writes a first one")
     except ValueError as error:
         fail(printable(error))
     if as_json:
         print(json.dumps(governed.as_json(), indent=2))
     else:
-        _show(governed, config)
+        _show(governed, of)
     if strict and (governed.ungoverned or governed.idle):
         sys.exit(_FOUND)
 
 
-def _governed(config: Path, chosen: Chosen) -> Governed:
+def _governed(config: Path | None, chosen: Chosen) -> tuple[Governed, str]:
+    """And whose rules they are."""
+    # Before the server, where they are certain: a mistake in a file is told at once.
+    written = None if config is None else _written(config)
+    looked = look(chosen)
+    if written is None and looked.configuration is not None:
+        made = looked.configuration
+        return govern(looked.catalogue, made.rules, Policy(made.rules, made.scopes)), "its gate"
+    rules, policy = written or _written(CONFIG)
+    return govern(looked.catalogue, rules, policy), str(config or CONFIG)
+
+
+def _written(config: Path) -> tuple[list[Rule], Policy]:
     loaded = load_rules(config)
     hierarchy = loaded.pop("scopes", {})
-    written: list[Rule] = [rule for table in loaded.values() for rule in table]
-    policy = Policy(written, hierarchy)
-    return govern(catalogue_of(chosen), written, policy)
+    rules: list[Rule] = [rule for table in loaded.values() for rule in table]
+    return rules, Policy(rules, hierarchy)
 
 
-def _show(governed: Governed, config: Path) -> None:
+def _show(governed: Governed, of: str) -> None:
     rows = [row for item, governing in governed.items for row in _rows(item, governing)]
-    print_table(f"What the rules of {config} say of it", _COLUMNS, rows)
+    print_table(f"What the rules of {of} say of it", _COLUMNS, rows)
     print(f"\n{len(governed.items)} names, {len(governed.ungoverned)} of them without a rule")
     for rule in governed.idle:
         print(f"governs nothing here: [[{table_of(rule)}]] match = {printable(rule.match)}")

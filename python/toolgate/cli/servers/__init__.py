@@ -7,7 +7,7 @@ from toolgate.cli.servers.app import (
     ServerArgument,
     TokenOption,
     UrlOption,
-    catalogue_of,
+    look,
 )
 
-__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "catalogue_of"]
+__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]

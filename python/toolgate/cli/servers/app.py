@@ -7,17 +7,18 @@ import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import anyio
 import typer
 
+from toolgate.adapters.local import TOKEN_VARIABLE
+
 if TYPE_CHECKING:
     from toolgate.cli.servers.catalogue import Catalogue
+    from toolgate.settings import Configuration
 
-__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "catalogue_of"]
-
-TOKEN_VARIABLE: Final = "TOOLGATE_TOKEN"  # noqa: S105 - the name of a variable
+__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]
 
 ServerArgument = Annotated[
     str | None,
@@ -48,22 +49,44 @@ class Chosen(NamedTuple):
         return shlex.quote(self.server) if self.server is not None else f"--command {shlex.quote(self.command or '')}"
 
 
-def catalogue_of(chosen: Chosen) -> Catalogue:
-    """What the server lists. Raises `ValueError` that says what is wrong and what to do."""
+class Looked(NamedTuple):
+    """What was found there."""
+
+    catalogue: Catalogue
+    configuration: Configuration | None
+    """Of the gate that the server's module makes without a file; None where there is none."""
+
+
+def look(chosen: Chosen) -> Looked:
+    """Read what the server lists. Raises `ValueError` that says what is wrong and what to do."""
     if sum(each is not None for each in (chosen.server, chosen.url, chosen.command)) != 1:
         raise ValueError("name one server: module:object, path.py, --url or --command")
     try:
-        return anyio.run(_read, chosen)
+        # Outside of any event loop: a module may run one of its own.
+        server, configuration = _imported(chosen.server) if chosen.server is not None else (None, None)
+        return Looked(anyio.run(_read, chosen, server), configuration)
     except ModuleNotFoundError as missing:
         if missing.name != "mcp":
             raise
         raise ValueError("reading a server needs mcp: pip install 'toolgate[cli,mcp]'") from None
 
 
-async def _read(chosen: Chosen) -> Catalogue:
+def _imported(name: str) -> tuple[Any, Configuration | None]:
+    from toolgate.adapters.ungated import gate_of, server_behind
+    from toolgate.cli.servers.named import is_stand_in, named
+
+    try:
+        server = server_behind(named(name))
+    except TypeError as error:
+        raise ValueError(f"{name}: {error}; name the server itself, or start it and give --url") from None
+    gate = gate_of(server)
+    return server, None if gate is None or is_stand_in(gate) else gate.configuration
+
+
+async def _read(chosen: Chosen, server: Any) -> Catalogue:
     from toolgate.cli.servers.reading import read
 
-    async with _target(chosen) as target:
+    async with _target(chosen, server) as target:
         try:
             return await read(target)
         except Exception as error:
@@ -73,16 +96,11 @@ async def _read(chosen: Chosen) -> Catalogue:
 
 
 @asynccontextmanager
-async def _target(chosen: Chosen) -> AsyncIterator[Any]:
+async def _target(chosen: Chosen, server: Any) -> AsyncIterator[Any]:
     """What the official client connects to."""
-    if chosen.server is not None:
-        from toolgate.adapters.ungated import server_behind, ungated
-        from toolgate.cli.servers.named import named
+    if server is not None:
+        from toolgate.adapters.ungated import ungated
 
-        try:
-            server = server_behind(named(chosen.server))
-        except TypeError as error:
-            raise ValueError(f"{chosen}: {error}; name the server itself, or start it and give --url") from None
         with ungated(server) as bare, redirect_stdout(sys.stderr):
             yield bare
     elif chosen.url is not None:

@@ -16,10 +16,12 @@ from typing import Any, Final
 from toolgate.gate import Gate
 from toolgate.settings import Audit, Issuer
 
-__all__ = ["named"]
+__all__ = ["is_stand_in", "named"]
 
 _USUAL: Final = ("mcp", "server", "app")
 """The names that the SDK's own command looks for."""
+
+_NOBODY: Final = Issuer("https://nobody.invalid", ["ES256"])
 
 
 def named(name: str) -> Any:
@@ -34,6 +36,11 @@ def named(name: str) -> Any:
     with _letting_nobody_in(), redirect_stdout(sys.stderr):
         module = _imported(Path(place) if is_file else place)
     return _attribute(module, place, attribute) if attribute else _usual(module, place)
+
+
+def is_stand_in(gate: Gate) -> bool:
+    """Whether it stands for one that a file describes."""
+    return list(gate.configuration.issuers) == [_NOBODY]
 
 
 def _imported(place: Path | str) -> ModuleType:
@@ -87,16 +94,22 @@ def _usual(module: ModuleType, place: str) -> Any:
 
 @contextmanager
 def _letting_nobody_in() -> Iterator[None]:
-    """The module may load the very file that is to be written, or one whose secrets are not here, and a gate opens its
-    audit trail. Whoever only looks gets a gate without a rule, an issuer that can be met or a file instead."""
-    original = Gate.__dict__["from_file"]
+    """The module may load the very file that is to be written, or one whose secrets are not here; a gate opens its
+    audit trail, and one before a local server wants its caller's token. Whoever only looks gets a gate without a rule,
+    an issuer that can be met or a file instead."""
 
     def from_file(cls: type[Gate], *_args: Any, **_options: Any) -> Gate:
-        nobody = Issuer("https://nobody.invalid", ["ES256"])
-        return cls(resource="http://127.0.0.1/mcp", issuers=[nobody], audit=Audit(path=os.devnull))
+        return cls(resource="http://127.0.0.1/mcp", issuers=[_NOBODY], audit=Audit(path=os.devnull))
 
-    Gate.from_file = classmethod(from_file)  # type: ignore[method-assign, assignment] # put back below
+    def protect_stdio(_gate: Gate, server: Any, **_options: Any) -> Any:
+        return server
+
+    instead = {"from_file": classmethod(from_file), "protect_stdio": protect_stdio}
+    before = {name: Gate.__dict__[name] for name in instead}
     try:
+        for name, method in instead.items():
+            setattr(Gate, name, method)
         yield
     finally:
-        Gate.from_file = original  # type: ignore[method-assign] # what stood there before
+        for name, method in before.items():
+            setattr(Gate, name, method)

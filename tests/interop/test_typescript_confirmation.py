@@ -1,0 +1,47 @@
+"""The official TypeScript clients ask their user when the gate does, in both protocol eras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from adapters.asked import Office, opened
+from guarded import Guarded
+from interop.npm import install
+from interop.typescript import FLAVOURS, TypeScript, typescript
+
+import toolgate
+
+
+@pytest.fixture
+def office(guarded: Callable[..., Guarded]) -> Iterator[Office]:
+    install()
+    rules = [toolgate.ToolRule("wipe", scopes=["write"], confirm=True), toolgate.ToolRule("register", [], confirm=True)]
+    with opened(guarded, "sse", tools=rules) as office:
+        yield office
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_user_is_asked_and_their_word_counts(office: Office, flavour: str) -> None:
+    with typescript(flavour, office.gate.resource, office.it.token("write")) as client:
+        client.gets("connect")
+        answer = client.does("call", tool="wipe", args={"name": "ada"})
+        assert answer["asked"] == ["elicitation/create"], answer
+        assert _text(answer) == "wiped ada"
+        refused = client.fails("call", tool="wipe", args={"name": "say no"})
+        assert "confirm" in str(refused)
+        _goes_on(client)
+    assert office.ran == ["wipe ada", "wipe bob"]
+    assert [record["reason"] for record in office.records(name="wipe") if record["result"] == "denied_policy"] == [
+        "confirmation_refused"
+    ]
+
+
+def _goes_on(client: TypeScript) -> None:
+    assert _text(client.does("call", tool="wipe", args={"name": "bob"})) == "wiped bob"
+
+
+def _text(answer: dict[str, object]) -> str:
+    value = answer["value"]
+    assert isinstance(value, dict)
+    return str(value["result"]["content"][0]["text"])
