@@ -80,6 +80,27 @@ async def test_only_who_says_so_gets_a_decision_that_waits(guarded: Make) -> Non
     assert (await it.gate.judge_message(parent, call, {"name": "wipe"})).is_pending
 
 
+async def test_arguments_are_copied_for_an_approver_alone(guarded: Make) -> None:
+    """What is copied may take a second, and is not paid for before somebody is asked."""
+
+    class Counted(dict[str, Any]):
+        copies = 0
+
+        def __deepcopy__(self, _memo: object) -> Counted:
+            Counted.copies += 1
+            return self
+
+    for approver, copies in ((None, 0), (lambda _question: True, 1)):
+        it = guarded(tools=RULES, approver=approver)
+        parent = await it.call("free")
+        params = {"name": "wipe", "arguments": {"deep": Counted()}}
+        call = it.gate.call_of_message("tools/call", 2, params, under=parent)
+        decision = await it.gate.judge_message(parent, call, params)
+        if approver is not None:
+            await it.gate.confirming(decision).consult(decision)
+        assert Counted.copies == copies
+
+
 async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
     from toolgate.adapters.messages import run_under
 

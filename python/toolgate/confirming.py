@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from toolgate.confirmation import Confirmations, Consent, brought_by
+from toolgate.confirmation import Confirmations, Consent, NotAsked, brought_by
 from toolgate.decision import Decision
-from toolgate.errors import Refused, Unavailable, refusal
+from toolgate.errors import Refused, refusal
 from toolgate.limits import Spender, Spending
 from toolgate.request import Call
 from toolgate.settings import Rule
@@ -74,10 +74,11 @@ class Confirming:
 
         await self._settling(decision, judge)
 
-    async def give_up(self, decision: Decision, refused: Refused) -> None:
-        """Nobody answered; where nobody could be asked at all, asking has cost nothing."""
+    async def give_up(self, decision: Decision, refused: Refused, *, is_asked: bool = True) -> None:
+        """Nobody answered, or nobody could be asked: then asking has cost nothing, unless a question is kept for it.
+        What may have reached a human stays spent: whoever is asked all the time says yes without looking."""
         consent = decision.consent
-        if consent is not None and refused.code == "confirmation_unavailable":
+        if consent is not None and not is_asked and consent.asking is None:
             await self._refund_asking(consent)
         decision.refuse(refused)
 
@@ -125,9 +126,9 @@ class Confirming:
         decision.note("asked")
         try:
             accepted = await self.confirmations.consult(consent)
-        except Unavailable:
+        except NotAsked:
             await self._refund_asking(consent)
-            raise
+            raise refusal("approver_unavailable") from None
         if not accepted:
             raise refusal("confirmation_refused")
         await self._confirm(decision, consent)

@@ -163,16 +163,21 @@ def posted(
     office: Office, tool: str, arguments: dict[str, Any], *scopes: str, state: str | None = None, **more: Any
 ) -> httpx2.Response:
     """One call of the newer protocol, by hand. ``answers`` is ``inputResponses``, ``forms`` whether the client can
-    ask; what else there is are claims."""
+    ask, ``session`` headers of a session, ``meta`` more of it; what else there is are claims."""
     answers, forms = more.pop("answers", None), more.pop("forms", True)
     meta = {f"{_PREFIX}/protocolVersion": MODERN, f"{_PREFIX}/clientCapabilities": {"elicitation": {}} if forms else {}}
+    meta |= more.pop("meta", {})
     params: dict[str, Any] = {"name": tool, "arguments": arguments, "_meta": meta}
     if state is not None:
         params["requestState"] = state
     if answers is not None:
         params["inputResponses"] = answers
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    headers = {**modern_headers(tool), "Authorization": f"Bearer {office.it.token(*scopes, **more)}"}
+    headers = {
+        **modern_headers(tool),
+        **more.pop("session", {}),
+        "Authorization": f"Bearer {office.it.token(*scopes, **more)}",
+    }
     return httpx2.post(office.url, json=body, headers=headers, timeout=10)
 
 

@@ -150,16 +150,25 @@ async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) ->
     assert [line["event"] for line in it.lines() if line["event"] != "start"] == ["asked", "call"]
 
 
-async def test_asking_the_approver_has_a_budget_and_an_outage_costs_nothing(guarded: Make) -> None:
-    approver = Approver(ValueError())
+@pytest.mark.parametrize(("says", "reason"), [(ValueError(), "approver_unavailable"), (False, "confirmation_refused")])
+async def test_asking_the_approver_has_a_budget_whatever_becomes_of_it(guarded: Make, says: Any, reason: str) -> None:
+    """What failed may have asked a human before: who is asked all the time says yes without looking."""
+    approver = Approver(says)
     it = guarded(**RULES, approver=approver.has_to_ask, confirmation=toolgate.Confirmation(asks=["1/hour"]))
-    for says, reason in [
-        (ValueError(), "approver_unavailable"),
-        (False, "confirmation_refused"),
-        (True, "rate_limited"),
-    ]:
-        approver.says = says
-        assert _reason(await it.call("wipe", "write")) == reason
+    assert _reason(await it.call("wipe", "write")) == reason
+    approver.says = True
+    assert _reason(await it.call("wipe", "write")) == "rate_limited"
+    assert len(approver.questions) == 1
+
+
+async def test_a_yes_that_comes_too_late_is_none(guarded: Make) -> None:
+    async def unhurried(_question: toolgate.Question) -> bool:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.7)
+        return True
+
+    it = guarded(**RULES, approver=unhurried, confirmation=hurried())
+    assert _reason(await it.call("wipe", "write")) == "confirmation_expired"
 
 
 async def test_a_tool_that_another_one_calls_asks_the_approver_too(guarded: Make) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import mcp_types as types
 import pytest
-from adapters.asked import NO, YES, Human, Office, hurried, opened
-from adapters.desk import LEGACY, MODERN
+from adapters.asked import NO, YES, Human, Office, hurried, opened, posted
+from adapters.desk import LEGACY, MODERN, Desk, open_session
 from guarded import Guarded
 from mcp import MCPError
 
@@ -256,3 +256,28 @@ async def test_without_a_way_back_nobody_can_be_asked(guarded: Make, mode: str, 
                 await client.call_tool("wipe", {"name": "ada"})
     assert refused.value.error.data["reason"] == "confirmation_unavailable"
     assert (human.questions, office.ran) == ([], [])
+
+
+async def test_a_client_that_was_asked_and_fails_has_spent_it(guarded: Make) -> None:
+    asked: list[str] = []
+
+    async def failing(_context: Any, params: Any) -> types.ElicitResult:
+        asked.append(params.message)
+        raise MCPError(-32000, "the form was shown, and the time for it is up")
+
+    with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+        async with office.client(LEGACY, failing, "write") as client:
+            for reason in ("confirmation_unavailable", "rate_limited"):
+                with pytest.raises(MCPError) as refused:
+                    await client.call_tool("wipe", {"name": "ada"})
+                assert refused.value.error.data["reason"] == reason
+    assert len(asked) == 1
+
+
+async def test_no_question_is_kept_for_free(guarded: Make) -> None:
+    """A session of the older protocol with a message that speaks of the newer one: a question is made that this session
+    cannot be asked."""
+    with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+        session = open_session(Desk(office.it, None, []))
+        for reason in ("confirmation_unavailable", "rate_limited"):
+            assert f'"reason":"{reason}"' in posted(office, "wipe", {"name": "ada"}, "write", session=session).text

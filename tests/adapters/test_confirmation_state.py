@@ -106,6 +106,38 @@ def test_an_answer_is_good_for_the_very_call(
     assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "wiped ada")
 
 
+def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
+    """A client of fastmcp may name one: another one is another tool, whatever its name and arguments are."""
+    fastmcp = pytest.importorskip("fastmcp")
+    ran: list[str] = []
+    server = fastmcp.FastMCP("versions")
+
+    @server.tool(name="wipe", version="1.0")
+    async def first(name: str) -> str:
+        ran.append(f"first {name}")
+        return "first"
+
+    @server.tool(name="wipe", version="2.0")
+    async def second(name: str) -> str:
+        ran.append(f"second {name}")
+        return "second"
+
+    def of(version: str) -> dict[str, Any]:
+        return {"fastmcp": {"version": version}}
+
+    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
+        state = asked(office)
+        moved = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, meta=of("1.0"))
+        assert said(moved) == (403, "confirmation_invalid")
+        assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "second")
+        result = posted(office, "wipe", ADA, "write", meta=of("1.0")).json()["result"]
+        shown = result["inputRequests"]["toolgate.confirmation"]["params"]["message"]
+        assert '  "wipe" version "1.0"' in shown.splitlines()
+        answered = posted(office, "wipe", ADA, "write", state=result["requestState"], answers=ANSWER, meta=of("1.0"))
+        assert said(answered) == (200, "first")
+    assert ran == ["second ada", "first ada"]
+
+
 def test_an_answer_is_good_for_one_server(guarded: Make, tmp_path: Any) -> None:
     with opened(guarded, "sse") as office:
         trail = toolgate.Audit(path=str(tmp_path / "other.jsonl"))

@@ -208,7 +208,7 @@ def proposed(tmp_path: Path, catalogue: Catalogue) -> Policy:
     """The policy of the file that is written for the catalogue, read as a server would."""
     chosen = Settings("https://mcp.example.com/mcp", "https://auth.example.com")
     path = tmp_path / "toolgate.toml"
-    path.write_text(written(catalogue.server, sections(catalogue), chosen, command="x:y"), encoding="utf-8")
+    path.write_text(written(catalogue.server, sections(catalogue), chosen, command="x\x7f\n\udc80:y"), encoding="utf-8")
     arguments = load(path)
     rules = [*arguments.get("tools", ()), *arguments.get("resources", ()), *arguments.get("prompts", ())]
     return Policy(rules, arguments["scopes"])

@@ -44,6 +44,26 @@ def test_only_a_yes_is_one(answer: Any, accepted: bool) -> None:
     assert is_accepted(answer) is accepted
 
 
+@pytest.mark.parametrize(
+    ("meta", "version"),
+    [
+        ({"fastmcp": {"version": "1.0"}}, "1.0"),
+        ({"fastmcp": {"version": 1}}, ""),
+        ({"fastmcp": "1.0"}, ""),
+        ({}, ""),
+        (None, ""),
+    ],
+    ids=str,
+)
+def test_a_client_may_name_a_version(meta: Any, version: str) -> None:
+    assert brought_by({"name": "wipe", "_meta": meta}).version == version
+
+
+def test_a_version_that_nobody_would_read_is_refused() -> None:
+    with pytest.raises(Malformed):
+        brought_by({"_meta": {"fastmcp": {"version": "1" * 101}}})
+
+
 @given(ANYTHING)
 def test_nothing_else_is_one_by_chance(answer: Any) -> None:
     assert not is_accepted(answer) or answer["action"] == "accept"

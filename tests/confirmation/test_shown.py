@@ -44,6 +44,9 @@ def shown(value: Any) -> str:
         "spaces of other kinds": ("a\u00a0\u3000b", '"a\\u00a0\\u3000b"'),
         "letters that show nothing": ("\u3164\u115f", '"\\u3164\\u115f"'),
         "markup": ("<b>`x`</b>&lt;", '"\\u003cb\\u003e\\u0060x\\u0060\\u003c/b\\u003e\\u0026lt;"'),
+        "an image": ("![safe](https://evil)", '"![safe\\u005d(https://evil)"'),
+        "a link by reference": ("[safe][1]", '"[safe\\u005d[1]"'),
+        "brackets that are none": ([["a[0]"], []], '[["a[0]"], []]'),
         "one accent": ("e\u0301", '"e\u0301"'),
         "a pile of accents": ("e\u0301\u0301\u0301", '"e\u0301\\u0301\\u0301"'),
         "tags": ("\U000e0041", '"\\U000e0041"'),
@@ -65,6 +68,16 @@ def test_what_is_much_says_how_much_is_missing() -> None:
         lines[1] == "NOT EVERYTHING IS SHOWN. 5 more arguments are not shown. The hash of all arguments is sha256:00."
     )
     assert lines[-1] == '  "a19" = 19'
+
+
+def test_a_resource_that_is_longer_than_is_shown_says_so_first() -> None:
+    lines = in_words("resource", f"data://{'x' * 300}", {}, client="agent-1", digest="sha256:00").split("\n")
+    assert lines[1].startswith("NOT EVERYTHING IS SHOWN.")
+
+
+def test_a_version_is_shown_whole_behind_its_tool() -> None:
+    lines = in_words("tool", "wipe", {}, client="agent-1", digest="", version="\U000e0041" * 100).split("\n")
+    assert lines[2] == f'  "wipe" version "{chr(92)}{(chr(92)).join(["U000e0041"] * 100)}"'
 
 
 def test_names_are_rendered_as_safely_as_values() -> None:

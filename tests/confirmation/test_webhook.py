@@ -109,6 +109,7 @@ async def test_a_signed_question_and_a_yes(guarded: Make, service: Service) -> N
         "request_id": it.records()[-1]["request_id"],
         "kind": "tool",
         "tool": "wipe",
+        "version": "",
         "arguments": {"name": "ada"},
         "text": "",
         "issuer": it.issuer.url,
@@ -125,6 +126,20 @@ async def test_a_signed_question_and_a_yes(guarded: Make, service: Service) -> N
 
 def _named(asked: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"request_id": asked["request_id"]} | more
+
+
+@pytest.mark.parametrize(
+    ("is_there", "then"), [(False, "approver_unavailable"), (True, "rate_limited")], ids=["nobody there", "it fails"]
+)
+async def test_only_where_nobody_listens_asking_costs_nothing(
+    guarded: Make, service: Service, is_there: bool, then: str
+) -> None:
+    """A service may fail after it has called its human: a proxy before it gives up after a minute."""
+    service.status = 504
+    url = service.url if is_there else "https://127.0.0.1:1/confirm"
+    it = asking(guarded, url, asks=["1/hour"])
+    assert await outcome(it) == "approver_unavailable"
+    assert await outcome(it) == then
 
 
 NOS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -162,6 +177,13 @@ async def test_what_is_no_answer_is_an_outage(guarded: Make, service: Service, c
         setattr(service, name, value)
     assert await outcome(asking(guarded, service.url)) == "approver_unavailable"
     assert len(service.requests) == 1
+
+
+async def test_its_address_reaches_no_log(guarded: Make, service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    assert await outcome(asking(guarded, f"{service.url}/a-secret-path"), name="ada") is None
+    assert "a-secret-path" not in caplog.text
+    assert "ada" not in caplog.text
 
 
 async def test_nobody_there_is_an_outage(guarded: Make, caplog: pytest.LogCaptureFixture) -> None:

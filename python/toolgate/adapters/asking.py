@@ -74,7 +74,8 @@ async def _elicit(
 ) -> None:
     consent = decision.consent
     if consent is None or message is None or not _can_ask(message):
-        await confirming.give_up(decision, refusal("confirmation_unavailable", "the client cannot be asked"))
+        refused = refusal("confirmation_unavailable", "the client cannot be asked")
+        await confirming.give_up(decision, refused, is_asked=False)
         return
     decision.note("asked")
     accepted: bool | None = None

@@ -3,7 +3,7 @@
 from toolgate.confirmation.confirmations import Confirmations
 from toolgate.confirmation.consent import Consent
 from toolgate.confirmation.message import ANSWER, Brought, brought_by, is_accepted, shows_forms
-from toolgate.confirmation.question import Approver, Question
+from toolgate.confirmation.question import Approver, NotAsked, Question
 
 __all__ = [
     "ANSWER",
@@ -11,6 +11,7 @@ __all__ = [
     "Brought",
     "Confirmations",
     "Consent",
+    "NotAsked",
     "Question",
     "brought_by",
     "is_accepted",

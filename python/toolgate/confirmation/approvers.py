@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from toolgate.confirmation.question import Approver, Ask, Question
+from toolgate.confirmation.question import Approver, Ask, NotAsked, Question
 from toolgate.errors import refusal
 
 __all__ = ["answer_of", "asker"]
@@ -32,15 +32,20 @@ def asker(approver: Approver) -> Ask:
 
 
 async def answer_of(ask: Ask, question: Question, *, seconds: float) -> bool:
-    """Whether somebody says yes in time. Raises `Forbidden` where time runs out, and `Unavailable` where nobody can be
-    asked."""
-    with anyio.move_on_after(seconds):
+    """Whether somebody says yes in time. Raises `Forbidden` where time runs out, `Unavailable` where asking failed, and
+    `NotAsked` where it failed before anybody could have been asked."""
+    with anyio.move_on_after(seconds) as scope:
         try:
-            return await ask(question) is True
+            is_yes = await ask(question) is True
         except Exception as error:
             # Its text may hold what it was asked about.
-            _log.error("the approver failed: %s", type(error).__name__)
+            _log.error("the approver failed: %s", type(error.__cause__ or error).__name__)
+            if isinstance(error, NotAsked):
+                raise
             raise refusal("approver_unavailable") from None
+        # Whoever holds out against being cancelled may say yes, but not later.
+        if not scope.cancel_called:
+            return is_yes
     raise refusal("confirmation_expired", "nobody answered in time")
 
 
@@ -55,7 +60,7 @@ class _Threaded:
     async def __call__(self, question: Question) -> object:
         with self._lock:
             if self._waiting >= _MAX_THREADS:
-                raise RuntimeError("too many questions wait for the approver")
+                raise NotAsked("too many questions wait for the approver")
             self._waiting += 1
         has_begun = False
 

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import hash_arguments
@@ -15,7 +16,7 @@ from toolgate.confirmation.consent import MAX_ROUNDS, Consent
 from toolgate.confirmation.kept import USED, Kept, KeptHere
 from toolgate.confirmation.keys import ConfiguredKey
 from toolgate.confirmation.message import METHODS, Brought, is_accepted
-from toolgate.confirmation.question import Approver, Ask, Question
+from toolgate.confirmation.question import Approver, Ask, NotAsked, Question
 from toolgate.confirmation.shown import in_words
 from toolgate.confirmation.state import ASKED, State, Unread, new_key, new_nonce, read
 from toolgate.errors import Forbidden, Unavailable, refusal
@@ -91,17 +92,19 @@ class Confirmations:
         """Nothing is known yet: what is asked, and what an answer is bound to."""
         digest = hash_arguments(dict(brought.arguments))
         name, kind = call.name or "", call.target or ""
-        text = in_words(kind, name, brought.arguments, client=principal.client_id or principal.subject, digest=digest)
+        client = principal.client_id or principal.subject
+        text = in_words(kind, name, brought.arguments, client=client, digest=digest, version=brought.version)
         question = Question(
             kind=kind,
             tool=name,
-            arguments=deepcopy(dict(brought.arguments)),
+            arguments=brought.arguments,
             principal=principal,
             request_id=request_id,
             deadline=self._clock() + self.settings.lifetime,
             text=text,
+            version=brought.version,
         )
-        what = (call.method, kind, name, type(rule).__name__, rule.match, digest)
+        what = (call.method, kind, name, type(rule).__name__, rule.match, digest, brought.version)
         return Consent(question, brought, joined("confirmation", principal.identity, self._resource, *what))
 
     # --- through the client, by results -----------------------------------------------------------------------------
@@ -154,16 +157,18 @@ class Confirmations:
     # --- within the call --------------------------------------------------------------------------------------------
 
     async def consult(self, consent: Consent) -> bool:
-        """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time, and
-        `Unavailable` where it cannot be asked."""
+        """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time,
+        `Unavailable` where asking failed, and `NotAsked` where it did so before anybody could have been asked."""
         from toolgate.confirmation.approvers import answer_of
 
         if self._ask is None:
             raise refusal("confirmation_unavailable")
         seconds = max(0.0, consent.question.deadline - self._clock())
+        # Here, where asking is paid for: a body of empty lists takes a second to copy.
+        own = replace(consent.question, arguments=deepcopy(dict(consent.question.arguments)))
         try:
-            return await answer_of(self._ask, consent.question, seconds=seconds)
-        except Unavailable:
+            return await answer_of(self._ask, own, seconds=seconds)
+        except (Unavailable, NotAsked):
             self._alarm("approver_failing")
             raise
 

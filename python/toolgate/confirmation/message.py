@@ -20,6 +20,9 @@ _STATELESS: Final = "2026-07-28"
 """The first protocol in which a result can ask; versions are dates, and sort like them."""
 
 _VERSION: Final = "io.modelcontextprotocol/protocolVersion"
+_MAX_VERSION: Final = 100
+"""Characters of it: all of them are shown."""
+
 _CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 
 
@@ -32,11 +35,14 @@ class Brought:
     answer: Any = field(default=None, repr=False)
     shows_forms: bool | None = None
     """Whether the client can ask its user by a result; None where only its session can tell: the older protocol."""
+    version: str = ""
+    """Of the tool, where a server of fastmcp has several by one name and the client names one."""
 
 
 def brought_by(params: Any) -> Brought:
-    """Raises `Forbidden` for a state that is none and `Malformed` for arguments that are none, since a human would be
-    shown others than the server gets; everything else that is malformed is nothing."""
+    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read, and for
+    arguments that are none, since a human would be shown others than the server gets; everything else that is malformed
+    is nothing."""
     if not isinstance(params, Mapping):
         return Brought({})
     arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", _ANSWERS, "_meta"))
@@ -52,7 +58,18 @@ def brought_by(params: Any) -> Brought:
         state,
         answers.get(ANSWER) if isinstance(answers, Mapping) else None,
         forms,
+        _version(meta),
     )
+
+
+def _version(meta: Any) -> str:
+    own = meta.get("fastmcp") if isinstance(meta, Mapping) else None
+    version = own.get("version") if isinstance(own, Mapping) else None
+    if not isinstance(version, str):
+        return ""
+    if len(version) > _MAX_VERSION:
+        raise refusal("invalid_request", "the version of a tool is too long")
+    return version
 
 
 def shows_forms(capabilities: Any) -> bool:

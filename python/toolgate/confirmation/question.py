@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from toolgate.principal import Principal
 
-__all__ = ["Approver", "Ask", "Question"]
+__all__ = ["Approver", "Ask", "NotAsked", "Question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,12 @@ class Question:
     """Seconds since the epoch; a later answer is none."""
     text: str = field(repr=False)
     """All of it in words, bounded, with nothing in it that could pass for the gate's own words."""
+    version: str = ""
+    """Of the tool, where the client names one of several (fastmcp)."""
+
+
+class NotAsked(Exception):
+    """What asks has not reached anybody, for certain: then asking costs nothing."""
 
 
 Ask = Callable[[Question], Awaitable[object]]

@@ -32,15 +32,17 @@ _MARKUP: Final = frozenset("<>&`")
 _KINDS: Final = {"tool": "Run this tool", "resource": "Read this resource", "prompt": "Use this prompt"}
 
 
-def in_words(kind: str, name: str, arguments: Mapping[str, Any], *, client: str, digest: str) -> str:
+def in_words(kind: str, name: str, arguments: Mapping[str, Any], *, client: str, digest: str, version: str = "") -> str:
     """The question as text, a line for each argument; ``digest`` stands there where not everything is shown."""
+    shown_name, whole_name = _quoted(name, 3 * _MAX_NAME)
     lines = [
         f"{_KINDS[kind]}?",
         "",
-        f"  {_quoted(name, 3 * _MAX_NAME)[0]}",
+        # Escaped, a character is ten: this is all of it.
+        f"  {shown_name}" + (f" version {_quoted(version, 10 * _MAX_NAME)[0]}" if version else ""),
         f"  asked for by {_quoted(client, 100)[0]}",
     ]
-    is_whole = len(arguments) <= _MAX_ARGUMENTS
+    is_whole = whole_name and len(arguments) <= _MAX_ARGUMENTS
     if arguments:
         lines += ["", "with these arguments:"]
     for position, (key, value) in enumerate(arguments.items()):
@@ -90,7 +92,8 @@ def _is_hidden(text: str, position: int) -> bool:
         # Many of them push what follows to where a line of ours could stand.
         return position > 0 and text[position - 1] == " "
     if " " < character <= "~":
-        return character in _MARKUP
+        # An image is other words, and a link another place: JSON itself never has one bracket right behind the other.
+        return character in _MARKUP or (character == "]" and text[position + 1 : position + 2] in {"(", "["})
     category = unicodedata.category(character)
     if category.startswith("M"):
         # One accent belongs to its letter; a pile of them covers other lines.

@@ -7,10 +7,11 @@ import hmac
 import json
 import ssl
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 from toolgate.confirmation.keys import ConfiguredKey
-from toolgate.confirmation.question import Question
+from toolgate.confirmation.question import NotAsked, Question
 
 __all__ = ["SIGNATURE", "Webhook", "signature"]
 
@@ -44,7 +45,8 @@ class Webhook:
         self._context = context
 
     async def __call__(self, question: Question) -> bool:
-        """Whether the answer is a yes to this very question. Raises whatever keeps it from being asked."""
+        """Whether the answer is a yes to this very question. Raises `NotAsked` where nobody listens there, and whatever
+        else keeps it from being answered."""
         # Here: most gates ask nobody, and a client takes long to import.
         import httpx2
 
@@ -59,17 +61,22 @@ class Webhook:
         self._context = self._context or ssl.create_default_context()
         # Reading takes as long as a human does; whoever waits for us has the deadline.
         timeout = httpx2.Timeout(max(1.0, question.deadline - now), connect=_CONNECT_SECONDS)
-        async with (
-            httpx2.AsyncClient(verify=self._context, trust_env=False, timeout=timeout) as client,
-            client.stream("POST", self._url, content=body, headers=headers, follow_redirects=False) as response,
-        ):
-            if response.status_code != 200:
-                raise ValueError("the answer is not 200")
-            answer = bytearray()
-            async for chunk in response.aiter_raw():
-                answer += chunk
-                if len(answer) > _MAX_ANSWER_BYTES:
-                    raise ValueError("the answer is too large")
+        extensions = {"timeout": timeout.as_dict()}
+        request = httpx2.Request("POST", self._url, content=body, headers=headers, extensions=extensions)
+        try:
+            # Without a client above it, which writes every URL to its log: a path may be a secret.
+            async with httpx2.AsyncHTTPTransport(verify=self._context, trust_env=False) as transport:
+                response = await transport.handle_async_request(request)
+                async with aclosing(response):
+                    if response.status_code != 200:
+                        raise ValueError("the answer is not 200")
+                    answer = bytearray()
+                    async for chunk in response.aiter_raw():
+                        answer += chunk
+                        if len(answer) > _MAX_ANSWER_BYTES:
+                            raise ValueError("the answer is too large")
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise NotAsked from error
         return _is_yes(bytes(answer), question)
 
 
@@ -85,6 +92,7 @@ def _body_of(question: Question) -> bytes:
         "request_id": question.request_id,
         "kind": question.kind,
         "tool": question.tool,
+        "version": question.version,
         "arguments": dict(question.arguments),
         "text": question.text,
         "issuer": principal.issuer,

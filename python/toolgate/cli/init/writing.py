@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from toolgate.cli.audit.saying import printable
 from toolgate.cli.init.proposing import Proposal, Section, quoted
 
 __all__ = ["Settings", "written"]
@@ -112,7 +113,8 @@ def _placeholder(key: str, value: str | None, example: str) -> str:
 
 
 def _comment(text: str) -> str:
-    lines = textwrap.wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
+    # TOML has no controls in comments, and file systems have names with some.
+    lines = textwrap.wrap(printable(text), _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
     return "".join(f"# {line}\n" for line in lines)
 
 
