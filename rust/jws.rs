@@ -44,13 +44,10 @@ impl<'a> Parts<'a> {
         if token.len() > max_bytes {
             return Err(too_large());
         }
+        let not_three = malformed("not three parts");
+        let (header, rest) = before_dot(token).ok_or(not_three)?;
         // A fourth part would keep its dot, which is no base64url.
-        let mut parts = token.splitn(3, |&byte| byte == b'.');
-        let (Some(header), Some(payload), Some(signature)) =
-            (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(malformed("not three parts"));
-        };
+        let (payload, signature) = before_dot(rest).ok_or(not_three)?;
         let decode = |part| jwk::base64url(part).ok_or(malformed("a part is not strict base64url"));
         Ok(Self {
             header: decode(header)?,
@@ -148,6 +145,12 @@ impl<'a> Header<'a> {
         }
         Ok(id)
     }
+}
+
+/// What stands before the first dot, and behind it.
+fn before_dot(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = text.split_at_checked(memchr::memchr(b'.', text)?)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// Refused before anything of it is read.

@@ -37,10 +37,7 @@ impl Verifier {
         check(&settings)?;
         let algorithms = read_algorithms(&settings.algorithms)?;
         match keys.secret_algorithm() {
-            None if algorithms
-                .iter()
-                .any(|&one| crypto::hmac_bytes(one).is_some()) =>
-            {
+            None if algorithms.iter().any(|&one| crypto::is_hmac(one)) => {
                 return Err("HMAC with published keys: anybody could sign; use KeySet.from_secret");
             }
             Some(only) if algorithms.iter().any(|&one| one != only) => {
