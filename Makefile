@@ -30,6 +30,9 @@ ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store 
 	audit/reading audit/test_killed_rotating.py audit/test_ended.py audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
 	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
 
+# A test that hangs says where, and ends the run: waiting for it would take as long as whoever waits has.
+PATIENCE := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+
 say = @printf '==> %s\n'
 
 .DEFAULT_GOAL := help
@@ -85,9 +88,9 @@ test-rust: ## cargo test alone: the core, without Python
 
 test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
 	$(say) 'pytest, native core'
-	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(ARGS)
+	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS)
 	$(say) 'pytest, pure Python'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(ONCE) $(ARGS)
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS)
 
 format: $(READY) ## rewrite what cargo fmt and ruff would complain about
 	@cargo fmt

@@ -1,4 +1,4 @@
-"""Wherever the gate is plugged in, a human can be asked, or nothing runs: low-level servers, routes and apps of one's
+"""Wherever the gate is plugged in, a human can be asked or nothing runs: low-level servers, routes and apps of one's
 own, each way of protecting a server of fastmcp, and the oldest transport."""
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN
+from adapters.desk import LEGACY, MODERN, modern, modern_headers
 from adapters.serving import wait_for
 from cli.commanding import here
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from servers.standalone import RedisServer, free_port
 
+from toolgate.confirmation import ANSWER
 from toolgate.testing import Issuer
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +43,11 @@ jwks_file = "jwks.json"
 match = "read_*"
 scopes = ["read"]
 limit = ["{budget}/day"]
+
+[[tool]]
+match = "wipe"
+scopes = ["read"]
+confirm = true
 
 [limits]
 store = "{store}"
@@ -71,6 +78,12 @@ import toolgate
 @tool
 def read_pid() -> str:
     return str(os.getpid())
+
+@tool
+def wipe(name: str) -> str:
+    with open("wiped", "a") as file:
+        print(name, file=file)
+    return "wiped"
 
 gate = toolgate.Gate.from_file("toolgate.toml")
 app = gate.protect(server, stateless_http=True)
@@ -120,6 +133,34 @@ async def test_two_workers_share_a_budget_and_leave_one_trail(
     assert all(any(record["method"] == "tools/call" for record in found) for found in records)
     verified = here("audit", "verify", "trail", at=tmp_path)
     assert verified.code == 0, verified.out + verified.err
+
+
+def test_of_answers_at_once_on_two_workers_one_runs_the_call(
+    tmp_path: Path, issuer: Issuer, redis_server: RedisServer
+) -> None:
+    questions = 6
+    with workers("sdk", tmp_path, issuer, redis_server) as resource, ThreadPoolExecutor(_AT_ONCE) as pool:
+        headers = modern_headers("wipe") | {
+            "Authorization": f"Bearer {issuer.token(audience=resource, scopes=['read'])}"
+        }
+
+        def post(name: str, **answer: Any) -> dict[str, Any]:
+            # A connection each: whichever worker takes it.
+            body = json.loads(modern("wipe", name=name))
+            body["params"] |= answer
+            body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": {}}
+            return dict(httpx2.post(resource, json=body, headers=headers, timeout=30).json())
+
+        for number in range(questions):
+            state = post(str(number))["result"]["requestState"]
+            yes = {"requestState": state, "inputResponses": {ANSWER: {"action": "accept"}}}
+            answers = list(pool.map(lambda _, number=number, yes=yes: post(str(number), **yes), range(_AT_ONCE)))
+            assert ["result" in answer for answer in answers].count(True) == 1, answers
+            reasons = {answer["error"]["data"]["reason"] for answer in answers if "error" in answer}
+            assert reasons == {"confirmation_used"}
+    assert (tmp_path / "wiped").read_text().split() == [str(number) for number in range(questions)]
+    files = [path.read_text() for path in (tmp_path / "trail").glob("audit*.jsonl")]
+    assert all('"tool_name":"wipe"' in lines for lines in files), "both workers were asked"
 
 
 @asynccontextmanager

@@ -98,6 +98,18 @@ def test_nobody_unverified_came_back_too_early(tmp_path: Path) -> None:
     assert (caller.client, caller.told_to_wait, caller.came_back_early) == ("(not verified)", 0, 0)
 
 
+def test_a_question_to_a_human_and_its_call_are_not_the_same_call_twice(tmp_path: Path) -> None:
+    chain, lines = Chain("one"), b""
+    given: dict[str, Any] = {"principal": client("c"), "arguments_hash": "sha256:" + "ab" * 32}
+    for outcome, name in ((Outcome("asked"), ""), (None, "asked"), (None, "confirmed"), (SUCCESS, "")):
+        lines += chain.seal(record("wipe", outcome=outcome, event=name, **given))
+    (tmp_path / "audit.jsonl").write_bytes(lines)
+    report = report_of([tmp_path])
+    assert report.unreadable == 0
+    caller = the_caller(report)
+    assert (caller.calls, caller.denials, caller.repeated) == (2, 0, 0)
+
+
 def test_the_same_arguments_again_and_again(tmp_path: Path) -> None:
     chain, lines = Chain("one"), b""
     for number in range(12):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import fastmcp
 from fastmcp import FastMCP
 from fastmcp.server.auth import AccessToken
-from mcp.server.sse import SseServerTransport
 
 from toolgate.adapters import messages
 from toolgate.adapters.fastmcp.components import ComponentMiddleware
@@ -24,22 +24,12 @@ class FastMCPASGI(ServerASGI):
     token_type: ClassVar[type[AccessToken]] = AccessToken
 
     def found_in(self, app: Any) -> FastMCPASGI:
-        """An app of fastmcp's says where it expects messages."""
+        """An app of fastmcp's says where it expects messages. The oldest transport has two paths, of which it names the
+        one that the stream is on."""
         state = getattr(app, "state", None)
-        kind = getattr(state, "transport_type", None)
-        self.messages_at = getattr(state, "path", None) if kind == "streamable-http" else _mailbox(app)
+        places = {"streamable-http": getattr(state, "path", None), "sse": fastmcp.settings.message_path}
+        self.messages_at = places.get(getattr(state, "transport_type", ""))
         return self
-
-
-def _mailbox(app: Any) -> str | None:
-    """Where messages come in over the oldest transport, which has two paths; None where it is not known."""
-    for route in getattr(getattr(app, "router", None), "routes", ()):
-        handler = getattr(route, "app", None)
-        # Behind the SDK's own check of credentials, where the server has an `auth=`.
-        handler = getattr(handler, "app", handler)
-        if isinstance(getattr(handler, "__self__", None), SseServerTransport):
-            return f"{route.path}/"
-    return None
 
 
 def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:
