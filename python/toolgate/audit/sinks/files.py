@@ -70,7 +70,10 @@ class FileSink(Descriptor):
 
     def write(self, data: bytes) -> int:
         """One append, to another file where that is due."""
-        if self._may_move and self._ends_before(len(data)):
+        # Nearly always there is nothing to look at, and that much is seen without a call.
+        is_small = self._size + len(data) <= self._max_bytes
+        is_usual = is_small and self._ending is None and not self._is_over and self._monotonic() < self._look_at
+        if not is_usual and self._may_move and self._ends_before(len(data)):
             taken = self._rotate(data)
             if taken:
                 return taken
