@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from functools import partial
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -54,6 +56,27 @@ def test_a_body_that_takes_too_long_is_refused(it: Guarded, monkeypatch: pytest.
     sent = asyncio.run(exchange(it, never))
     assert sent[0]["status"] == 408
     assert [record["reason"] for record in it.records()] == ["body_too_slow"]
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"jsonrpc":'], ids=["nothing of it", "a part of it"])
+def test_a_body_that_stops_on_its_way_is_refused(it: Guarded, monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    """By uvicorn, whose `receive` takes its first step outside of the timer's scope."""
+    monkeypatch.setattr(bodies, "_READ_SECONDS", 0.2)
+    at = urlsplit(it.gate.resource)
+    head = f"POST {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Length: 100\r\nAuthorization: Bearer {it.token('read')}"
+    with socket.create_connection((at.hostname, at.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"\r\n\r\n" + begun)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
+    assert [record["reason"] for record in settled(it, 1)] == ["body_too_slow"]
+
+
+def test_a_body_in_pieces_is_put_together(it: Guarded) -> None:
+    whole = message("read_order")
+    pieces = (whole[start : start + 7] for start in range(0, len(whole), 7))
+    answer = httpx2.post(it.gate.resource, content=pieces, headers={"Authorization": f"Bearer {it.token('read')}"})
+    assert answer.status_code == 200
+    [reached] = it.server.reached  # type: ignore[attr-defined]
+    assert reached["body"] == whole
 
 
 def test_a_request_that_is_cancelled_while_its_body_arrives_is_recorded_at_once(it: Guarded) -> None:

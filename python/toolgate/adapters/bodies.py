@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from inspect import iscoroutine
-from types import coroutine
-from typing import Any, Final
+from types import MethodType, coroutine
+from typing import Any, Final, TypeGuard
 
 import anyio
 
@@ -27,24 +26,18 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     """The whole body. Raises `Malformed` as soon as it is longer than allowed (the rest is never read) or takes too
     long, and `Disconnected`."""
     body = _Body(max_bytes)
-    # Around the first step already: what waits inside of `receive` may have scopes of its own open, and what began last
-    # has to end first (Starlette's `BaseHTTPMiddleware` waits in a task group).
-    with anyio.CancelScope() as scope:
-        awaited: Any = receive()
-        if iscoroutine(awaited):
-            # A body has mostly come with its headers, and then is here without a wait: a timer would cost more than all
-            # that is decided about it.
-            try:
-                awaited = _resumed(awaited, awaited.send(None))
-            except StopIteration as ended:
-                if body.takes(ended.value):
-                    return body.whole()
-                awaited = receive()
-        scope.deadline = anyio.current_time() + _READ_SECONDS
-        while not body.takes(await awaited):
-            awaited = receive()
-        return body.whole()
-    raise refusal("body_too_slow")
+    if not _enters_no_scope(receive):
+        return await _in_time(body, receive(), receive)
+    # A body has mostly come with its headers, and then is here without a wait: a scope and its timer would cost as much
+    # as all that is decided about it.
+    first = receive()
+    try:
+        waits_for = first.send(None)
+    except StopIteration as ended:
+        if body.takes(ended.value):
+            return body.whole()
+        return await _in_time(body, receive(), receive)
+    return await _in_time(body, _resumed(first, waits_for), receive)
 
 
 async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:
@@ -74,6 +67,21 @@ async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) 
         raise failure
     if is_gone:
         raise Disconnected
+
+
+async def _in_time(body: _Body, awaited: Awaitable[Message], receive: Receive) -> bytes:
+    with anyio.move_on_after(_READ_SECONDS):
+        while not body.takes(await awaited):
+            awaited = receive()
+        return body.whole()
+    raise refusal("body_too_slow")
+
+
+def _enters_no_scope(receive: Receive) -> TypeGuard[Callable[[], Coroutine[Any, Any, Message]]]:
+    """Whether it can take its first step outside of our scope: what began last has to end first, and a scope that it
+    had open by then would end later than ours. uvicorn's own waits for an event and for nothing else; what some
+    middleware puts in its place may do anything (Starlette's `BaseHTTPMiddleware` waits in a task group)."""
+    return type(receive) is MethodType and type(receive.__self__).__module__.startswith("uvicorn.protocols.http.")
 
 
 @coroutine
