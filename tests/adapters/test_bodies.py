@@ -63,7 +63,8 @@ def test_a_body_that_stops_on_its_way_is_refused(it: Guarded, monkeypatch: pytes
     """By uvicorn, whose `receive` takes its first step outside of the timer's scope."""
     monkeypatch.setattr(bodies, "_READ_SECONDS", 0.2)
     at = urlsplit(it.gate.resource)
-    head = f"POST {at.path} HTTP/1.1\r\nHost: {at.netloc}\r\nContent-Length: 100\r\nAuthorization: Bearer {it.token('read')}"
+    lines = (f"POST {at.path} HTTP/1.1", f"Host: {at.netloc}", "Content-Length: 100")
+    head = "\r\n".join([*lines, f"Authorization: Bearer {it.token('read')}"])
     with socket.create_connection((at.hostname, at.port), timeout=10) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + begun)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
