@@ -20,15 +20,19 @@ export PYO3_PYTHON := $(VIRTUAL_ENV)/bin/python
 
 # Whatever names no core is run once: tests/core and tests/fuzz compare both by themselves; fetching is the network's, exact limits and shared
 # revocations are Redis's, a trail is written and read without either, and the rest of these are about servers, clients and suites that others
-# wrote. What a gate records is tested over both (tests/audit/test_every_way_out.py).
-ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store cli/test_audit.py cli/test_tokens.py \
-	cli/test_init.py cli/test_rules.py \
-	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_introspection_flights.py tokens/test_shared_revocations.py \
-	tokens/test_revoking_processes.py tokens/test_memory.py \
-	adapters/test_transparent.py adapters/test_places.py adapters/test_mounted_apps.py adapters/test_workers.py adapters/test_running.py limits/test_redis_script.py \
-	adapters/test_traced.py \
-	audit/reading audit/test_killed_rotating.py audit/test_ended.py audit/test_kill.py audit/test_faults.py audit/test_mounts.py audit/test_intact.py audit/test_durable.py \
-	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py remote/test_promises.py)
+# wrote, and about whom a gate asks through them. What it records and what it makes of an answer is tested over both
+# (tests/audit/test_every_way_out.py, tests/test_gate_confirmation.py).
+ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store \
+	cli/test_audit.py cli/test_tokens.py cli/test_init.py cli/test_rules.py \
+	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_introspection_flights.py \
+	tokens/test_shared_revocations.py tokens/test_revoking_processes.py tokens/test_memory.py \
+	adapters/test_transparent.py adapters/test_places.py adapters/test_mounted_apps.py adapters/test_workers.py \
+	adapters/test_running.py adapters/test_traced.py adapters/test_approver.py adapters/test_confirmation.py \
+	adapters/test_confirmation_mounted.py adapters/test_confirmation_places.py adapters/test_confirmation_state.py \
+	audit/reading audit/test_killed_rotating.py audit/test_ended.py audit/test_kill.py audit/test_faults.py \
+	audit/test_mounts.py audit/test_intact.py audit/test_durable.py limits/test_redis_script.py \
+	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py \
+	remote/test_promises.py remote/test_confirmation_redis.py)
 
 # A test that hangs says where, and ends the run: waiting for it would take as long as whoever waits has.
 PATIENCE := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
