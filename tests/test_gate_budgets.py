@@ -85,8 +85,9 @@ async def test_a_call_that_was_let_through_has_spent_whatever_became_of_it(guard
 async def test_observed_rules_and_budgets_never_refuse_and_are_recorded(guarded: Make) -> None:
     rule = toolgate.ToolRule("*", scopes=["write"], limit=["1/minute"], mode="observe")
     it = guarded(tools=[rule])
+    token = it.token("read")  # a token that was seen before changes nothing
     for _ in range(2):
-        (await it.call("any", "read")).close()
+        (await it.gate.decide(authorization=f"Bearer {token}", body=message("any"))).close()
     assert [record["would_deny"] for record in it.records()] == [["insufficient_scope"], ["insufficient_scope", "*"]]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from toolgate._core import read_envelope
 from toolgate.errors import Forbidden, Malformed, Refused
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS
-from toolgate.policy import Policy, call_of
+from toolgate.policy import Policy, call_of, repeats
 from toolgate.request import Call
 from toolgate.settings import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 
@@ -296,3 +296,52 @@ def test_what_a_list_shows_is_what_could_be_called(target: str, name: str, enoug
     assert shown("read") is (enough in (None, "read", "either"))
     assert shown("write") is (enough in (None, "write", "either"))
     assert shown("admin") is (enough != "nobody")
+
+
+KEY = b"k" * 32
+OWN = {"name": "read_order", "arguments": {"order": 7}}
+
+
+@pytest.mark.parametrize(
+    ("method", "rpc_id", "params", "is_same"),
+    [
+        pytest.param("tools/call", 1, OWN, True, id="the same"),
+        pytest.param("tools/call", 1, OWN | {"_meta": {"progressToken": 1}}, True, id="what is not judged beside it"),
+        pytest.param("tools/call", 1, {"name": "read_order", "arguments": {"order": 8}}, False, id="another argument"),
+        pytest.param("tools/call", 1, {"name": "read_order", "arguments": {"order": "7"}}, False, id="another type"),
+        pytest.param("tools/call", 1, {"name": "read_order", "arguments": {"order": True}}, False, id="a truth"),
+        pytest.param("tools/call", 1, {"name": "read_order"}, False, id="no arguments"),
+        pytest.param("tools/call", 1, {"name": "read_order", "arguments": []}, False, id="arguments that are a list"),
+        pytest.param("tools/call", 1, {"name": "read_order", "arguments": {"order": "\ud800"}}, False, id="no JSON"),
+        pytest.param("tools/call", 1, OWN | {"name": "drop_order"}, False, id="another tool"),
+        pytest.param("tools/call", 1, None, False, id="no params"),
+        pytest.param("tools/call", 2, OWN, False, id="another id"),
+        pytest.param("tools/call", "1", OWN, False, id="an id of another type"),
+        pytest.param("tools/call", True, OWN, False, id="an id that only equals it"),
+        pytest.param("prompts/get", 1, OWN, False, id="another method"),
+    ],
+)
+@pytest.mark.parametrize("key", [None, KEY], ids=["", "keyed"])
+def test_a_message_is_known_again_by_its_fingerprint(
+    method: str, rpc_id: Any, params: dict[str, Any] | None, is_same: bool, key: bytes | None
+) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": OWN}).encode()
+    own = call_of(read_envelope(body, key=key))
+    assert repeats(own, method, rpc_id, params, key=key) is is_same
+    assert not repeats(own, "tools/call", 1, OWN, key=b"another key, as long as the first"), "and by its key"
+
+
+@pytest.mark.parametrize(
+    ("own", "params", "is_same"),
+    [
+        pytest.param(call("resources/read", uri="a://b"), {"uri": "a://b"}, True, id="a resource"),
+        pytest.param(call("resources/read", uri="a://b"), {"uri": "a://c"}, False, id="another resource"),
+        pytest.param(call("tools/list"), {"cursor": "1"}, True, id="a list"),
+        pytest.param(
+            reference("ref/prompt", name="a"), {"ref": {"type": "ref/prompt", "name": "a"}}, False, id="uncertain"
+        ),
+    ],
+)
+def test_other_messages_are_known_again_where_that_is_certain(own: Call, params: dict[str, Any], is_same: bool) -> None:
+    assert own.method is not None
+    assert repeats(own, own.method, own.id, params, key=None) is is_same

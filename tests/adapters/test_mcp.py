@@ -23,10 +23,12 @@ from adapters.desk import (
     tools,
 )
 from adapters.serving import listening, served, url_of
+from adapters.unknown_server import exchange
 from guarded import Guarded, message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
 from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
@@ -238,6 +240,26 @@ async def test_over_the_oldest_transport_a_call_is_charged_and_recorded_once(
         # The second would be refused at its POST, and a client of this transport waits for the stream: asked by hand.
         assert not (await it.call("limited")).allowed
     assert [record["result"] for record in desk.calls(2)] == ["success", "denied_rate"]
+
+
+async def test_the_caller_is_there_while_its_request_runs_and_no_longer(guarded: Callable[..., Guarded]) -> None:
+    """Also where a server program runs one request after the other in one task."""
+    seen: list[str | None] = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        token = get_access_token()
+        seen.append(None if token is None else token.subject)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": message("read_order"), "more_body": False}
+
+    it = guarded()
+    it.server = app  # type: ignore[attr-defined]
+    await exchange(it, receive)
+    assert seen == ["user-1"]
+    assert get_access_token() is None
 
 
 def test_an_app_that_the_sdk_made_binds_its_sessions_too(guarded: Callable[..., Guarded]) -> None:
