@@ -9,6 +9,7 @@ pub mod charge;
 pub mod claims;
 pub mod crypto;
 pub mod envelope;
+pub mod head;
 pub mod json;
 pub mod jwk;
 pub mod jws;

@@ -8,6 +8,7 @@ use crate::refusal::Refused;
 mod body;
 mod cache;
 mod chain;
+mod head;
 mod keys;
 mod limits;
 mod tokens;
@@ -37,6 +38,8 @@ mod _rust {
     use super::cache::TokenCache;
     #[pymodule_export]
     use super::chain::Chain;
+    #[pymodule_export]
+    use super::head::{Head, read_head};
     #[pymodule_export]
     use super::keys::KeySet;
     #[pymodule_export]

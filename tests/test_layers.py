@@ -93,6 +93,7 @@ RUST = {
     "canonical": "refusal json",
     "chain": "canonical",
     "envelope": "refusal json canonical",
+    "head": "",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
     "jws": "refusal json crypto jwk",
@@ -103,7 +104,7 @@ RUST = {
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical chain envelope crypto jwk jws claims jwt cache bucket charge table limiter",
+    "python": "refusal json canonical chain envelope head crypto jwk jws claims jwt cache bucket charge table limiter",
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 

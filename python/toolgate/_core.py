@@ -25,6 +25,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
         Claims,
         Envelope,
         Grant,
+        Head,
         KeySet,
         Limiter,
         TokenCache,
@@ -32,6 +33,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
         Verifiers,
         hash_arguments,
         read_envelope,
+        read_head,
         token_issuer,
         verify_jws,
     )
@@ -42,6 +44,7 @@ else:
         Claims,
         Envelope,
         Grant,
+        Head,
         KeySet,
         Limiter,
         TokenCache,
@@ -49,6 +52,7 @@ else:
         Verifiers,
         hash_arguments,
         read_envelope,
+        read_head,
         token_issuer,
         verify_jws,
     )
@@ -59,6 +63,7 @@ __all__ += [
     "Claims",
     "Envelope",
     "Grant",
+    "Head",
     "KeySet",
     "Limiter",
     "TokenCache",
@@ -66,6 +71,7 @@ __all__ += [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "read_head",
     "token_issuer",
     "verify_jws",
 ]

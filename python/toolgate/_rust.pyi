@@ -16,6 +16,7 @@ __all__ = [
     "Claims",
     "Envelope",
     "Grant",
+    "Head",
     "KeySet",
     "Limiter",
     "TokenCache",
@@ -23,6 +24,7 @@ __all__ = [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "read_head",
     "token_issuer",
     "verify_jws",
 ]
@@ -226,6 +228,28 @@ class Limiter:
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of
     any JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
+
+@final
+class Head:
+    """What the head of a request says that is like nearly all others: one Host, one bearer token, and nothing else that
+    is judged but the two below, each once."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+    @property
+    def protocol(self) -> str | None:
+        """`MCP-Protocol-Version`."""
+    @property
+    def content_length(self) -> int | None: ...
+    @property
+    def others(self) -> list[tuple[bytes, bytes]]:
+        """The headers without the credentials: what the server behind the gate sees."""
+
+def read_head(headers: object) -> Head | None:
+    """What a plain head says, from the list of pairs of bytes that an ASGI scope has; None for every other, about
+    which nothing is said by that."""
 
 @final
 class Envelope:

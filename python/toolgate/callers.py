@@ -21,9 +21,6 @@ _NO_FAILURE: Final = frozenset({"missing_credentials", "unsupported_scheme", "to
 """Refusals that no attacker learns from: an honest client meets them every hour."""
 
 
-_BEARER: Final = "Bearer "
-"""As every client spells it; other spellings are as good (RFC 9110 section 11.1), and take the longer way."""
-
 _CALLER_BYTES: Final = 1_536
 """What a caller weighs beside what its token says: objects, the effective scopes, the rules it has met."""
 
@@ -58,18 +55,13 @@ class Callers:
         self._transport = transport
         self._remembered: TokenCache[Caller] = TokenCache()
 
-    def remembered(self, request: Request, *, now: float) -> Caller | None:
-        """The caller of a request whose token was seen before and still counts, as it does for nearly all; for the rest
-        `of` says what is true of them."""
-        values = request.header_values("authorization")
-        if len(values) != 1 or not values[0].startswith(_BEARER):
+    def seen(self, token: str, *, now: float) -> Caller | None:
+        """The caller of a token that was seen before and still counts, as nearly all do; for the rest `of` says what
+        is true of them."""
+        caller = self._remembered.get(token, now=now)
+        if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
             return None
-        caller = self._remembered.get(values[0][len(_BEARER) :], now=now)
-        if caller is None:
-            return None
-        is_bound = caller.verified.certificate_sha256 is not None
-        certificate = self._transport.certificate(request) if is_bound else None
-        return caller if self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate) else None
+        return caller
 
     async def of(self, request: Request, *, now: float, tick: int) -> Caller:
         """The caller of a request. Raises `Unauthenticated`, `Limited` for an address that fails too often, or

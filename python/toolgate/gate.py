@@ -254,10 +254,15 @@ class Gate:
             await self.judge(decision, request.body)
         return decision
 
+    def recognise(self, request: Request) -> Decision | None:
+        """`begin` for nearly every request, at once; None where `begin` has to look."""
+        if self._source is not None and self._source.is_due(self._tick()):
+            return None
+        return self._steps.recognise(request)
+
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
-        if self._source is not None:
-            await self._look_if_due()
+        await self._look_if_due()
         return await self._steps.begin(request)
 
     def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None]:

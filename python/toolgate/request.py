@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from toolgate._core import Head
 
 __all__ = ["Call", "Request"]
 
 
 @dataclass(slots=True)
 class Request:
-    """One HTTP request as the gate judges it, whatever framework it came through; a header sent twice stands twice.
-    Not to be changed: what is looked for in it was sorted when it was made."""
+    """One HTTP request as the gate judges it, whatever framework it came through; a header sent twice stands twice."""
 
     scheme: str = "https"
     host: str = ""
@@ -25,21 +27,31 @@ class Request:
     certificate_sha256: bytes | None = None
     """SHA-256 of the client's TLS certificate."""
     body: bytes = field(default=b"", repr=False)
-    _values: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        # A name in another case would be overlooked, and a check with it.
-        for name, value in self.headers:
-            self._values.setdefault(name.lower(), []).append(value)
+    raw_headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    """The headers as ASGI has them, instead of ``headers``."""
+    head: Head | None = field(default=None, repr=False)
+    """What the headers say, if they are like nearly all others."""
+    _values: dict[str, list[str]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
         """The first header of that name, which is lower case."""
-        values = self._values.get(name)
+        values = self.header_values(name)
         return values[0] if values else None
 
     def header_values(self, name: str) -> Sequence[str]:
         """Every header of that name, which is lower case."""
+        if self._values is None:
+            self._values = self._sorted()
         return self._values.get(name, ())
+
+    def _sorted(self) -> dict[str, list[str]]:
+        values: dict[str, list[str]] = {}
+        # A name in another case would be overlooked, and a check with it.
+        for name, value in self.headers:
+            values.setdefault(name.lower(), []).append(value)
+        for raw_name, raw_value in self.raw_headers:
+            values.setdefault(raw_name.lower().decode("latin-1"), []).append(raw_value.decode("latin-1"))
+        return values
 
 
 class Call(NamedTuple):

@@ -139,6 +139,21 @@ class Steps:
             clock=clock,
         )
 
+    def recognise(self, request: Request) -> Decision | None:
+        """`begin` for nearly every request: there is nothing unusual in it, and its token was seen before and still
+        counts. None for every other, about which nothing is said by that."""
+        head = request.head
+        if head is None or not self.transport.is_plain(request, head):
+            return None
+        now = self._clock()
+        caller = self._callers.seen(head.token, now=now)
+        if caller is None:
+            return None
+        decision = self._made("http", now)
+        decision.protocol = head.protocol
+        decision.belongs_to(caller)
+        return decision
+
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
         now = self._clock()
@@ -148,10 +163,7 @@ class Steps:
         decision.protocol = request.header("mcp-protocol-version")
         try:
             self.transport.check(request)
-            caller = self._callers.remembered(request, now=now)
-            if caller is None:
-                caller = await self._callers.of(request, now=now, tick=self._tick())
-            decision.belongs_to(caller)
+            decision.belongs_to(await self._callers.of(request, now=now, tick=self._tick()))
             if decision.trace is not None and request.method != "POST":
                 decision.trace.start(None, is_known=True)  # no message will say what it is part of
         except Refused as refused:

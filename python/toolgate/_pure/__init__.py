@@ -8,6 +8,7 @@ from toolgate._pure.chain import Chain
 from toolgate._pure.charge import Charge
 from toolgate._pure.claims import Claims, token_issuer
 from toolgate._pure.envelope import Envelope, read_envelope
+from toolgate._pure.head import Head, read_head
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
@@ -20,6 +21,7 @@ __all__ = [
     "Claims",
     "Envelope",
     "Grant",
+    "Head",
     "KeySet",
     "Limiter",
     "TokenCache",
@@ -27,6 +29,7 @@ __all__ = [
     "Verifiers",
     "hash_arguments",
     "read_envelope",
+    "read_head",
     "token_issuer",
     "verify_jws",
 ]

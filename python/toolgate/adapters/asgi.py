@@ -39,6 +39,10 @@ _MAX_UNREAD_DIGITS: Final = 5
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
 
+_BROKEN: Final = Response(
+    500, (("content-type", "text/plain; charset=utf-8"), ("content-length", "21")), b"Internal Server Error"
+)
+
 _STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
@@ -78,6 +82,10 @@ class GateASGI:
         that."""
         return None
 
+    def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
+        """What runs a request that was prepared."""
+        return self._app
+
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         """Close what nobody claimed, by what was seen of the answer. A request that was answered 202, as over SSE, is
         still on its way: whoever runs it may claim it, and otherwise it records itself."""
@@ -101,13 +109,14 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = request_of(scope)
-        if request.header("origin") is not None:
+        if request.head is None and request.header("origin") is not None:
             send = with_cors(self.gate, scope, send)
-        answer = exempt(self.gate, request)
-        if answer is not None:
-            await respond(send, answer)
-            return
-        decision = await self.gate.begin(request)
+        if request.method != "POST":
+            answer = exempt(self.gate, request)
+            if answer is not None:
+                await respond(send, answer)
+                return
+        decision = self.gate.recognise(request) or await self.gate.begin(request)
         body = b""
         if decision.allowed and request.method == "POST":
             try:
@@ -127,7 +136,8 @@ class GateASGI:
                 await decision.kept()
             await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
             return
-        await self._forward(scope, receive, send, decision, body)
+        others = request.head.others if request.head is not None else without_credentials(scope["headers"])
+        await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
     async def _judge(self, decision: Decision, body: bytes, receive: Receive, *, by_client: bool) -> None:
         """Steps 4 to 7. Before a server without a message tier the operator's approver is waited for right here: not
@@ -149,10 +159,8 @@ class GateASGI:
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
-        scope = dict(scope)
-        scope["headers"] = without_credentials(scope["headers"])
-        scope[DECISION] = decision
         prepared = self.prepare(scope, decision)
+        app = self.app_for(scope, body)
         outcome = OutcomeReader()
         exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
@@ -160,14 +168,17 @@ class GateASGI:
         entered = None if trace is None else trace.enter()
         try:
             if not self._ends_with_its_token(decision):
-                await self._app(scope, exchange.receive, exchange.send)
+                await app(scope, exchange.receive, exchange.send)
                 return
-            ended = await run_while_held(self.gate, decision, lambda: self._app(scope, exchange.receive, exchange.send))
+            ended = await run_while_held(self.gate, decision, lambda: app(scope, exchange.receive, exchange.send))
             if ended is not None and not await exchange.end():
                 decision.refuse(ended)
                 await respond(send, self.gate.render(decision))
         except BaseException as error:
             outcome.failed(error)
+            if isinstance(error, Exception) and not exchange.started:
+                # As `Starlette` and the server programs answer it, and with the id of its record.
+                await respond(exchange.send, _BROKEN)
             raise
         finally:
             current_decision.reset(token)
@@ -204,7 +215,8 @@ class _Exchange:
         self._decision = decision
         self._outcome = outcome
         self._on_complete = on_complete
-        self._started = False
+        self.started = False
+        """Whether the answer has begun."""
         self._complete = False
 
     async def receive(self) -> Message:
@@ -221,7 +233,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         decision = self._decision
         if message["type"] == "http.response.start":
-            self._started = True
+            self.started = True
             headers = [*without(message.get("headers", ()), _OWN), (b"x-request-id", decision.request_id.encode())]
             message = {**message, "headers": headers}
             if decision.is_open:
@@ -238,9 +250,9 @@ class _Exchange:
 
     async def end(self) -> bool:
         """Complete an answer that was cut; whether there was one."""
-        if self._started and not self._complete:
+        if self.started and not self._complete:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
-        return self._started
+        return self.started
 
 
 def _has_much_to_say(scope: Scope, request: Request) -> bool:

@@ -17,6 +17,7 @@ from toolgate.adapters.local import LocalCredential
 from toolgate.adapters.messages import CallerUser, GateMiddleware, install
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.running import NO_SECOND_OPINION, bare_app, guard_apps
+from toolgate.adapters.straight import straight
 from toolgate.adapters.wire import ASGIApp, Scope
 from toolgate.decision import Decision
 from toolgate.gate import Gate
@@ -80,6 +81,7 @@ class ServerASGI(AppASGI):
         self._path = path
         self.messages_at = path
         """Where in the app they are expected; None where that is not known."""
+        self._straight = None if path is None else straight(app, path)
         self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
 
     def asks_clients(self, scope: Scope) -> bool:
@@ -98,6 +100,11 @@ class ServerASGI(AppASGI):
             # end, to which `Mount` redirects.
             scope["path"] = scope.get("root_path", "") + self._path
         return super().prepare(scope, decision)
+
+    def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
+        # Prepared, its path is the server's own, below wherever that is mounted.
+        way = self._straight
+        return way if way is not None and len(body) <= way.max_body_bytes and self._is_for_us(scope) else self._app
 
     def _is_for_us(self, scope: Scope) -> bool:
         return self._path is not None and (scope["path"] == self._path or scope["path"] in self._called)

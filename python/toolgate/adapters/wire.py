@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
 from typing import Any, Final
 
+from toolgate._core import read_head
 from toolgate.certificates import from_pem
 from toolgate.rendering import Response
 from toolgate.request import Request
@@ -31,47 +32,32 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 DECISION: Final = "toolgate.decision"
 """Where the decision travels: in the ASGI scope, and nowhere else."""
 
-_JUDGED_HEADERS: Final = {
-    name.encode(): name
-    for name in (
-        "authorization",
-        "client-cert",
-        "content-encoding",
-        "content-length",
-        "mcp-protocol-version",
-        "mcp-session-id",
-        "origin",
-        "traceparent",
-        "x-forwarded-client-cert",
-        "x-forwarded-for",
-        "x-forwarded-proto",
-    )
-}
 _WITHHELD: Final = frozenset({b"authorization"})
 """What the server behind the gate never sees."""
 
 
 def request_of(scope: Scope) -> Request:
-    hosts = []
-    judged = []
-    for name, value in scope["headers"]:
-        lower = name.lower()
-        if lower in _JUDGED_HEADERS:
-            judged.append((_JUDGED_HEADERS[lower], value.decode("latin-1")))
-        elif lower == b"host":
-            hosts.append(value)
+    headers = scope["headers"]
+    head = read_head(headers)
     client = scope.get("client")
+    query = scope.get("query_string")
     return Request(
         scheme=scope.get("scheme", "http"),
-        # Two Host headers are nobody's host (RFC 9112 section 3.2).
-        host=hosts[0].decode("latin-1") if len(hosts) == 1 else "",
+        host=_host(headers) if head is None else head.host,
         method=scope["method"],
         path=scope["path"],
-        query=scope.get("query_string", b"").decode("latin-1"),
-        headers=judged,
+        query=query.decode("latin-1") if query else "",
+        raw_headers=headers,
         peer=client[0] if client else None,
         certificate_sha256=_certificate(scope) if "extensions" in scope else None,
+        head=head,
     )
+
+
+def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    hosts = [value for name, value in headers if name.lower() == b"host"]
+    # Two Host headers are nobody's host (RFC 9112 section 3.2).
+    return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
 
 
 def _certificate(scope: Scope) -> bytes | None:

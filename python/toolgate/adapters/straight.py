@@ -1,0 +1,54 @@
+"""The straight way of a message from the gate to the SDK's transport.
+
+The app that the SDK makes of a server finds the route and bounds the body. The gate has done both by then: it knows which
+path it judged, and hands on a body that it has read whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from starlette.applications import Starlette
+from starlette.routing import Match
+
+from toolgate.adapters.wire import ASGIApp, Receive, Scope, Send
+
+__all__ = ["Straight", "straight"]
+
+
+class Straight(NamedTuple):
+    """What the app's router would come to for one path, and what it would leave in the scope."""
+
+    transport: ASGIApp
+    max_body_bytes: int
+    """A longer body has to take the app's own way, which refuses it."""
+    found: dict[str, Any]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.update(self.found, path_params={})
+        await self.transport(scope, receive, send)
+
+
+def straight(app: Any, path: str) -> Straight | None:
+    """The straight way to what ``app`` has at ``path``; None for anything but what the SDK makes of a server: whatever
+    somebody has put between goes on to stand there."""
+    if type(app) is not Starlette or app.user_middleware or app.exception_handlers or app.debug:
+        return None
+    asked = {"type": "http", "method": "POST", "path": path, "root_path": ""}
+    match, route, found = next(
+        ((match, route, found) for route in app.routes for match, found in [route.matches(asked)] if match != Match.NONE),
+        (Match.NONE, None, {}),
+    )
+    endpoint = getattr(route, "app", None)
+    if match != Match.FULL or found["path_params"] or not _is_the_sdks(endpoint, "StreamableHTTPASGIApp"):
+        return None
+    bounded = getattr(endpoint.session_manager, "asgi_app", None)
+    if not _is_the_sdks(bounded, "RequestBodyLimitMiddleware"):
+        return None
+    left = {"app": app, "router": app.router, "route": route, "endpoint": found["endpoint"]}
+    return Straight(bounded.app, bounded.max_body_size, left)
+
+
+def _is_the_sdks(part: Any, name: str) -> bool:
+    """By name: a version that has moved or renamed it is served the long way."""
+    return type(part).__name__ == name and type(part).__module__.startswith("mcp.server.")
