@@ -251,7 +251,9 @@ class Gate:
             )
         decision = await self.begin(request)
         if decision.allowed and request.method == "POST":
-            await self.judge(decision, request.body)
+            left = self.judge(decision, request.body)
+            if left is not None:
+                await left
         return decision
 
     def recognise(self, request: Request) -> Decision | None:
@@ -265,12 +267,13 @@ class Gate:
         await self._look_if_due()
         return await self._steps.begin(request)
 
-    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None]:
+    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None] | None:
         """Steps 4 to 7, for the request that `begin` let through. ``by_client`` says that whoever asks can have the
         client ask its user, and runs nothing while the decision `is_pending`; else a call that needs a human waits here
-        for the operator's approver, or is refused."""
-        judged: Awaitable[None] = decision.steps.judge(decision, body, by_client=by_client)
-        return judged
+        for the operator's approver, or is refused. Most are judged at once; for the others it returns what is left to be
+        awaited."""
+        left: Awaitable[None] | None = decision.steps.judge(decision, body, by_client=by_client)
+        return left
 
     async def judge_message(
         self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None

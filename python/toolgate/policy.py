@@ -21,6 +21,13 @@ _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
 
+_MAX_KNOWN: Final = 1024
+"""Names whose rule is kept at hand, each of at most so many characters:"""
+
+_SHORT: Final = 64
+
+_UNKNOWN: Final = object()
+
 _EXPRESSIONS: Final = re.compile(r"(?:\{[^{}]*\})+")
 """Of a URI template (RFC 6570): whatever they expand to."""
 
@@ -32,6 +39,7 @@ class Policy:
         """Raises `ValueError` for a rule that can never match and for a scope that implies itself."""
         self.rules = tuple(rules)
         self._implied = _closure(hierarchy)
+        self._known: dict[tuple[str | None, str | None, str | None], Any] = {}
         self._governing = {
             "tool": _Rules(self.rules, ToolRule),
             "resource": _Rules(self.rules, ResourceRule),
@@ -41,6 +49,17 @@ class Policy:
 
     def rule_for(self, call: Call) -> Rule | None:
         """The rule that governs the call; None where a valid token is enough. Raises `Forbidden` if none allows it."""
+        known_by = call.method, call.target, call.name
+        rule: Rule | None = self._known.get(known_by, _UNKNOWN)
+        if rule is _UNKNOWN:
+            rule = self._find(call)
+            if len(call.name or "") <= _SHORT:
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known.clear()
+                self._known[known_by] = rule
+        return rule
+
+    def _find(self, call: Call) -> Rule | None:
         if call.method is None:
             return None
         if call.target is None:

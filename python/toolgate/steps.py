@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
-from toolgate._core import read_envelope
+from toolgate._core import Grant, read_envelope
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.confirmation import Approver, Confirmations
@@ -36,6 +36,7 @@ from toolgate.workers import ensure_known_to_all, is_worker
 if TYPE_CHECKING:
     from toolgate._redis import Store
     from toolgate.limits import RedisLimiter
+    from toolgate.limits.redis_grant import RemoteGrant
 
 __all__ = ["Steps", "request_id"]
 
@@ -125,7 +126,7 @@ class Steps:
         self.confirming = Confirming(
             self._confirmations,
             self.spender,
-            spend=partial(self._spend, intends=False),
+            spend=partial(self._spend_waiting, intends=False),
             intend=self._intend,
             ensure_still=self._ensure_still,
             tick=tick,
@@ -182,7 +183,9 @@ class Steps:
             if decision.trace is not None:
                 decision.trace.start(method, is_known=True)
             self._authorise_watching(decision, decision.call, params)
-            await self._judge(decision, decision.call, lambda: params, by_client=True)
+            left = self._judge(decision, decision.call, lambda: params, by_client=True)
+            if left is not None:
+                await left
         except Refused as refused:
             decision.refuse(refused)
         return decision
@@ -191,7 +194,7 @@ class Steps:
         """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
         return await self._callers.holder_of(token, now=self._clock())
 
-    async def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> None:
+    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None] | None:
         """Steps 4 to 7, for the request that `begin` let through. See `Gate.judge`."""
         try:
             if decision.good_until <= self._clock():
@@ -206,9 +209,11 @@ class Steps:
                 decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
-            await self._judge(decision, decision.call, lambda: json.loads(body).get("params"), by_client=by_client)
+            left = self._judge(decision, decision.call, lambda: json.loads(body).get("params"), by_client=by_client)
         except Refused as refused:
             decision.refuse(refused)
+            return None
+        return None if left is None else _refusing(decision, left)
 
     async def judge_message(
         self, parent: Decision, call: Call, params: Mapping[str, Any] | None = None, *, refused: Refused | None = None
@@ -225,7 +230,9 @@ class Steps:
             self.ensure_held(parent)
             if refused is not None:
                 raise refused
-            await self._judge(decision, call, lambda: params, by_client=params is not None)
+            left = self._judge(decision, call, lambda: params, by_client=params is not None)
+            if left is not None:
+                await left
         except Refused as found:
             decision.refuse(found)
         return decision
@@ -290,7 +297,7 @@ class Steps:
 
     def _judge(
         self, decision: Decision, call: Call, params: Callable[[], Any], *, by_client: bool = False
-    ) -> Awaitable[None]:
+    ) -> Awaitable[None] | None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
         spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
@@ -299,16 +306,31 @@ class Steps:
             return self.confirming.judge(decision, call, rule, spending, params(), by_client=by_client)
         return self._spend(decision, spending)
 
-    async def _spend(self, decision: Decision, spending: Spending, *, intends: bool = True) -> None:
+    def _spend(self, decision: Decision, spending: Spending) -> Awaitable[None] | None:
+        """Step 6; what is left of it, where a store or a disk is waited for."""
+        if self.spender.waits_for(spending) or self.trail.is_durable:
+            return self._spend_waiting(decision, spending, intends=True)
+        self._hold(decision, spending)
+        self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
+        return None
+
+    async def _spend_waiting(self, decision: Decision, spending: Spending, *, intends: bool) -> None:
+        self._hold(decision, spending)
+        self._spent(decision, spending, await self.spender.admit(spending, tick=self._tick()))
+        if intends:
+            await self._intend(decision)
+
+    def _hold(self, decision: Decision, spending: Spending) -> None:
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
-        held = decision.held = self.spender.hold(spending, nested=decision.is_nested)
-        if held is not None:
-            decision.would_deny += held.would_deny
-        grant = decision.grant = await self.spender.admit(spending, tick=self._tick())
+        if spending.slots:
+            held = decision.held = self.spender.hold(spending, nested=decision.is_nested)
+            if held is not None:
+                decision.would_deny += held.would_deny
+
+    def _spent(self, decision: Decision, spending: Spending, grant: Grant | RemoteGrant | None) -> None:
+        decision.grant = grant
         if grant is not None and grant.would_deny:
             decision.would_deny += self.spender.names(spending, grant.would_deny)
-        if intends and self.trail.is_durable:
-            await self._intend(decision)
 
     def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
         """What a call under the rule spends, if the caller may make it: remembered, with that, where nothing is held
@@ -370,6 +392,13 @@ def _tokens(
         prefix=configuration.limits.prefix,
         before=before,
     )
+
+
+async def _refusing(decision: Decision, left: Awaitable[None]) -> None:
+    try:
+        await left
+    except Refused as refused:
+        decision.refuse(refused)
 
 
 def _watched(params: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Token
 from typing import Any, Final
@@ -121,7 +121,10 @@ class GateASGI:
         if decision.allowed and request.method == "POST":
             try:
                 body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
-                await self._judge(decision, body, receive, by_client=self.asks_clients(scope))
+                by_client = self.asks_clients(scope)
+                left = self.gate.judge(decision, body, by_client=by_client)
+                if left is not None:
+                    await self._judged(decision, left, receive, by_client=by_client)
             except Refused as refused:
                 decision.refuse(refused)
             except Disconnected:
@@ -139,13 +142,15 @@ class GateASGI:
         others = request.head.others if request.head is not None else without_credentials(scope["headers"])
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    async def _judge(self, decision: Decision, body: bytes, receive: Receive, *, by_client: bool) -> None:
-        """Steps 4 to 7. Before a server without a message tier the operator's approver is waited for right here: not
-        longer than the client does. Raises `Disconnected`."""
+    async def _judged(
+        self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool
+    ) -> None:
+        """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for
+        right here: not longer than the client does. Raises `Disconnected`."""
         if by_client or not self.gate.has_approver:
-            await self.gate.judge(decision, body, by_client=by_client)
+            await left
         else:
-            await run_unless_gone(receive, lambda: self.gate.judge(decision, body))
+            await run_unless_gone(receive, lambda: left)
         if decision.is_pending and not by_client and decision.allowed:
             decision.refuse(refusal("confirmation_unavailable", "nothing here waits for an answer"))
 

@@ -81,14 +81,26 @@ class Spender:
         slots = spending.nested_slots if nested else spending.slots
         return self._slots.take(slots) if slots else None
 
-    async def admit(self, spending: Spending, *, tick: int) -> Grant | RemoteGrant | None:
-        """Spend all or nothing. Raises `Limited` in the words of the configuration, and `Unavailable` where the store
-        is away and the rule says ``deny``."""
+    def waits_for(self, spending: Spending) -> bool:
+        """Whether `admit` has anybody to wait for."""
+        return self._remote is not None and bool(spending.charges)
+
+    def admit_at_once(self, spending: Spending, *, tick: int) -> Grant | None:
+        """`admit`, where nobody has to be waited for."""
         if not spending.charges:
             return None
         try:
-            if self._remote is None:
-                return self._limiter.admit(domain=spending.domain, charges=spending.charges, tick=tick)
+            return self._limiter.admit(domain=spending.domain, charges=spending.charges, tick=tick)
+        except Limited as limited:
+            _explain(limited, spending)
+            raise
+
+    async def admit(self, spending: Spending, *, tick: int) -> Grant | RemoteGrant | None:
+        """Spend all or nothing. Raises `Limited` in the words of the configuration, and `Unavailable` where the store
+        is away and the rule says ``deny``."""
+        if self._remote is None or not spending.charges:
+            return self.admit_at_once(spending, tick=tick)
+        try:
             return await self._remote.admit(
                 domain=spending.domain, charges=spending.charges, on_error=spending.on_error
             )
