@@ -33,8 +33,10 @@ from toolgate.request import Request
 
 __all__ = ["GateASGI"]
 
-_MAX_UNREAD_DIGITS: Final = 5
-"""A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
+_MUCH: Final = 100_000
+"""A declared body of fewer bytes is sooner read and dropped than its connection made anew."""
+
+_MAX_DIGITS: Final = 15
 
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
@@ -265,5 +267,7 @@ def _has_much_to_say(scope: Scope, request: Request) -> bool:
     up."""
     if request.method != "POST" or not scope.get("http_version", "1.1").startswith("1"):
         return False
+    if request.head is not None and request.head.content_length is not None:
+        return request.head.content_length >= _MUCH
     declared = request.header("content-length")
-    return declared is None or not declared.isdecimal() or len(declared) > _MAX_UNREAD_DIGITS
+    return declared is None or not declared.isdecimal() or len(declared) > _MAX_DIGITS or int(declared) >= _MUCH
