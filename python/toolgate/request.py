@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from toolgate._core import Head
+from typing import NamedTuple
 
 __all__ = ["Call", "Request"]
 
@@ -29,8 +26,6 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     raw_headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     """The headers as ASGI has them, instead of ``headers``."""
-    head: Head | None = field(default=None, repr=False)
-    """What the headers say, if they are like nearly all others."""
     _values: dict[str, list[str | bytes]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
