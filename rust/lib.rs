@@ -15,6 +15,7 @@ pub mod jwk;
 pub mod jws;
 pub mod jwt;
 pub mod limiter;
+pub mod record;
 pub mod refusal;
 
 mod table;

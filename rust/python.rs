@@ -11,6 +11,7 @@ mod chain;
 mod head;
 mod keys;
 mod limits;
+mod record;
 mod tokens;
 mod values;
 
@@ -44,6 +45,8 @@ mod _rust {
     use super::keys::KeySet;
     #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
+    #[pymodule_export]
+    use super::record::{call_record, spelt};
     #[pymodule_export]
     use super::tokens::{Claims, Verifier, Verifiers, token_issuer, verify_jws};
 

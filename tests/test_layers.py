@@ -94,6 +94,7 @@ RUST = {
     "chain": "canonical",
     "envelope": "refusal json canonical",
     "head": "",
+    "record": "canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
     "jws": "refusal json crypto jwk",
@@ -104,7 +105,8 @@ RUST = {
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical chain envelope head crypto jwk jws claims jwt cache bucket charge table limiter",
+    "python": "refusal json canonical chain envelope head record crypto jwk jws claims jwt cache bucket charge table "
+    "limiter",
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 

@@ -22,9 +22,11 @@ __all__ = [
     "TokenCache",
     "Verifier",
     "Verifiers",
+    "call_record",
     "hash_arguments",
     "read_envelope",
     "read_head",
+    "spelt",
     "token_issuer",
     "verify_jws",
 ]
@@ -133,6 +135,35 @@ class TokenCache(Generic[_T]):
         that is heavier is not kept."""
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
+
+def call_record(
+    event: str,
+    at: float,
+    request_id: str,
+    parent_id: str | None,
+    rpc_id: str | int | None,
+    trace_id: str | None,
+    who: str,
+    transport: str,
+    method: str | None,
+    name: str | None,
+    arguments_hash: str | None,
+    hash_key: str | None,
+    scopes: str,
+    outcome: tuple[str, str | None, str | None, int | None] | None,
+    rule: str | None,
+    would_deny: tuple[str, ...],
+    disconnected: bool,
+    latency_ms: float | None,
+    /,
+) -> str:
+    """A record of a call as JSON, without its closing brace: the chain adds `instance`, `sequence` and `previous`.
+    `at`: seconds since the epoch; `who` and `scopes` are members that were encoded before; `outcome`: the result, why,
+    the violated budget, and how many milliseconds to wait for it."""
+
+def spelt(name: str | None, /) -> str:
+    """A name as a record spells it: a JSON string in ASCII, and one of over 256 characters cut, with a hash of the
+    whole behind it; `null` for None."""
 
 @final
 class Chain:

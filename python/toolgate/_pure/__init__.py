@@ -13,6 +13,7 @@ from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
 from toolgate._pure.limiter import Grant, Limiter
+from toolgate._pure.record import call_record, spelt
 
 __all__ = [
     "REFUSALS",
@@ -27,9 +28,11 @@ __all__ = [
     "TokenCache",
     "Verifier",
     "Verifiers",
+    "call_record",
     "hash_arguments",
     "read_envelope",
     "read_head",
+    "spelt",
     "token_issuer",
     "verify_jws",
 ]
