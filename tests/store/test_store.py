@@ -14,7 +14,7 @@ from conftest import Proof
 from servers.proxy import proxied
 from servers.standalone import RedisServer, free_port
 
-from toolgate._redis import Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
+from toolgate._redis import Command, Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
 from toolgate._redis.owner import MAX_QUEUE
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +80,7 @@ async def test_it_closes_and_opens_again(store: Store) -> None:
 
 async def test_what_waits_when_it_closes_is_sent(store: Store, redis_server: RedisServer) -> None:
     for _ in range(10):
-        store.post(Request(("INCR", "count"), on_answer=lambda request: None))
+        store.post(Request(Command("INCR", "count"), on_answer=lambda request: None))
     await store.aclose()
     assert redis_server.client.get("count") == "10"
 
@@ -218,7 +218,7 @@ async def test_too_many_are_told_at_once(start_redis: Callable[..., RedisServer]
     await store.command("PING")
     server.pause()
     for _ in range(MAX_QUEUE):
-        store.post(Request(("PING",), on_answer=lambda request: None))
+        store.post(Request(Command("PING"), on_answer=lambda request: None))
     with pytest.raises(StoreAway, match="too many wait"):
         await store.command("PING")
     server.resume()

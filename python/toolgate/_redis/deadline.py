@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from anyio import CancelScope, Event, fail_after, move_on_after
 from anyio.lowlevel import checkpoint
 
-__all__ = ["Patience", "deadline", "wait"]
+__all__ = ["TURNS", "Bell", "Patience", "bell", "deadline", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Patience:
     """For an answer: a limiter that is slower than what it protects is none."""
 
 
-_TURNS: Final = 8
+TURNS: Final = 8
 """Of the loop, after a deadline has passed: a process that was itself too busy to look must not blame the store. In the
 first turn the loop reads what has come, in the next ones it is handed on."""
 
@@ -41,7 +41,7 @@ def deadline(seconds: float) -> Iterator[None]:
         return
     with CancelScope() as scope:
         watch = _Watch(loop, scope)
-        timer = loop.call_later(seconds, watch.look, _TURNS)
+        timer = loop.call_later(seconds, watch.look, TURNS)
         try:
             yield
         finally:
@@ -68,11 +68,71 @@ class _Watch:
             self._scope.cancel()
 
 
+class Bell(Protocol):
+    """Rung once, for the one task that waits."""
+
+    def ring(self) -> None:
+        """It need not wait any longer."""
+
+    async def wait(self, seconds: float) -> object:
+        """Until it rings, or for so many seconds and a few turns of the loop."""
+
+
+def bell() -> Bell:
+    """A bell for the loop that runs."""
+    try:
+        return _FutureBell(asyncio.get_running_loop())
+    except RuntimeError:
+        return _EventBell()
+
+
+class _FutureBell:
+    """asyncio's own means, since anyio's take as long as a script of Redis."""
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._future = loop.create_future()
+
+    def ring(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        timer = self._loop.call_later(seconds, self._look, TURNS)
+        try:
+            await self._future
+        finally:
+            timer.cancel()
+
+    def _look(self, turns: int) -> None:
+        if turns and not self._future.done():
+            self._loop.call_soon(self._look, turns - 1)
+        else:
+            self.ring()
+
+
+class _EventBell:
+    """For trio."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self, seconds: float) -> None:
+        await wait(self._event, seconds)
+
+
 async def wait(event: Event, seconds: float) -> bool:
     """Whether it is set within so many seconds and a few turns of the loop."""
     with move_on_after(seconds):
         await event.wait()
-    for _ in range(_TURNS):
+    for _ in range(TURNS):
         if event.is_set():
             break
         await checkpoint()

@@ -33,8 +33,8 @@ class Lease:
     """What one answer granted, and what it takes to give some of it back."""
 
     granted: int
-    at: int
-    after: tuple[int, int, int]
+    at: float
+    after: tuple[float, ...]
 
 
 class Held:

@@ -44,7 +44,7 @@ class _Ask:
     done: Event = field(default_factory=Event)
     abandoned: bool = False
     grant: RemoteGrant | None = None
-    refused: list[int] | None = None
+    refused: Sequence[float] | None = None
     error: StoreError | None = None
 
 
@@ -212,18 +212,18 @@ class Leases:
         short = []
         for i, ((one, _), bucket) in enumerate(zip(plan.held, plan.buckets, strict=True)):
             one.left = answer.left[i]
-            granted, need = answer.granted[i], ask.needs[i]
+            granted, need = int(answer.granted[i]), ask.needs[i]
             spends = bool(granted or ask.used[i] == bucket.cost)
             short.append(int(not spends))
             if granted:
-                lease = Lease(granted, answer.at, answer.after[i])
+                lease = Lease(granted, answer.at, answer.after(i))
                 # Where nobody is there any more to spend it, the call's own part is held too.
                 one.begin(lease, granted if ask.abandoned else granted - need, ask.sent)
                 self._ending.append((one, plan, i, lease))
             elif one.lease is not None and (ask.abandoned or not spends):
                 one.tokens += ask.used[i]
             if answer.wait[i]:
-                one.block(bucket.cost, answer.wait[i], sent=ask.sent, received=now)
+                one.block(bucket.cost, int(answer.wait[i]), sent=ask.sent, received=now)
         if self._ending:
             self._store.wake_at(self._ending[0][0].until)
         ask.grant = self._grant(plan, short)
@@ -237,7 +237,7 @@ class Leases:
         now = monotonic()
         for (one, _), bucket, blocked in zip(ask.plan.held, ask.plan.buckets, answer.wait, strict=True):
             if blocked:
-                one.block(bucket.cost, blocked, sent=ask.sent, received=now)
+                one.block(bucket.cost, int(blocked), sent=ask.sent, received=now)
 
     def _grant(self, plan: Plan, short: Sequence[int]) -> RemoteGrant:
         held = plan.held

@@ -150,12 +150,12 @@ class RedisLimiter:
             self._buckets.debts.settle(plan, actual)
 
     async def _decide(self, plan: Plan) -> RemoteGrant:
-        answer = await self._buckets.spend(plan, plan.needs)
+        answer = await self._buckets.spend(plan)
         if not answer.admitted:
             raise limited(plan, answer.wait, answer.left)
         return RemoteGrant(
             plan,
-            tuple([answer.left[position] for position in plan.order]),
+            tuple(answer.left if plan.in_order else [answer.left[position] for position in plan.order]),
             short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
             answer,
         )
