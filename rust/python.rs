@@ -9,6 +9,7 @@ mod body;
 mod cache;
 mod chain;
 mod keys;
+mod leases;
 mod limits;
 mod tokens;
 mod values;
@@ -39,6 +40,8 @@ mod _rust {
     use super::chain::Chain;
     #[pymodule_export]
     use super::keys::KeySet;
+    #[pymodule_export]
+    use super::leases::{Holding, Holdings, RemoteGrant};
     #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]

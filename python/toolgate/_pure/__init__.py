@@ -11,6 +11,7 @@ from toolgate._pure.envelope import Envelope, read_envelope
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
+from toolgate._pure.leases import Holding, Holdings, RemoteGrant
 from toolgate._pure.limiter import Grant, Limiter
 
 __all__ = [
@@ -20,8 +21,11 @@ __all__ = [
     "Claims",
     "Envelope",
     "Grant",
+    "Holding",
+    "Holdings",
     "KeySet",
     "Limiter",
+    "RemoteGrant",
     "TokenCache",
     "Verifier",
     "Verifiers",

@@ -75,8 +75,6 @@ class Plan:
     """The domain's own first."""
     in_order: bool
     """Whether each charge has a bucket of its own."""
-    is_single: bool
-    """Whether there is but one charge."""
     held: Any = None
     """What `leases` keeps for the buckets; None until it is asked for, () where nothing is leased."""
 
@@ -132,7 +130,6 @@ class Plans:
             buckets=tuple(bucket for slot in slots for bucket in slot.buckets),
             slots=slots,
             in_order=order == tuple(range(len(order))),
-            is_single=len(order) == 1,
         )
 
 
