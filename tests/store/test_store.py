@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
@@ -47,6 +48,21 @@ async def test_a_command_gets_its_reply(store: Store) -> None:
 
 async def test_a_script_gets_its_keys_and_arguments(store: Store) -> None:
     assert await store.script(ECHO, keys=["key"], args=[7]) == [b"key", b"7"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_while_nothing_is_wrong_a_request_is_sent_where_it_is_made(
+    store: Store, redis_server: RedisServer
+) -> None:
+    for _ in range(3):
+        await store.command("PING")
+        await anyio.lowlevel.checkpoint()
+    told: list[Request] = []
+    store.post(Request(Command("INCR", "count"), on_answer=told.append))
+    late = time.monotonic() + 5
+    while redis_server.client.get("count") is None and time.monotonic() < late:
+        pass  # without giving the loop a turn
+    assert (redis_server.client.get("count"), told) == ("1", [])
 
 
 async def test_a_script_that_was_forgotten_is_sent_again(store: Store, redis_server: RedisServer) -> None:

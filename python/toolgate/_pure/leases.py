@@ -54,7 +54,7 @@ class Holdings:
         if kept is None:
             return None
         _, plan, held, order = kept
-        if not all([one.has(cost, now) for one, cost in held]):
+        if not all(one.has(cost, now) for one, cost in held):
             return None
         left = []
         leases = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -74,7 +74,7 @@ class Bell(Protocol):
     def ring(self) -> None:
         """It need not wait any longer."""
 
-    async def wait(self, seconds: float) -> object:
+    def wait(self, seconds: float) -> Awaitable[object]:
         """Until it rings, or for so many seconds and a few turns of the loop."""
 
 
@@ -89,26 +89,26 @@ def bell() -> Bell:
 class _FutureBell:
     """asyncio's own means, since anyio's take as long as a script of Redis."""
 
-    __slots__ = ("_future", "_loop")
+    __slots__ = ("_future", "_loop", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future = loop.create_future()
+        self._timer: asyncio.Handle | None = None
 
     def ring(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self, seconds: float) -> None:
-        timer = self._loop.call_later(seconds, self._look, TURNS)
-        try:
-            await self._future
-        finally:
-            timer.cancel()
+    def wait(self, seconds: float) -> Awaitable[object]:
+        self._timer = self._loop.call_later(seconds, self._look, TURNS)
+        return self._future
 
     def _look(self, turns: int) -> None:
         if turns and not self._future.done():
-            self._loop.call_soon(self._look, turns - 1)
+            self._timer = self._loop.call_soon(self._look, turns - 1)
         else:
             self.ring()
 

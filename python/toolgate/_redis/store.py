@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -61,11 +61,11 @@ class Store:
         ``CONFIG GET``. Raises `StoreError`, within the time of `script`."""
         return await self.ask(Command(*words), timeout=timeout)
 
-    async def ask(self, command: Command, *, timeout: float | None = None) -> Any:
-        """The reply to a command made beforehand."""
+    def ask(self, command: Command, *, timeout: float | None = None) -> Coroutine[Any, Any, Any]:
+        """The reply to a command made beforehand, which is on its way now."""
         owner, request = self._owner(), Request(command)
         owner.submit(request)
-        return await request.wait(owner.seconds if timeout is None else timeout)
+        return request.wait(owner.seconds if timeout is None else timeout)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""

@@ -109,7 +109,7 @@ class RedisLimiter:
         try:
             if leases is not None and leases.serve(plan):
                 return await leases.admit(plan)
-            return await self._decide(plan)
+            return _granted(plan, await self._buckets.spend(plan))
         except StoreError:
             # Who asks again and again without a pause must not keep the loop from finding Redis back.
             await checkpoint()
@@ -149,17 +149,6 @@ class RedisLimiter:
         elif source is not None and self._leases is not None:
             self._buckets.send(self._leases.settle(plan, source, actual))
 
-    async def _decide(self, plan: Plan) -> RemoteGrant:
-        answer = await self._buckets.spend(plan)
-        if not answer.admitted:
-            raise limited(plan, answer.wait, answer.left)
-        return RemoteGrant(
-            plan,
-            tuple(answer.left if plan.in_order else [answer.left[position] for position in plan.order]),
-            short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
-            answer,
-        )
-
     def _without(self, plan: Plan, policy: str) -> RemoteGrant:
         """What a call gets that Redis did not decide."""
         if policy == "deny":
@@ -173,3 +162,15 @@ class RedisLimiter:
         self.fallbacks[policy] += 1
         self._buckets.owe(plan)
         return RemoteGrant(plan, local.grant.remaining, local.grant.would_deny, local)
+
+
+def _granted(plan: Plan, answer: Answer) -> RemoteGrant:
+    """What Redis decided. Raises `Limited`."""
+    if not answer.admitted:
+        raise limited(plan, answer.wait, answer.left)
+    return RemoteGrant(
+        plan,
+        tuple(answer.left if plan.in_order else [answer.left[position] for position in plan.order]),
+        short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
+        answer,
+    )
