@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from toolgate._redis import Command, Patience, Request
+from toolgate._redis.deadline import Bells
 from toolgate._redis.express import Express
 from toolgate._redis.wire import Wire
 
@@ -118,6 +120,40 @@ async def test_whoever_gave_up_is_told_nothing() -> None:
     assert told.replies == []
 
 
+# --- who waits, and for how long --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("usual", [0.02, 60.0], ids=["as long as usual", "shorter"])
+async def test_a_bell_rings_by_itself_in_time_and_not_before(usual: float) -> None:
+    bells = Bells(usual=usual)
+    for _ in range(3):
+        began = time.monotonic()
+        await asyncio.gather(*(bells.hang(0.02).rung() for _ in range(3)))
+        assert time.monotonic() - began >= 0.02 * 0.99
+
+
+async def test_what_has_rung_or_was_left_holds_up_nobody() -> None:
+    bells, rung = Bells(usual=0.02), list[int]()
+
+    async def hang(number: int) -> None:
+        bell = bells.hang(0.02)
+        if number == 2:
+            bell.ring()
+        await bell.rung()
+        rung.append(number)
+
+    tasks = [asyncio.ensure_future(hang(number)) for number in range(5)]
+    await turn()
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert rung == [2, 1, 3, 4]
+
+
+async def turn() -> None:
+    """Of the loop."""
+    await asyncio.sleep(0)
+
+
 # --- past the owner ---------------------------------------------------------------------------------------------------
 
 
@@ -166,11 +202,6 @@ class Opened:
     @property
     def flights(self) -> list[int]:
         return [len(flight) for flight in self.wire.flights]
-
-
-async def turn() -> None:
-    """Of the loop."""
-    await asyncio.sleep(0)
 
 
 async def test_a_lone_request_leaves_at_once_and_is_answered_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final, Protocol
 from anyio import CancelScope, Event, fail_after, move_on_after
 from anyio.lowlevel import checkpoint
 
-__all__ = ["TURNS", "Bell", "Patience", "bell", "deadline", "wait"]
+__all__ = ["TURNS", "Bell", "Bells", "Patience", "deadline", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,46 +70,81 @@ class _Watch:
 
 
 class Bell(Protocol):
-    """Rung once, for the one task that waits."""
+    """For the one task that waits. It rings by itself when the time is over, and a few turns of the loop."""
 
     def ring(self) -> None:
-        """It need not wait any longer."""
+        """There is something to be had: now."""
 
-    def wait(self, seconds: float) -> Awaitable[object]:
-        """Until it rings, or for so many seconds and a few turns of the loop."""
+    def rung(self) -> Awaitable[object]:
+        """Wait for it."""
 
 
-def bell() -> Bell:
-    """A bell for the loop that runs."""
-    try:
-        return _FutureBell(asyncio.get_running_loop())
-    except RuntimeError:
-        return _EventBell()
+class Bells:
+    """The bells of one loop. On asyncio one timer serves most of them, since hardly any rings by itself: a timer for
+    each takes as long as a fourth of a script."""
+
+    def __init__(self, *, usual: float) -> None:
+        """``usual``: how many seconds most of them wait."""
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self._usual = usual
+        self._hung: deque[tuple[float, _FutureBell]] = deque()
+        """By when they ring, which is the order in which they came."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def hang(self, seconds: float) -> Bell:
+        """A bell that rings after so many seconds at the latest."""
+        loop = self._loop
+        if loop is None:
+            return _EventBell(seconds)
+        bell = _FutureBell(loop)
+        if seconds != self._usual:
+            loop.call_later(seconds, bell.look, TURNS)
+            return bell
+        late = loop.time() + seconds
+        self._hung.append((late, bell))
+        if self._timer is None:
+            self._timer = loop.call_at(late, self._look, loop)
+        return bell
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, now = None, loop.time()
+        while self._hung:
+            late, bell = self._hung[0]
+            if late > now and not bell.is_over:
+                self._timer = loop.call_at(late, self._look, loop)
+                break
+            self._hung.popleft()
+            bell.look(TURNS)
 
 
 class _FutureBell:
     """asyncio's own means, since anyio's take as long as a script of Redis."""
 
-    __slots__ = ("_future", "_loop", "_timer")
+    __slots__ = ("_future", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._future = loop.create_future()
-        self._timer: asyncio.Handle | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has rung, or whoever waited has gone."""
+        return self._future.done()
 
     def ring(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if not self._future.done():
             self._future.set_result(None)
 
-    def wait(self, seconds: float) -> Awaitable[object]:
-        self._timer = self._loop.call_later(seconds, self._look, TURNS)
+    def rung(self) -> Awaitable[object]:
         return self._future
 
-    def _look(self, turns: int) -> None:
+    def look(self, turns: int) -> None:
+        """Ring some turns of the loop from now."""
         if turns and not self._future.done():
-            self._timer = self._loop.call_soon(self._look, turns - 1)
+            self._loop.call_soon(self.look, turns - 1)
         else:
             self.ring()
 
@@ -116,16 +152,17 @@ class _FutureBell:
 class _EventBell:
     """For trio."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_event", "_seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self._event = Event()
+        self._seconds = seconds
 
     def ring(self) -> None:
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        await wait(self._event, seconds)
+    def rung(self) -> Awaitable[object]:
+        return wait(self._event, self._seconds)
 
 
 async def wait(event: Event, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from anyio import CancelScope, Event, move_on_after
 
 from toolgate._redis.breaker import Breaker
 from toolgate._redis.command import Command
-from toolgate._redis.deadline import Patience, deadline
+from toolgate._redis.deadline import Bells, Patience, deadline
 from toolgate._redis.errors import StoreAway, StoreError, StoreSlow
 from toolgate._redis.express import BATCH, Express, waiting
 from toolgate._redis.links import Link
@@ -69,6 +69,7 @@ class Owner:
         self._clock = clock
         self._breaker = Breaker()
         self._queue: deque[Request] = deque()
+        self.bells = Bells(usual=patience.answer)
         self._wake = Event()
         self._express = Express(self._queue, patience, on_trouble=self._rouse)
         self._ended = Event()
@@ -135,7 +136,7 @@ class Owner:
             self._queue.append(last)
             self._wake.set()
             with suppress(StoreError):
-                await last.wait(self._patience.answer)
+                await last.wait(self._patience.answer, self.bells)
         self._closing = True
         self._wake.set()
         await self._ended.wait()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from toolgate._redis.command import Command
-from toolgate._redis.deadline import Bell, bell
+from toolgate._redis.deadline import Bell, Bells
 from toolgate._redis.errors import StoreError, StoreSlow
 
 __all__ = ["Request"]
@@ -44,14 +44,14 @@ class Request:
                 # Somebody else's mistake must not end the task that all requests wait for.
                 _log.exception("redis: what came of a request could not be used")
 
-    async def wait(self, seconds: float) -> Any:
+    async def wait(self, seconds: float, bells: Bells) -> Any:
         """The reply. Raises `StoreError`."""
         if self._on_answer is not None:
             raise ValueError("this request tells by its callback")
         if not self.is_answered:
-            self._bell = bell()
+            self._bell = bells.hang(seconds)
             try:
-                await self._bell.wait(seconds)
+                await self._bell.rung()
             finally:
                 self.abandoned = not self.is_answered
             if self.abandoned:

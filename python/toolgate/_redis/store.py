@@ -65,7 +65,7 @@ class Store:
         """The reply to a command made beforehand, which is on its way now."""
         owner, request = self._owner(), Request(command)
         owner.submit(request)
-        return request.wait(owner.seconds if timeout is None else timeout)
+        return request.wait(owner.seconds if timeout is None else timeout, owner.bells)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""

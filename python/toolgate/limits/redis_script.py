@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -23,34 +22,61 @@ def _script() -> Script:
     return Script(files("toolgate.limits").joinpath("admit.lua").read_text(encoding="utf-8"))
 
 
-@dataclass(slots=True)
 class Answer:
     """What came of a call, bucket by bucket in the order of its plan. All numbers are whole; they come as doubles, and
-    most go back as such."""
+    most go back as such, so that they are read when they are asked for."""
 
-    at: float
-    """The server's microseconds since the epoch."""
-    admitted: bool
-    granted: tuple[float, ...]
-    left: list[int]
-    wait: tuple[float, ...]
-    """Microseconds until there is enough; 0 when there is, -1 when there never is."""
-    _after: tuple[tuple[float, ...], ...]
+    __slots__ = ("_buckets", "_reply", "admitted", "left", "wait")
+
+    def __init__(self, reply: bytes, buckets: int) -> None:
+        """Raises `LookupError`, `TypeError` or `ValueError` for what cannot be one."""
+        if len(reply) != _HEAD + 6 * _SIZE * buckets:
+            raise ValueError("not as long as an answer")
+        self._reply = reply
+        self._buckets = buckets
+        self.admitted = _TRUTH[reply[_SIZE:_HEAD]]
+        self.left = [*map(int, self._column(1))]
+        self.wait = self._column(2)
+        """Microseconds until there is enough; 0 when there is, -1 when there never is."""
+
+    @property
+    def at(self) -> float:
+        """The server's microseconds since the epoch."""
+        return float(struct.unpack_from("<d", self._reply)[0])
+
+    @property
+    def granted(self) -> tuple[float, ...]:
+        """Tokens."""
+        return self._column(0)
 
     def after(self, position: int) -> tuple[float, ...]:
         """How a bucket was left, for `settle`."""
-        return tuple([column[position] for column in self._after])
+        return tuple([self._column(column)[position] for column in (3, 4, 5)])
 
     def followed_by(self, other: Answer) -> Answer:
         """One answer of two slots."""
-        return Answer(
-            at=other.at,
-            admitted=self.admitted and other.admitted,
-            granted=self.granted + other.granted,
-            left=self.left + other.left,
-            wait=self.wait + other.wait,
-            _after=tuple(ours + theirs for ours, theirs in zip(self._after, other._after, strict=True)),
-        )
+        head = other._reply[:_SIZE] + min(self._reply[_SIZE:_HEAD], other._reply[_SIZE:_HEAD], key=_TRUTH.__getitem__)
+        columns = [one._part(column) for column in range(6) for one in (self, other)]
+        return Answer(b"".join([head, *columns]), self._buckets + other._buckets)
+
+    def _part(self, column: int) -> bytes:
+        length = _SIZE * self._buckets
+        return self._reply[_HEAD + column * length : _HEAD + (column + 1) * length]
+
+    def _column(self, column: int) -> tuple[float, ...]:
+        return _form(self._buckets).unpack_from(self._reply, _HEAD + column * _SIZE * self._buckets)
+
+
+_SIZE: Final = 8
+_HEAD: Final = 2 * _SIZE
+"""When it was decided, and what; then come the columns."""
+
+_TRUTH: Final = {struct.pack("<d", truth): truth for truth in (False, True)}
+
+
+@cache
+def _form(buckets: int) -> struct.Struct:
+    return struct.Struct(f"<{buckets}d")
 
 
 def spend_command(slot: Slot) -> Command:
@@ -73,24 +99,13 @@ def command(verb: str, names: Sequence[str], words: Sequence[float], *, now: str
     return Command.of_script(_script(), names, (now, verb, struct.pack(f"<{len(words)}d", *words)))
 
 
-@cache
-def _form(buckets: int) -> struct.Struct:
-    return struct.Struct(f"<{2 + 6 * buckets}d")
-
-
 def read(reply: object, buckets: int) -> Answer:
     """The script's reply about so many buckets. Raises `StoreRefused` for what cannot be one: something else may stand
     between Redis and us."""
     try:
-        numbers = _form(buckets).unpack(reply)  # type: ignore[arg-type]  # or TypeError
-        at, admitted = numbers[:2]
-        granted, left, wait, *after = [numbers[start : start + buckets] for start in range(2, len(numbers), buckets)]
-        return Answer(at, _TRUTH[admitted], granted, [*map(int, left)], wait, tuple(after))
-    except (KeyError, OverflowError, TypeError, ValueError, struct.error):
+        return Answer(reply, buckets)  # type: ignore[arg-type]  # or TypeError
+    except (LookupError, OverflowError, TypeError, ValueError, struct.error):
         raise StoreRefused("NOTHING") from None
-
-
-_TRUTH: Final = {0.0: False, 1.0: True}
 
 
 def short_of(plan: Plan, wait: Sequence[float], *, observe: bool) -> tuple[str, ...]:
