@@ -10,6 +10,7 @@ mod cache;
 mod chain;
 mod head;
 mod keys;
+mod leases;
 mod limits;
 mod record;
 mod tokens;
@@ -43,6 +44,8 @@ mod _rust {
     use super::head::{Head, read_head};
     #[pymodule_export]
     use super::keys::KeySet;
+    #[pymodule_export]
+    use super::leases::{Holding, Holdings, RemoteGrant};
     #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
     #[pymodule_export]

@@ -12,6 +12,7 @@ from toolgate._pure.head import Head, read_head
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
+from toolgate._pure.leases import Holding, Holdings, RemoteGrant
 from toolgate._pure.limiter import Grant, Limiter
 from toolgate._pure.record import call_record, spelt
 
@@ -23,8 +24,11 @@ __all__ = [
     "Envelope",
     "Grant",
     "Head",
+    "Holding",
+    "Holdings",
     "KeySet",
     "Limiter",
+    "RemoteGrant",
     "TokenCache",
     "Verifier",
     "Verifiers",
