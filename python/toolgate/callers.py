@@ -83,7 +83,7 @@ class Callers:
     @staticmethod
     def unverified(request: Request, refused: Refused) -> tuple[str, str] | None:
         """Who a refused request claims to come from, for its record; None where that is anybody's guess."""
-        if not isinstance(refused, Unauthenticated):
+        if not isinstance(refused, Unauthenticated) or refused.code == "missing_credentials":
             return None
         try:
             found = named(bearer_token(request), refused)

@@ -246,7 +246,7 @@ class _Exchange:
             self._decision.disconnected = self._outcome.disconnected = True
         return message
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         decision = self._decision
         if message["type"] == "http.response.start":
             self.started = True
@@ -261,7 +261,11 @@ class _Exchange:
                 if self._complete:
                     self._on_complete(decision, self._outcome)
             if self._complete and decision.is_awaited:
-                await decision.kept()
+                return self._send_kept(message)
+        return self._send(message)
+
+    async def _send_kept(self, message: Message) -> None:
+        await self._decision.kept()
         await self._send(message)
 
     async def end(self) -> bool:

@@ -200,15 +200,16 @@ class CallerUser(AuthenticatedUser):
     that do."""
 
     def __init__(self, gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> None:
-        SimpleUser.__init__(self, principal.client_id or principal.subject)
         self._made_of = gate, principal, kind
-        self.scopes = list(principal.scopes)
 
     def __getattr__(self, name: str) -> Any:
-        if name != "access_token":
+        if name not in ("access_token", "scopes", "username"):
             raise AttributeError(name)
-        self.access_token = made = access_token(*self._made_of)
-        return made
+        gate, principal, kind = self._made_of
+        SimpleUser.__init__(self, principal.client_id or principal.subject)
+        self.scopes = list(principal.scopes)
+        self.access_token = access_token(gate, principal, kind)
+        return getattr(self, name)
 
 
 def access_token(gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> AccessToken:

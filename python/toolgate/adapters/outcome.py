@@ -15,14 +15,14 @@ _MAX_READ: Final = 65_536
 class OutcomeReader:
     """Watches one response; what it keeps is bounded, and nothing is held back."""
 
-    def __init__(self) -> None:
-        self.status: int | None = None
-        self.disconnected = False
-        self.complete = False
-        self._error: BaseException | None = None
-        self._cut = False
-        self._is_stream = False
-        self._kept = bytearray()
+    # Of most answers the message tier names the outcome, and nothing of this is ever set.
+    status: int | None = None
+    disconnected = False
+    complete = False
+    _error: BaseException | None = None
+    _cut = False
+    _is_stream = False
+    _kept = b""
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """The response has begun."""
@@ -35,11 +35,11 @@ class OutcomeReader:
     def body(self, chunk: bytes, *, last: bool) -> None:
         """A frame passes."""
         self.complete = last
-        self._kept += chunk
+        self._kept = self._kept + chunk if self._kept else chunk
         if self._is_stream:
             self._keep_last_event()
         if len(self._kept) > _MAX_READ:
-            del self._kept[_MAX_READ:]
+            self._kept = self._kept[:_MAX_READ]
             self._cut = True
 
     def failed(self, error: BaseException) -> None:
@@ -60,14 +60,14 @@ class OutcomeReader:
 
     def _keep_last_event(self) -> None:
         """Only the last event with data can be the response: comments and what came before are done with."""
-        text = bytes(self._kept).replace(b"\r\n", b"\n")
+        text = self._kept.replace(b"\r\n", b"\n")
         complete, _, begun = text.rpartition(b"\n\n")
         with_data = [event for event in complete.split(b"\n\n") if b"data:" in event]
         if len(with_data) > 1 or (with_data and len(complete) > len(with_data[-1])):
-            self._kept[:] = with_data[-1] + b"\n\n" + begun
+            self._kept = with_data[-1] + b"\n\n" + begun
 
     def _of_message(self) -> tuple[str, str | None]:
-        text = bytes(self._kept)
+        text = self._kept
         if self._is_stream:
             text = b"".join(line[5:].strip() for line in text.splitlines() if line.startswith(b"data:"))
         if b'"error"' not in text and b'"isError"' not in text:
