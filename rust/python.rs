@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PySequence;
 
 use crate::refusal::Refused;
 
@@ -40,12 +41,13 @@ mod _rust {
     #[pymodule_export]
     use super::keys::KeySet;
     #[pymodule_export]
-    use super::limits::{Charge, Grant, Limiter};
+    use super::limits::{Charge, Charges, Grant, Limiter};
     #[pymodule_export]
     use super::tokens::{Claims, Verifier, Verifiers, token_issuer, verify_jws};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        PySequence::register::<Charges>(module.py())?;
         module.add(
             "REFUSALS",
             crate::refusal::Refusal::ALL

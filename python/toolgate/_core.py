@@ -22,6 +22,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
     from toolgate._rust import (
         Chain,
         Charge,
+        Charges,
         Claims,
         Envelope,
         Grant,
@@ -39,6 +40,7 @@ else:
     from toolgate._pure import (
         Chain,
         Charge,
+        Charges,
         Claims,
         Envelope,
         Grant,
@@ -56,6 +58,7 @@ else:
 __all__ += [
     "Chain",
     "Charge",
+    "Charges",
     "Claims",
     "Envelope",
     "Grant",

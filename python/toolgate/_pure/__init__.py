@@ -11,12 +11,13 @@ from toolgate._pure.envelope import Envelope, read_envelope
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
-from toolgate._pure.limiter import Grant, Limiter
+from toolgate._pure.limiter import Charges, Grant, Limiter
 
 __all__ = [
     "REFUSALS",
     "Chain",
     "Charge",
+    "Charges",
     "Claims",
     "Envelope",
     "Grant",
