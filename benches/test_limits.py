@@ -13,7 +13,7 @@ import anyio
 import pyrate_limiter
 import pytest
 import throttled
-from benches.contest import CORES, Measure
+from benches.contest import CORES, OURS, Measure
 from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -46,12 +46,12 @@ class ByHand:
         return True
 
 
-def native(name: str) -> Callable[[], Any]:
-    """Three budgets by minute and day, all or nothing."""
+def native(name: str, together: Callable[[Any], Any] | None = None) -> Callable[[], Any]:
+    """Three budgets by minute and day, all or nothing; ``together`` as the gate has them where not said otherwise."""
     core = CORES[name]
     limiter, tick = core.Limiter(), time.monotonic_ns
     limits = (f"{MINUTE}/minute", f"{DAY}/day")
-    charges = tuple(core.Charge(key, limit) for key in BUDGETS for limit in limits)
+    charges = (together or core.Charges)([core.Charge(key, limit) for key in BUDGETS for limit in limits])
     return lambda: limiter.admit(domain="acme", charges=charges, tick=tick())
 
 
@@ -84,6 +84,8 @@ def throttled_py() -> Callable[[], Any]:
 
 CONTESTANTS: dict[str, Callable[[], Callable[[], Any]]] = {
     **{name: lambda name=name: native(name) for name in CORES},  # type: ignore[misc]
+    f"{OURS}, charges in a tuple": lambda: native(OURS, tuple),
+    f"{OURS}, charges in a list": lambda: native(OURS, list),
     "limits, three calls, one window": limits_library,
     "pyrate-limiter, three calls, two windows": pyrate,
     "throttled-py, three calls, one window": throttled_py,

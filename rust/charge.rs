@@ -1,41 +1,74 @@
 //! What one call spends of one bucket, and the name of that bucket.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hasher;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::bucket::{Invalid, Limit, MAX_INSTANCES, MAX_LIMIT};
+use crate::bucket::{Invalid, Limit, MAX_INSTANCES, MAX_LIMIT, Rate, Unit};
 
 /// No limit ever holds more tokens than this.
 pub const MAX_COST: u64 = MAX_LIMIT;
 /// As long as the longest token: no claim of which a key is made can be longer.
 pub const MAX_KEY_BYTES: usize = 16_384;
 
-/// What one call spends of one bucket; everything that can be computed beforehand is.
+/// What one call spends of one bucket; everything that can be computed beforehand is. It is small, as whoever
+/// has many callers waits for each of theirs to come from memory.
 #[derive(Clone, Debug)]
-#[repr(C)] // What every decision reads comes first, in one line of the processor's cache.
 pub struct Charge {
     /// The bucket. One that is observed is not the enforced one of the same key: it must not change it.
     pub(crate) name: Name,
-    /// The limit, or this process's share of it.
-    pub limit: Limit,
-    /// Tokens; 0 only looks.
-    pub cost: u64,
+    /// The limit's, or this process's share of it.
+    pub(crate) rate: Rate,
+    cost: u32,
     /// Whether it only tells what it would refuse.
     pub observe: bool,
     /// Whether all domains share the bucket.
     pub shared: bool,
+    /// Where the bucket lay last.
+    pub(crate) seen: Seen,
+    /// What few decisions read.
+    pub words: Arc<Words>,
+}
+
+/// What a refusal says of a charge, and a newcomer needs.
+#[derive(Debug)]
+pub struct Words {
     /// Whose budget.
     pub key: Arc<str>,
     /// The limit as it was written.
-    pub text: Box<str>,
+    pub limit: Box<str>,
     /// Processes that share the limit without a common store.
     pub instances: u64,
+    unit: Unit,
     /// The bucket newcomers with this limit share when there is no room for their own.
     pub(crate) overflow: Name,
+}
+
+/// The slot to look at first. Whoever looks there compares the names, so that it may be wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(AtomicU32);
+
+impl Seen {
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Written only where it changes: others may be reading it.
+    pub(crate) fn set(&self, slot: u32) {
+        if self.get() != slot {
+            self.0.store(slot, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clone for Seen {
+    fn clone(&self) -> Self {
+        Self(AtomicU32::new(self.get()))
+    }
 }
 
 /// What is usual of a charge: it costs one token, of a bucket of its domain, enforced, in one process.
@@ -80,23 +113,33 @@ impl Charge {
                 "instances is between 1 and {MAX_INSTANCES}"
             )));
         }
-        let mut parsed = Limit::parse(limit)?;
-        parsed.rate = parsed.rate.share(instances);
-        let mut charge = Self {
+        let parsed = Limit::parse(limit)?;
+        let rate = parsed.rate.share(instances);
+        let secret = secret()?;
+        let words = Words {
             key: key.into(),
-            limit: parsed,
-            text: limit.into(),
-            cost,
+            limit: limit.into(),
+            instances,
+            unit: parsed.unit,
+            overflow: overflow(secret, flags(observe, shared), rate),
+        };
+        let mut charge = Self {
+            name: Name::NONE,
+            rate,
+            cost: u32::try_from(cost).unwrap_or(u32::MAX),
             observe,
             shared,
-            instances,
-            name: Name::NONE,
-            overflow: Name::NONE,
+            seen: Seen::default(),
+            words: Arc::new(words),
         };
-        let secret = secret()?;
         charge.name = charge.name_by(secret);
-        charge.overflow = charge.overflow_by(secret);
         Ok(charge)
+    }
+
+    /// Tokens; 0 only looks.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost.into()
     }
 
     /// The bucket's name under this secret. The limit and the instances are no part of it: a changed limit
@@ -104,27 +147,30 @@ impl Charge {
     pub(crate) fn name_by(&self, secret: &Secret) -> Name {
         // The unit's name ends with a null byte and the flags have one length: no two buckets share a name.
         secret.name(&[
-            self.limit.unit.name().as_bytes(),
+            self.words.unit.name().as_bytes(),
             &[0],
-            &self.flags(),
-            self.key.as_bytes(),
+            &flags(self.observe, self.shared),
+            self.words.key.as_bytes(),
         ])
     }
 
     /// The name of the bucket that newcomers share, under this secret.
     pub(crate) fn overflow_by(&self, secret: &Secret) -> Name {
-        let rate = self.limit.rate;
-        secret.name(&[
-            b"overflow\0",
-            &self.flags(),
-            &rate.period.to_be_bytes(),
-            &rate.burst.to_be_bytes(),
-        ])
+        overflow(secret, flags(self.observe, self.shared), self.rate)
     }
+}
 
-    fn flags(&self) -> [u8; 2] {
-        [u8::from(self.observe), u8::from(self.shared)]
-    }
+fn flags(observe: bool, shared: bool) -> [u8; 2] {
+    [u8::from(observe), u8::from(shared)]
+}
+
+fn overflow(secret: &Secret, flags: [u8; 2], rate: Rate) -> Name {
+    secret.name(&[
+        b"overflow\0",
+        &flags,
+        &rate.period.to_be_bytes(),
+        &rate.burst.to_be_bytes(),
+    ])
 }
 
 /// Refuse what is longer than any key can be.
@@ -136,7 +182,7 @@ pub(crate) fn check_length(what: &str, text: &str) -> Result<(), Invalid> {
 }
 
 /// A keyed 128-bit hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Name {
     high: u64,
     low: u64,
@@ -175,18 +221,26 @@ impl Name {
         self.high % count
     }
 
+    /// Its namesake in a domain. The halves change places: a domain that is called what the bucket is called is
+    /// no exception.
+    pub(crate) const fn within(self, domain: Self) -> Self {
+        Self {
+            high: self.high.wrapping_add(domain.low),
+            low: self.low.wrapping_add(domain.high),
+        }
+    }
+
+    /// Of a domain: the table where its buckets lie.
+    pub(crate) const fn shard(self) -> u32 {
+        self.hash32() % u64::BITS
+    }
+
     /// Its namesake in a stripe.
     pub(crate) const fn in_stripe(self, stripe: u64) -> Self {
         Self {
             high: self.high,
             low: self.low ^ stripe,
         }
-    }
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.low);
     }
 }
 

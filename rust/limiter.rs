@@ -1,9 +1,9 @@
-//! Sharded domains of buckets: admit all or nothing, refund, settle.
+//! Buckets by domain and key: admit all or nothing, refund, settle.
 //!
-//! A decision holds the one guard of its domain, computes every bucket, and only then stores every
-//! bucket: nothing is reserved that could be rolled back, so nobody ever sees a half-made decision.
-//! What domains have in common - shared buckets, and the overflow - lies behind one lock of its own,
-//! always taken after the guard and never before, and what a restart left behind a last one: without a
+//! All buckets of a domain lie in one of a few tables, each behind a guard. A decision holds the one guard of
+//! its domain, computes every bucket, and only then stores every bucket: nothing is reserved that could be
+//! rolled back, so nobody ever sees a half-made decision. What domains have in common - shared buckets, and
+//! the overflow - lies behind one lock of its own, always taken after the guard and never before, and what a restart left behind a last one: without a
 //! cycle there is no deadlock, and still no rollback. Nothing else is called while a guard is held.
 //!
 //! Memory is bounded by `max_keys`, and a bucket that is not full is never dropped: whoever could make
@@ -11,16 +11,15 @@
 //! an overflow bucket of the same limit, striped by their domain; or are not counted, where refusing one
 //! stranger for another would be worse.
 
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-
 use crate::bucket::{Bucket, Invalid, Rate};
-use crate::charge::{Charge, MAX_COST, Name, check_length, name};
-use crate::table::{Hashed, Table};
+use crate::charge::{Charge, MAX_COST, Seen, check_length, name};
+use crate::table::Table;
 
+pub use charges::Charges;
 use decision::Deciding;
 pub use denied::Denied;
 pub use grant::Grant;
@@ -30,6 +29,7 @@ use room::Room;
 use shelf::Common;
 use sweep::Rounds;
 
+mod charges;
 mod decision;
 mod denied;
 mod grant;
@@ -48,9 +48,8 @@ pub const MAX_KEYS: usize = 100_000_000;
 /// The last tick that is one: half of what 64 bits hold, 292 years, so that no sum overflows.
 pub const MAX_TICK: u64 = u64::MAX / 2;
 
-/// Locks: many more than threads, so that two rarely meet. Each guards a table that is copied when it
-/// grows: with a million domains, a thousand of them.
-const SHARDS: usize = 1_024;
+/// Tables, each of many domains: many more than threads, so that two rarely meet. A bit of 64 for each.
+const SHARDS: usize = 64;
 
 /// What a limiter does besides counting.
 #[derive(Clone, Copy, Debug)]
@@ -73,11 +72,16 @@ impl Default for Settings {
     }
 }
 
+/// The buckets of some domains, apart from the next one's in the processor's cache.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(Mutex<Table>);
+
 /// Token buckets by domain and key.
 #[derive(Debug)]
 pub struct Limiter {
-    domains: DashMap<Name, Table, Hashed>,
-    rounds: Mutex<Rounds>,
+    shards: Box<[Shard; SHARDS]>,
+    rounds: Rounds,
     common: Mutex<Common>,
     restored: Mutex<Restored>,
     /// Of them, so that without any nobody takes their lock.
@@ -99,8 +103,8 @@ impl Limiter {
             return Err(Invalid(format!("initial is between 0 and {MAX_COST}")));
         }
         Ok(Self {
-            domains: DashMap::with_hasher_and_shard_amount(Hashed::default(), SHARDS),
-            rounds: Mutex::default(),
+            shards: Box::new(std::array::from_fn(|_| Shard::default())),
+            rounds: Rounds::default(),
             common: Mutex::default(),
             restored: Mutex::default(),
             restored_left: AtomicUsize::new(0),
@@ -118,38 +122,59 @@ impl Limiter {
         charges: &[&Charge],
         tick: u64,
     ) -> Result<Result<Grant, Denied>, Invalid> {
-        let distinct = check(domain, charges, tick)?;
-        let text = domain;
+        let distinct = charges::check(charges)?;
+        let seen = charges.first().map(|first| &first.seen);
+        self.decide(domain, charges, distinct, seen, tick)
+    }
+
+    /// The same of charges that were checked when they came together.
+    pub fn admit_all(
+        &self,
+        domain: &str,
+        charges: &Charges,
+        tick: u64,
+    ) -> Result<Result<Grant, Denied>, Invalid> {
+        let Charges {
+            all,
+            distinct,
+            seen,
+        } = charges;
+        self.decide(domain, all, *distinct, Some(seen), tick)
+    }
+
+    fn decide<C: Borrow<Charge>>(
+        &self,
+        text: &str,
+        charges: &[C],
+        distinct: bool,
+        seen: Option<&Seen>,
+        tick: u64,
+    ) -> Result<Result<Grant, Denied>, Invalid> {
+        check_length("a domain", text)?;
+        check_tick(tick)?;
         let domain = name(text.as_bytes())?;
         if self.room.is_full() {
-            self.sweep(tick);
+            self.sweep(tick, domain);
         }
-        let mut founded = false;
-        let verdict = match self.domains.entry(domain) {
-            Entry::Occupied(mut entry) => {
-                Deciding::new(self, (text, domain), entry.get_mut(), tick).decide(charges, distinct)
-            }
-            Entry::Vacant(entry) => {
-                let mut table = Table::default();
-                let verdict =
-                    Deciding::new(self, (text, domain), &mut table, tick).decide(charges, distinct);
-                if table.len() > 0 {
-                    entry.insert(table);
-                    founded = true;
-                }
-                verdict
-            }
+        let verdict = {
+            let mut table = lock(self.shard(domain.shard()));
+            Deciding::new(self, (text, domain), charges, &mut table, tick).decide(distinct, seen)
         };
-        if founded {
-            lock(&self.rounds).domains.push(domain);
-        }
         if verdict.grew {
-            self.sweep(tick);
+            self.rounds.enter(domain.shard());
+            self.sweep(tick, domain);
         }
         if verdict.refused {
             return Ok(Err(Denied::new(charges, &verdict.items, tick)));
         }
         Ok(Ok(Grant::new(self.number, domain, charges, verdict, tick)))
+    }
+
+    fn shard(&self, at: u32) -> &Mutex<Table> {
+        let [first, ..] = &*self.shards;
+        let at = usize::try_from(at).unwrap_or_default();
+        let Shard(table) = self.shards.get(at).unwrap_or(first);
+        table
     }
 
     /// The item's bucket is new.
@@ -185,32 +210,6 @@ impl Limiter {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-/// Refuse what cannot be decided. Says whether no two charges are of one bucket.
-fn check(domain: &str, charges: &[&Charge], tick: u64) -> Result<bool, Invalid> {
-    check_length("a domain", domain)?;
-    if charges.len() > MAX_CHARGES {
-        return Err(Invalid(format!(
-            "one call has at most {MAX_CHARGES} charges"
-        )));
-    }
-    check_tick(tick)?;
-    let mut distinct = true;
-    for (position, charge) in charges.iter().enumerate() {
-        let mut before = charges.iter().take(position);
-        let Some(other) = before.find(|other| other.name == charge.name) else {
-            continue;
-        };
-        distinct = false;
-        if other.limit.rate != charge.limit.rate {
-            return Err(Invalid(format!(
-                "one bucket cannot have two limits in one call: {} and {}",
-                other.text, charge.text
-            )));
-        }
-    }
-    Ok(distinct)
 }
 
 fn check_tick(tick: u64) -> Result<(), Invalid> {
@@ -298,12 +297,11 @@ mod tests {
                 });
             }
         });
-        let tables: usize = limiter.domains.iter().map(|table| table.len()).sum();
+        let tables: usize = limiter
+            .shards
+            .iter()
+            .map(|Shard(table)| lock(table).len())
+            .sum();
         assert_eq!(limiter.len(), tables);
-        assert_eq!(
-            lock(&limiter.rounds).domains.len(),
-            limiter.domains.len(),
-            "a domain for each round, and no other"
-        );
     }
 }

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PySequence;
 
 use crate::refusal::Refused;
 
@@ -47,7 +48,7 @@ mod _rust {
     #[pymodule_export]
     use super::leases::{Holding, Holdings, RemoteGrant};
     #[pymodule_export]
-    use super::limits::{Charge, Grant, Limiter};
+    use super::limits::{Charge, Charges, Grant, Limiter};
     #[pymodule_export]
     use super::record::{call_record, spelt};
     #[pymodule_export]
@@ -55,6 +56,7 @@ mod _rust {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        PySequence::register::<Charges>(module.py())?;
         module.add(
             "REFUSALS",
             crate::refusal::Refusal::ALL

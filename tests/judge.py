@@ -154,6 +154,15 @@ class Judge:
         for bucket, level in self._levels.items():
             self._levels[bucket] = _Level(level.now(tick), base, level.rate, base, object())
 
+    @property
+    def known(self) -> int:
+        """Buckets that were ever spent from."""
+        return len(self._levels)
+
+    def not_full(self, tick: int) -> int:
+        """Buckets from which something is missing."""
+        return sum(level.now(tick) < level.rate[1] for level in self._levels.values())
+
     def _spend(self, bucket: tuple[object, ...], rate: tuple[int, int], total: int, charges: int, tick: int) -> Spent:
         level = self._levels.setdefault(bucket, _Level(Fraction(rate[1]), tick, rate))
         self._begin(level, tick)

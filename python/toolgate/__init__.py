@@ -9,7 +9,7 @@ The parts are usable alone in any Python server: `Verifier`, `Limiter`, `hash_ar
 """
 
 from toolgate import limits, testing
-from toolgate._core import IMPLEMENTATION, Charge, Claims, Grant, KeySet, Limiter, Verifier, Verifiers
+from toolgate._core import IMPLEMENTATION, Charge, Charges, Claims, Grant, KeySet, Limiter, Verifier, Verifiers
 from toolgate.arguments import hash_arguments
 from toolgate.confirmation import Question
 from toolgate.decision import Decision, current
@@ -44,6 +44,7 @@ __all__ = [
     "Budget",
     "Call",
     "Charge",
+    "Charges",
     "Checkpoint",
     "Claims",
     "Configuration",

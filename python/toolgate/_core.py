@@ -22,6 +22,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
     from toolgate._rust import (
         Chain,
         Charge,
+        Charges,
         Claims,
         Envelope,
         Grant,
@@ -46,6 +47,7 @@ else:
     from toolgate._pure import (
         Chain,
         Charge,
+        Charges,
         Claims,
         Envelope,
         Grant,
@@ -70,6 +72,7 @@ else:
 __all__ += [
     "Chain",
     "Charge",
+    "Charges",
     "Claims",
     "Envelope",
     "Grant",

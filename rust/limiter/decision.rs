@@ -1,25 +1,29 @@
 //! One decision: every bucket of a call is found, then computed, and only then stored.
 
+use std::borrow::Borrow;
 use std::sync::MutexGuard;
 
 use super::item::Item;
 use super::shelf::{Common, MAX_OVERFLOW, Shelf, stripe};
 use super::sweep::SWEEP;
 use super::{Limiter, lock};
-use crate::charge::{Charge, Name};
+use crate::charge::{Charge, Name, Seen};
 use crate::table::Table;
 
 /// One decision, while the guard of its domain is held.
-pub(super) struct Deciding<'a> {
+pub(super) struct Deciding<'a, C> {
     limiter: &'a Limiter,
     /// The domain as the caller calls it, for its names under earlier secrets,
     text: &'a str,
     /// and its name under this one.
     domain: Name,
+    charges: &'a [C],
     table: &'a mut Table,
     common: Option<MutexGuard<'a, Common>>,
     tick: u64,
     grew: bool,
+    /// Whether a newcomer found no room.
+    overflowed: bool,
     /// The slot after that of the last bucket: those of a call were mostly added by a call like it.
     likely: usize,
 }
@@ -34,10 +38,11 @@ pub(super) struct Verdict {
     pub(super) grew: bool,
 }
 
-impl<'a> Deciding<'a> {
+impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
     pub(super) fn new(
         limiter: &'a Limiter,
         (text, domain): (&'a str, Name),
+        charges: &'a [C],
         table: &'a mut Table,
         tick: u64,
     ) -> Self {
@@ -48,17 +53,18 @@ impl<'a> Deciding<'a> {
             limiter,
             text,
             domain,
+            charges,
             table,
             common: None,
             tick,
             grew: false,
+            overflowed: false,
             likely: 0,
         }
     }
 
-    pub(super) fn decide(mut self, charges: &[&Charge], distinct: bool) -> Verdict {
-        self.table.touch(charges.iter().map(|charge| charge.name));
-        let mut items = self.gather(charges, distinct);
+    pub(super) fn decide(mut self, distinct: bool, seen: Option<&Seen>) -> Verdict {
+        let mut items = self.gather(distinct, seen);
         let (mut refused, mut short) = (false, false);
         for item in &mut items {
             if let Err(shortage) = item.spend(self.tick) {
@@ -78,68 +84,62 @@ impl<'a> Deciding<'a> {
     }
 
     /// The buckets of these charges; charges of one bucket are one item.
-    fn gather(&mut self, charges: &[&Charge], distinct: bool) -> Vec<Item> {
-        let mut items: Vec<Item> = Vec::with_capacity(charges.len());
-        for (charge, position) in charges.iter().zip(0..) {
-            let met = if distinct {
-                None
-            } else {
-                namesake(&items, charges, charge)
-            };
-            let at = met.unwrap_or_else(|| self.place(charge, &mut items));
-            let item = items.get_mut(at);
-            if let Some(item) = item {
-                item.cost += charge.cost;
-                item.paying += u64::from(charge.cost > 0);
-                item.charges |= 1 << position;
-            }
+    fn gather(&mut self, distinct: bool, seen: Option<&Seen>) -> Vec<Item> {
+        self.likely = seen.map_or(0, |seen| widen(seen.get()));
+        let domain = self.domain;
+        let names = self.charges.iter().map(|charge| charge.borrow().name);
+        self.table
+            .touch(names.map(|name| name.within(domain)), self.likely);
+        let charges = self.charges.iter().map(Borrow::borrow).zip(0..);
+        let mut items: Vec<Item> = charges
+            .map(|(charge, position)| Item::new(charge, position, domain))
+            .collect();
+        if !distinct {
+            merge(&mut items);
+        }
+        for item in &mut items {
+            self.place(item);
+        }
+        if self.overflowed {
+            // Newcomers of one limit meet in one overflow bucket, within a call too.
+            merge(&mut items);
+        }
+        if let (Some(seen), Some(slot)) = (seen, items.first().and_then(|item| item.slot)) {
+            seen.set(narrow(slot));
         }
         items
     }
 
-    /// Add the bucket of a charge, a new one if there is room for it, or what a newcomer gets. Says where
-    /// among the items.
-    fn place(&mut self, charge: &Charge, items: &mut Vec<Item>) -> usize {
-        let shelf = if charge.shared {
-            Shelf::Shared
-        } else {
-            Shelf::Domain
-        };
-        let at = items.len();
-        items.push(Item::new(charge, shelf));
-        let Some(item) = items.get_mut(at) else {
-            return at;
-        };
-        if self.find(charge, item) {
-            return at;
+    /// Fetch the item's bucket, a new one if there is room for it, or what a newcomer gets.
+    fn place(&mut self, item: &mut Item) {
+        if self.find(item) {
+            return;
         }
         if self.limiter.room.reserve() {
             self.limiter.begin(item, self.tick);
-            return at;
+        } else {
+            self.overflow(item);
         }
-        self.overflow(charge, item);
-        // Newcomers of one limit meet in one overflow bucket, within a call too.
-        let (spot, shelf) = (item.spot, item.shelf);
-        let met = items
-            .iter()
-            .position(|other| other.spot == spot && other.shelf == shelf)
-            .unwrap_or(at);
-        items.truncate(at.max(met + 1));
-        met
     }
 
     /// What a newcomer gets for which there is no room.
     #[cold]
-    fn overflow(&mut self, charge: &Charge, item: &mut Item) {
+    fn overflow(&mut self, item: &mut Item) {
         self.limiter.count_overflowed();
+        self.overflowed = true;
         if !self.limiter.settings.overflow {
             item.shelf = Shelf::Uncounted;
             return;
         }
-        let stripe = stripe(self.domain, charge.shared);
-        item.spot = charge.overflow.in_stripe(stripe);
+        let Some(charge) = self.charge(item) else {
+            return;
+        };
+        item.spot = charge
+            .words
+            .overflow
+            .in_stripe(stripe(self.domain, charge.shared));
         item.shelf = Shelf::Overflow;
-        if self.find(charge, item) {
+        if self.find(item) {
             return;
         }
         if self.common().overflow.len() < MAX_OVERFLOW {
@@ -151,36 +151,41 @@ impl<'a> Deciding<'a> {
 
     /// Fetch the item's bucket, which may still lie where a restart put it. Says whether there is one.
     #[inline]
-    fn find(&mut self, charge: &Charge, item: &mut Item) -> bool {
-        self.fetch(charge, item) || self.limiter.has_restored() && self.bring_back(charge, item)
+    fn find(&mut self, item: &mut Item) -> bool {
+        self.fetch(item) || self.limiter.has_restored() && self.bring_back(item)
     }
 
     #[cold]
-    fn bring_back(&mut self, charge: &Charge, item: &mut Item) -> bool {
-        let restored = self.limiter.take_restored(item.shelf, charge, self.text);
+    fn bring_back(&mut self, item: &mut Item) -> bool {
+        let restored = self
+            .charge(item)
+            .and_then(|charge| self.limiter.take_restored(item.shelf, charge, self.text));
         let (Some(restored), Some(table)) = (restored, self.shelf(item.shelf)) else {
             return false;
         };
         table.insert(item.spot, restored);
         self.grew = true;
-        self.fetch(charge, item)
+        self.fetch(item)
     }
 
     #[inline]
-    fn fetch(&mut self, charge: &Charge, item: &mut Item) -> bool {
-        let (rate, tick, likely) = (charge.limit.rate, self.tick, self.likely);
+    fn fetch(&mut self, item: &mut Item) -> bool {
+        let (tick, likely) = (self.tick, self.likely);
         let Some(table) = self.shelf(item.shelf) else {
             return false;
         };
-        let Some((slot, bucket)) = table.find(item.spot, likely, rate, tick) else {
+        let Some(slot) = table.fetch(item.spot, likely, &mut item.bucket, tick) else {
             return false;
         };
         item.slot = Some(slot);
-        if rate.burst > 0 {
-            item.bucket.clone_from(bucket);
-        }
         self.likely = slot + 1;
         true
+    }
+
+    /// The first charge of an item.
+    fn charge(&self, item: &Item) -> Option<&'a Charge> {
+        let first = usize::try_from(item.charges.trailing_zeros()).ok()?;
+        self.charges.get(first).map(Borrow::borrow)
     }
 
     /// Store what was spent, and give back the room nobody needs.
@@ -197,11 +202,17 @@ impl<'a> Deciding<'a> {
                 None => self.store_new(item, spent),
             }
         }
-        let grew = self.grew;
-        if let Some(common) = self.common.as_mut().filter(|_| grew) {
-            self.limiter
-                .room
-                .release(common.shared.sweep(SWEEP, self.tick));
+        if self.grew {
+            self.clean();
+        }
+    }
+
+    /// A few slots of whatever has grown.
+    fn clean(&mut self) {
+        let room = &self.limiter.room;
+        room.release(self.table.sweep(SWEEP, self.tick));
+        if let Some(common) = self.common.as_mut() {
+            room.release(common.shared.sweep(SWEEP, self.tick));
             common.overflow.sweep(SWEEP, self.tick);
         }
     }
@@ -221,10 +232,19 @@ impl<'a> Deciding<'a> {
         }
     }
 
+    #[inline]
     fn shelf(&mut self, shelf: Shelf) -> Option<&mut Table> {
+        if shelf == Shelf::Domain {
+            return Some(&mut *self.table);
+        }
+        self.outside(shelf)
+    }
+
+    /// What lies in no domain.
+    #[cold]
+    fn outside(&mut self, shelf: Shelf) -> Option<&mut Table> {
         match shelf {
-            Shelf::Domain => Some(&mut *self.table),
-            Shelf::Nowhere | Shelf::Uncounted => None,
+            Shelf::Domain | Shelf::Nowhere | Shelf::Uncounted => None,
             Shelf::Overflow => Some(&mut self.common().overflow),
             Shelf::Shared => Some(&mut self.common().shared),
         }
@@ -236,10 +256,24 @@ impl<'a> Deciding<'a> {
     }
 }
 
-/// The item of an earlier charge of the same bucket.
-fn namesake(items: &[Item], charges: &[&Charge], charge: &Charge) -> Option<usize> {
-    let first = charges.iter().position(|other| other.name == charge.name)?;
-    items
-        .iter()
-        .position(|item| item.charges & (1 << first) != 0)
+/// Charges of one bucket are one item.
+#[cold]
+fn merge(items: &mut Vec<Item>) {
+    let mut merged: Vec<Item> = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        let same = |other: &&mut Item| (other.spot, other.shelf) == (item.spot, item.shelf);
+        match merged.iter_mut().find(same) {
+            Some(other) => other.join(&item),
+            None => merged.push(item),
+        }
+    }
+    *items = merged;
+}
+
+fn widen(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+fn narrow(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(u32::MAX)
 }

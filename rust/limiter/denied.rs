@@ -1,5 +1,6 @@
 //! Why a call is not admitted, and when it would be.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::item::{Item, violated};
@@ -38,7 +39,7 @@ impl Denied {
         })
     }
 
-    pub(super) fn new(charges: &[&Charge], items: &[Item], tick: u64) -> Self {
+    pub(super) fn new<C: Borrow<Charge>>(charges: &[C], items: &[Item], tick: u64) -> Self {
         let enforced = |item: &&Item| !item.observe && item.shortage.is_some();
         let worst = items
             .iter()
@@ -57,7 +58,10 @@ impl Denied {
                 Shortage::Never => None,
                 Shortage::Wait(wait) => Some(wait),
             }),
-            budget: budget.map_or_else(|| "".into(), |(charge, _)| Arc::clone(&charge.key)),
+            budget: budget.map_or_else(
+                || "".into(),
+                |(charge, _)| Arc::clone(&charge.borrow().words.key),
+            ),
             violated: violated(charges, &enforced),
             remaining: worst.map_or(0, |item| item.remaining(tick)),
         }

@@ -1,5 +1,6 @@
 //! An admission that can be undone, or settled.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,10 +34,10 @@ impl Grant {
         })
     }
 
-    pub(super) fn new(
+    pub(super) fn new<C: Borrow<Charge>>(
         limiter: u64,
         domain: Name,
-        charges: &[&Charge],
+        charges: &[C],
         verdict: Verdict,
         tick: u64,
     ) -> Self {

@@ -1,5 +1,6 @@
 //! One bucket of a call, and what came of it.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::shelf::Shelf;
@@ -25,19 +26,32 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// A bucket nobody has used, of a charge that is to be placed.
-    pub(super) const fn new(charge: &Charge, shelf: Shelf) -> Self {
+    /// A bucket nobody has used, of the charge at this position.
+    #[inline]
+    pub(super) fn new(charge: &Charge, position: u32, domain: Name) -> Self {
+        let (shelf, spot) = if charge.shared {
+            (Shelf::Shared, charge.name)
+        } else {
+            (Shelf::Domain, charge.name.within(domain))
+        };
         Self {
-            spot: charge.name,
+            spot,
             shelf,
             slot: None,
-            bucket: Bucket::full(charge.limit.rate),
-            charges: 0,
-            cost: 0,
-            paying: 0,
+            bucket: Bucket::full(charge.rate),
+            charges: 1 << position,
+            cost: charge.cost(),
+            paying: u64::from(charge.cost() > 0),
             observe: charge.observe,
             shortage: None,
         }
+    }
+
+    /// Another charge of the same bucket.
+    pub(super) const fn join(&mut self, other: &Self) {
+        self.charges |= other.charges;
+        self.cost += other.cost;
+        self.paying += other.paying;
     }
 
     /// Whole tokens left; none where there was no room for a bucket.
@@ -58,7 +72,7 @@ impl Item {
 }
 
 /// Keys of the charges in whose buckets something was short, each once.
-pub(super) fn violated(charges: &[&Charge], items: &[Item]) -> Vec<Arc<str>> {
+pub(super) fn violated<C: Borrow<Charge>>(charges: &[C], items: &[Item]) -> Vec<Arc<str>> {
     let short = items
         .iter()
         .filter(|item| item.shortage.is_some())
@@ -69,8 +83,9 @@ pub(super) fn violated(charges: &[&Charge], items: &[Item]) -> Vec<Arc<str>> {
         .zip(0..)
         .filter(|(_, position)| short & (1_u64 << position) != 0)
     {
-        if !keys.contains(&charge.key) {
-            keys.push(Arc::clone(&charge.key));
+        let key = &charge.borrow().words.key;
+        if !keys.contains(key) {
+            keys.push(Arc::clone(key));
         }
     }
     keys

@@ -19,8 +19,6 @@ pub(super) const MAX_GENERATIONS: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) shelf: Shelf,
-    /// Its domain, if it has one.
-    pub(super) domain: Name,
     pub(super) name: Name,
 }
 
@@ -48,26 +46,14 @@ impl Restored {
             .find_map(|generation| {
                 let secret = &generation.secret;
                 let own = secret.name(&[domain.as_bytes()]);
-                let key = match shelf {
-                    Shelf::Domain => Key {
-                        shelf,
-                        domain: own,
-                        name: charge.name_by(secret),
-                    },
-                    Shelf::Overflow => Key {
-                        shelf,
-                        domain: Name::NONE,
-                        name: charge
-                            .overflow_by(secret)
-                            .in_stripe(stripe(own, charge.shared)),
-                    },
-                    _ => Key {
-                        shelf,
-                        domain: Name::NONE,
-                        name: charge.name_by(secret),
-                    },
+                let name = match shelf {
+                    Shelf::Domain => charge.name_by(secret).within(own),
+                    Shelf::Overflow => charge
+                        .overflow_by(secret)
+                        .in_stripe(stripe(own, charge.shared)),
+                    _ => charge.name_by(secret),
                 };
-                generation.buckets.remove(&key)
+                generation.buckets.remove(&Key { shelf, name })
             })
     }
 

@@ -1,7 +1,5 @@
 //! What a call cost in the end: nothing, less, or more.
 
-use dashmap::mapref::entry::Entry;
-
 use super::grant::Grant;
 use super::item::Item;
 use super::shelf::{MAX_OVERFLOW, Shelf};
@@ -64,23 +62,10 @@ impl Limiter {
             return Ok(());
         }
         if grant.reaches(Shelf::Domain) {
-            let mut founded = false;
-            match self.domains.entry(grant.domain) {
-                Entry::Occupied(mut entry) => {
-                    self.change(Shelf::Domain, entry.get_mut(), grant, &change);
-                }
-                Entry::Vacant(entry) => {
-                    let mut table = Table::default();
-                    self.change(Shelf::Domain, &mut table, grant, &change);
-                    if table.len() > 0 {
-                        entry.insert(table);
-                        founded = true;
-                    }
-                }
-            }
-            if founded {
-                lock(&self.rounds).domains.push(grant.domain);
-            }
+            let shard = grant.domain.shard();
+            let mut table = lock(self.shard(shard));
+            self.change(Shelf::Domain, &mut table, grant, &change);
+            self.rounds.enter(shard);
         }
         if grant.reaches(Shelf::Shared) || grant.reaches(Shelf::Overflow) {
             let mut common = lock(&self.common);

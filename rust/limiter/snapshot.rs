@@ -13,13 +13,13 @@ use ring::digest::{SHA256, digest};
 
 use super::restored::{Generation, Key, MAX_GENERATIONS};
 use super::shelf::{MAX_OVERFLOW, Shelf};
-use super::{Limiter, check_tick, lock};
+use super::{Limiter, Shard, check_tick, lock};
 use crate::bucket::{Bucket, Invalid, MAX_DEBT, MAX_INSTANCES, MAX_LIMIT, Rate};
 use crate::charge::{Name, Secret, secret};
-use crate::table::Table;
+use crate::table::Slot;
 
 /// The version and the implementation: another one's first line differs.
-const FIRST_LINE: &[u8] = b"toolgate limiter 1 rust\n";
+const FIRST_LINE: &[u8] = b"toolgate limiter 2 rust\n";
 /// The longest period there is: one token in two days, of as many processes as there can be.
 const MAX_PERIOD: u64 = 2 * 86_400 * 1_000_000_000 * MAX_INSTANCES;
 /// Buckets copied while a lock is held: some microseconds.
@@ -108,38 +108,17 @@ impl Limiter {
 
     fn own_records(&self, tick: u64) -> Vec<u8> {
         let mut records = Vec::new();
-        let mut end = usize::MAX;
-        while end > 0 {
-            let (start, domains) = lock(&self.rounds).domains.before(end, COPIED);
-            end = start;
-            for domain in domains {
-                let key = |name| Key {
-                    shelf: Shelf::Domain,
-                    domain,
-                    name,
-                };
-                walk(&mut records, tick, key, |end| {
-                    let table = self.domains.get(&domain)?;
-                    Some(table.before(end, COPIED))
-                });
-            }
-        }
-        for shelf in [Shelf::Shared, Shelf::Overflow] {
-            let key = |name| Key {
-                shelf,
-                domain: Name::NONE,
-                name,
-            };
-            walk(&mut records, tick, key, |end| {
-                let common = lock(&self.common);
-                let table: &Table = if shelf == Shelf::Shared {
-                    &common.shared
-                } else {
-                    &common.overflow
-                };
-                Some(table.before(end, COPIED))
+        for Shard(table) in &*self.shards {
+            walk(&mut records, tick, Shelf::Domain, |end| {
+                lock(table).before(end, COPIED)
             });
         }
+        walk(&mut records, tick, Shelf::Shared, |end| {
+            lock(&self.common).shared.before(end, COPIED)
+        });
+        walk(&mut records, tick, Shelf::Overflow, |end| {
+            lock(&self.common).overflow.before(end, COPIED)
+        });
         records
     }
 
@@ -182,23 +161,21 @@ impl Limiter {
 fn walk(
     records: &mut Vec<u8>,
     tick: u64,
-    key: impl Fn(Name) -> Key,
-    copy: impl Fn(usize) -> Option<(usize, Vec<(Name, Bucket)>)>,
+    shelf: Shelf,
+    copy: impl Fn(usize) -> (usize, Vec<Slot>),
 ) {
     let mut end = usize::MAX;
     while end > 0 {
-        let Some((start, buckets)) = copy(end) else {
-            return;
-        };
+        let (start, slots) = copy(end);
         end = start;
-        for (name, bucket) in buckets {
-            write(records, key(name), bucket, tick);
+        for Slot { name, bucket } in slots {
+            write(records, Key { shelf, name }, bucket, tick);
         }
     }
 }
 
 /// The bytes of one bucket.
-const RECORD: usize = 1 + 16 + 16 + 3 * 8;
+const RECORD: usize = 1 + 16 + 3 * 8;
 
 fn write(records: &mut Vec<u8>, key: Key, bucket: Bucket, tick: u64) {
     let backlog = bucket.backlog(tick);
@@ -210,7 +187,6 @@ fn write(records: &mut Vec<u8>, key: Key, bucket: Bucket, tick: u64) {
         Shelf::Shared => b's',
         _ => b'o',
     });
-    records.extend(key.domain.to_bytes());
     records.extend(key.name.to_bytes());
     for number in [backlog, bucket.rate().period, bucket.rate().burst] {
         records.extend(number.to_be_bytes());
@@ -274,7 +250,6 @@ impl Reader<'_> {
             [b'o'] => Shelf::Overflow,
             _ => return None,
         };
-        let domain = Name::from_bytes(self.take()?);
         let name = Name::from_bytes(self.take()?);
         let backlog = self.number()?;
         let (period, burst) = (self.number()?, self.number()?);
@@ -284,11 +259,7 @@ impl Reader<'_> {
         let most = rate.capacity().checked_mul(1 + MAX_DEBT)?;
         let fits = is_a_rate && rate.capacity() <= MAX_PERIOD + MAX_LIMIT && backlog <= most;
         fits.then(|| {
-            let key = Key {
-                shelf,
-                domain,
-                name,
-            };
+            let key = Key { shelf, name };
             (key, Bucket::lacking(rate, backlog, 0))
         })
     }

@@ -1,36 +1,33 @@
 //! Cleaning, a few slots after each decision that added some, so that no decision waits for much of it.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 use super::Limiter;
 use crate::charge::Name;
-use crate::table::{Chunks, Table};
 
 /// Slots looked at after a decision that added some: more than a usual decision adds.
 pub(super) const SWEEP: usize = 8;
 
 impl Limiter {
-    /// Clean a few slots of the next domains. Whoever finds another at it leaves it to them. The rounds
-    /// are locked before a guard is taken, never while one is held.
-    pub(super) fn sweep(&self, tick: u64) {
+    /// Clean a few slots of the tables whose turn it is. Whoever finds another at one leaves it to them, and
+    /// that of the domain at hand is cleaned by the decision itself.
+    pub(super) fn sweep(&self, tick: u64, domain: Name) {
         if self.has_restored() {
             self.expire_restored(tick);
         }
-        let Ok(mut rounds) = self.rounds.try_lock() else {
-            return;
-        };
         let mut slots = SWEEP;
         for _ in 0..SWEEP {
-            let Some(domain) = rounds.next() else { return };
-            let Some(left) = self.domains.get_mut(&domain).map(|mut table| {
-                let looked = slots.min(table.len());
-                slots -= looked;
-                self.room.release(table.sweep(looked, tick));
-                table.len()
-            }) else {
+            let Some(turn) = self.rounds.next(domain.shard()) else {
                 return;
             };
-            let is_empty = |_: &Name, table: &Table| table.len() == 0;
-            if left == 0 && self.domains.remove_if(&domain, is_empty).is_some() {
-                rounds.forget();
+            let Ok(mut table) = self.shard(turn).try_lock() else {
+                continue;
+            };
+            let looked = slots.min(table.len());
+            slots -= looked;
+            self.room.release(table.sweep(looked, tick));
+            if table.len() == 0 {
+                self.rounds.leave(turn);
             }
             if slots == 0 {
                 return;
@@ -39,33 +36,43 @@ impl Limiter {
     }
 }
 
-/// The domains in the order in which they are cleaned.
+/// The tables that hold anything, a bit each, and the next one to be cleaned.
 #[derive(Debug, Default)]
 pub(super) struct Rounds {
-    pub(super) domains: Chunks<Name>,
-    cursor: usize,
+    held: AtomicU64,
+    turn: AtomicU32,
 }
 
 impl Rounds {
-    fn next(&mut self) -> Option<Name> {
-        self.cursor = if self.cursor + 1 < self.domains.len() {
-            self.cursor + 1
-        } else {
-            0
-        };
-        self.domains.get(self.cursor).copied()
+    /// Said of a table after something was added to it, so that none is forgotten.
+    pub(super) fn enter(&self, shard: u32) {
+        let bit = 1 << shard;
+        if self.held.load(Ordering::Relaxed) & bit == 0 {
+            self.held.fetch_or(bit, Ordering::Relaxed);
+        }
     }
 
-    /// Forget the one that `next` gave.
-    fn forget(&mut self) {
-        self.domains.swap_remove(self.cursor);
+    /// Said of an empty table while its guard is held.
+    fn leave(&self, shard: u32) {
+        self.held.fetch_and(!(1 << shard), Ordering::Relaxed);
+    }
+
+    fn next(&self, but: u32) -> Option<u32> {
+        let held = self.held.load(Ordering::Relaxed) & !(1 << but);
+        if held == 0 {
+            return None;
+        }
+        let turn = self.turn.load(Ordering::Relaxed) % u64::BITS;
+        let next = (turn + held.rotate_right(turn).trailing_zeros()) % u64::BITS;
+        self.turn.store(next + 1, Ordering::Relaxed);
+        Some(next)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::super::{Settings, lock};
+    use super::super::Settings;
     use super::*;
     use crate::charge::{Charge, Terms};
 
@@ -82,7 +89,6 @@ mod tests {
                     .is_ok()
             );
         }
-        assert!(limiter.domains.len() < 20);
-        assert_eq!(lock(&limiter.rounds).domains.len(), limiter.domains.len());
+        assert!(limiter.len() < 150, "{}", limiter.len());
     }
 }

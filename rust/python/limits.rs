@@ -3,10 +3,13 @@
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PySequence, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PySequence, PyTuple, PyType};
 
 use crate::bucket::Invalid;
 use crate::{charge, limiter};
+
+/// As many charges as a usual call has.
+const FEW: usize = 8;
 
 /// What one call spends of one bucket.
 #[pyclass(frozen, module = "toolgate._rust")]
@@ -38,17 +41,17 @@ impl Charge {
 
     #[getter]
     fn key(&self) -> &str {
-        &self.0.key
+        &self.0.words.key
     }
 
     #[getter]
     fn limit(&self) -> &str {
-        &self.0.text
+        &self.0.words.limit
     }
 
     #[getter]
     fn cost(&self) -> u64 {
-        self.0.cost
+        self.0.cost()
     }
 
     #[getter]
@@ -63,7 +66,52 @@ impl Charge {
 
     #[getter]
     fn instances(&self) -> u64 {
-        self.0.instances
+        self.0.words.instances
+    }
+}
+
+/// All charges of a call, kept together: of the objects they were made of, a decision reads none.
+#[pyclass(frozen, sequence, module = "toolgate._rust")]
+pub(crate) struct Charges {
+    all: limiter::Charges,
+    objects: Py<PyTuple>,
+}
+
+#[pymethods]
+impl Charges {
+    #[new]
+    #[pyo3(signature = (charges, /))]
+    fn new(charges: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let objects = tuple_of(charges)?;
+        Ok(Self {
+            all: with_charges(&objects, limiter::Charges::new)?,
+            objects: objects.unbind(),
+        })
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.objects.bind(py).len()
+    }
+
+    fn __getitem__<'py>(&self, index: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.objects.bind(index.py()).as_any().get_item(index)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.objects.bind(py).try_iter()
+    }
+
+    #[pyo3(signature = (*arguments))]
+    fn index<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let objects = self.objects.bind(arguments.py());
+        objects.call_method1("index", arguments)
+    }
+
+    #[pyo3(signature = (value, /))]
+    fn count<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.objects
+            .bind(value.py())
+            .call_method1("count", (value,))
     }
 }
 
@@ -108,19 +156,14 @@ impl Limiter {
     /// Spend all charges or none.
     #[pyo3(signature = (*, domain, charges, tick))]
     fn admit(&self, domain: &str, charges: &Bound<'_, PyAny>, tick: Whole) -> PyResult<Grant> {
-        // A tuple cannot change under us, so that its charges are read where they are.
-        let charges = match charges.cast::<PyTuple>() {
-            Ok(charges) => charges.clone(),
-            Err(_) => charges.cast::<PySequence>()?.to_tuple()?,
+        let verdict = if charges.is_exact_instance_of::<Charges>() {
+            let charges = charges.cast::<Charges>()?;
+            self.0.admit_all(domain, &charges.get().all, tick.0)?
+        } else {
+            let charges = tuple_of(charges)?;
+            with_charges(&charges, |spent| self.0.admit(domain, spent, tick.0))?
         };
-        let mut spent = Vec::with_capacity(charges.len());
-        for charge in charges.iter_borrowed() {
-            match charge.cast::<Charge>() {
-                Ok(charge) => spent.push(&charge.get().0),
-                Err(_) => return Err(PyTypeError::new_err("charges is a sequence of Charge")),
-            }
-        }
-        match self.0.admit(domain, &spent, tick.0)? {
+        match verdict {
             Ok(grant) => Ok(Grant(grant)),
             Err(denied) => Err(denied.into()),
         }
@@ -175,6 +218,45 @@ impl From<Invalid> for PyErr {
     }
 }
 
+/// A tuple cannot change under us, so that its charges are read where they are.
+fn tuple_of<'py>(charges: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    if charges.is_instance_of::<PyTuple>() {
+        return Ok(charges.cast::<PyTuple>()?.clone());
+    }
+    if charges.is_instance_of::<PyList>() {
+        return Ok(charges.cast::<PyList>()?.to_tuple());
+    }
+    charges.cast::<PySequence>()?.to_tuple()
+}
+
+/// Hand on what the objects of a tuple hold.
+#[inline]
+fn with_charges<T>(
+    charges: &Bound<'_, PyTuple>,
+    then: impl FnOnce(&[&charge::Charge]) -> Result<T, Invalid>,
+) -> PyResult<T> {
+    let mut objects = charges.iter_borrowed();
+    let Some(first) = objects.next() else {
+        return Ok(then(&[])?);
+    };
+    // To ask for memory takes longer than to decide about a charge.
+    let mut few = [charge_of(first)?; FEW];
+    if charges.len() > FEW {
+        let many = charges.iter_borrowed().map(charge_of);
+        return Ok(then(&many.collect::<PyResult<Vec<_>>>()?)?);
+    }
+    for (place, object) in few.iter_mut().skip(1).zip(objects) {
+        *place = charge_of(object)?;
+    }
+    Ok(then(few.get(..charges.len()).unwrap_or(&few))?)
+}
+
+fn charge_of<'a>(object: Borrowed<'a, '_, PyAny>) -> PyResult<&'a charge::Charge> {
+    match object.cast::<Charge>() {
+        Ok(charge) => Ok(&charge.get().0),
+        Err(_) => Err(PyTypeError::new_err("charges is a sequence of Charge")),
+    }
+}
 /// A whole number; one that is negative or beyond 64 bits is a wrong value like any other out of bounds.
 struct Whole(u64);
 

@@ -5,41 +5,26 @@
 /// Items that are moved at most when one is added: some microseconds.
 const CHUNK: usize = 1_024;
 
-/// All chunks but the last are full, and only the first may be empty.
+/// All chunks but the last are full, and none is empty.
 #[derive(Debug)]
 pub(crate) struct Chunks<T> {
-    // Apart, because most lists are short: those cost one allocation, and no more than they hold.
-    first: Vec<T>,
-    rest: Option<Box<Rest<T>>>,
+    chunks: Vec<Vec<T>>,
+    len: usize,
 }
-
-#[derive(Debug)]
-struct Rest<T>(Vec<Vec<T>>);
 
 impl<T> Chunks<T> {
     pub(crate) fn len(&self) -> usize {
-        self.rest.as_ref().map_or(self.first.len(), |rest| {
-            rest.0.len() * CHUNK + rest.0.last().map_or(0, Vec::len)
-        })
+        self.len
     }
 
-    /// Those of the first chunk: all, if there are few.
-    pub(crate) fn first(&self) -> &[T] {
-        &self.first
-    }
-
+    #[inline]
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
-        match (at / CHUNK).checked_sub(1) {
-            None => self.first.get(at),
-            Some(chunk) => self.rest.as_ref()?.0.get(chunk)?.get(at % CHUNK),
-        }
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        match (at / CHUNK).checked_sub(1) {
-            None => self.first.get_mut(at),
-            Some(chunk) => self.rest.as_mut()?.0.get_mut(chunk)?.get_mut(at % CHUNK),
-        }
+        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
     }
 
     /// Copies of at most `count` items before `end`, the last first, and where the first of them is.
@@ -47,33 +32,21 @@ impl<T> Chunks<T> {
     where
         T: Copy,
     {
-        let end = end.min(self.len());
+        let end = end.min(self.len);
         let start = end.saturating_sub(count);
         let items = (start..end).rev().filter_map(|at| self.get(at).copied());
         (start, items.collect())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        let rest = self.rest.iter().flat_map(|rest| rest.0.iter().flatten());
-        self.first.iter().chain(rest)
-    }
-
     pub(crate) fn push(&mut self, item: T) {
-        if self.first.len() < CHUNK {
-            if self.first.len() == self.first.capacity() {
-                self.first.reserve_exact(self.first.len().max(1));
-            }
-            self.first.push(item);
-            return;
+        if self.len.is_multiple_of(CHUNK) {
+            // Most lists are short: the first takes no more than it holds.
+            let room = if self.len == 0 { 0 } else { CHUNK };
+            self.chunks.push(Vec::with_capacity(room));
         }
-        let rest = self.rest.get_or_insert_with(|| Box::new(Rest(Vec::new())));
-        match rest.0.last_mut().filter(|last| last.len() < CHUNK) {
-            Some(last) => last.push(item),
-            None => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(item);
-                rest.0.push(chunk);
-            }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(item);
+            self.len += 1;
         }
     }
 
@@ -87,17 +60,12 @@ impl<T> Chunks<T> {
     }
 
     fn pop(&mut self) -> Option<T> {
-        let Some(rest) = &mut self.rest else {
-            return self.first.pop();
-        };
-        let last = rest.0.last_mut()?;
+        let last = self.chunks.last_mut()?;
         let item = last.pop();
         if last.is_empty() {
-            rest.0.pop();
+            self.chunks.pop();
         }
-        if rest.0.is_empty() {
-            self.rest = None;
-        }
+        self.len -= 1;
         item
     }
 }
@@ -105,8 +73,8 @@ impl<T> Chunks<T> {
 impl<T> Default for Chunks<T> {
     fn default() -> Self {
         Self {
-            first: Vec::new(),
-            rest: None,
+            chunks: Vec::new(),
+            len: 0,
         }
     }
 }
@@ -133,7 +101,8 @@ mod tests {
                 prop_assert_eq!(chunks.len(), list.len());
                 prop_assert_eq!(chunks.get(at), list.get(at));
             }
-            prop_assert!(chunks.iter().eq(&list));
+            let (_, reversed) = chunks.before(usize::MAX, usize::MAX);
+            prop_assert!(reversed.iter().rev().eq(&list));
         }
     }
 }

@@ -127,7 +127,9 @@ class Lockstep(RuleBasedStateMachine):
         counts["restarts"] += 1
 
     def teardown(self) -> None:
-        assert len({len(limiter) for limiter in self.limiters}) == 1
+        """Which of the full buckets were dropped is chance; all that are not full are there."""
+        for limiter in self.limiters:
+            assert self.judge.not_full(self.tick) <= len(limiter) <= self.judge.known
 
     def both(self) -> Iterator[tuple[Any, Any]]:
         return zip(self.cores, self.limiters, strict=True)
@@ -156,7 +158,8 @@ def outcome(core: Any, limiter: Any, domain: str, calls: list[Spend], tick: int)
         for call in calls
     ]
     try:
-        return limiter.admit(domain=domain, charges=charges, tick=tick)
+        together = core.Charges(charges) if len(charges) % 2 else charges
+        return limiter.admit(domain=domain, charges=together, tick=tick)
     except (Limited, ValueError) as refused:
         return refused
 

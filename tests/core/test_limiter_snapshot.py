@@ -167,7 +167,7 @@ def summed(written: bytes) -> bytes:
     return written + sha256(written).digest()
 
 
-FIRST_LINE = {"toolgate._rust": b"toolgate limiter 1 rust\n", "toolgate._pure": b"toolgate limiter 1 python\n"}
+FIRST_LINE = {"toolgate._rust": b"toolgate limiter 2 rust\n", "toolgate._pure": b"toolgate limiter 2 python\n"}
 
 HOSTILE = {
     "no generations and more": lambda line, _: summed(line + b"\0" + b"more"),
@@ -180,7 +180,7 @@ HOSTILE = {
     "a burst of nothing": lambda line, body: summed(line + body[:-8] + bytes(8)),
     "a burst without end": lambda line, body: summed(line + body[:-8] + b"\xff" * 8),
     "locked out forever": lambda line, body: summed(line + body[:-24] + b"\xff" * 8 + body[-16:]),
-    "another version": lambda line, body: summed(line.replace(b"1", b"2") + body),
+    "another version": lambda line, body: summed(line.replace(b"2", b"1") + body),
     "another implementation": lambda line, body: summed(
         line.replace(b" rust", b" x").replace(b" python", b" x") + body
     ),

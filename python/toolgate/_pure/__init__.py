@@ -13,13 +13,14 @@ from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
 from toolgate._pure.leases import Holding, Holdings, RemoteGrant
-from toolgate._pure.limiter import Grant, Limiter
+from toolgate._pure.limiter import Charges, Grant, Limiter
 from toolgate._pure.record import call_record, spelt
 
 __all__ = [
     "REFUSALS",
     "Chain",
     "Charge",
+    "Charges",
     "Claims",
     "Envelope",
     "Grant",

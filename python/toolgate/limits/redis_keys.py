@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
-from toolgate._core import Charge
+from toolgate._core import Charge, Charges
 
 __all__ = ["Bucket", "Plan", "Plans", "Slot"]
 
@@ -64,7 +64,7 @@ class Plan:
     """What one call spends, worked out once for all calls with these charges."""
 
     domain: str
-    charges: tuple[Charge, ...]
+    charges: Sequence[Charge]
     """Held, so that no others can take their identity."""
     keys: tuple[str, ...]
     """Of the charges."""
@@ -85,11 +85,12 @@ class Plans:
     def __init__(self, prefix: str, *, apart: bool) -> None:
         self._prefix = prefix
         self._apart = apart
-        self._known: dict[tuple[str, tuple[Charge, ...]], Plan] = {}
+        self._known: dict[tuple[str, Charges | tuple[Charge, ...]], Plan] = {}
 
     def of(self, domain: str, charges: Sequence[Charge]) -> Plan:
         """The plan. Raises `ValueError` for two limits of one bucket, or more than can be decided."""
-        known_by = (domain, charges if type(charges) is tuple else tuple(charges))
+        # Either cannot change, so that it is known again by being the same.
+        known_by = (domain, charges if isinstance(charges, Charges) or type(charges) is tuple else tuple(charges))
         try:
             return self._known[known_by]
         except KeyError:
@@ -100,7 +101,7 @@ class Plans:
         self._known[known_by] = plan
         return plan
 
-    def _plan(self, domain: str, charges: tuple[Charge, ...]) -> Plan:
+    def _plan(self, domain: str, charges: Sequence[Charge]) -> Plan:
         _check(domain, charges)
         tag = _hash(domain.encode())
         buckets: dict[str, Bucket] = {}
@@ -133,7 +134,7 @@ class Plans:
         )
 
 
-def _check(domain: str, charges: tuple[Charge, ...]) -> None:
+def _check(domain: str, charges: Sequence[Charge]) -> None:
     if not isinstance(domain, str):
         raise TypeError("a domain is a str")
     if len(domain) > MAX_TEXT or len(domain.encode()) > MAX_TEXT:

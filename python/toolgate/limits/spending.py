@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from toolgate._core import Charge
+from toolgate._core import Charge, Charges
 from toolgate.limits.slots import Slot
 from toolgate.principal import Principal, joined
 from toolgate.settings import Budget, Limits, Rule, budgets_of
@@ -30,7 +30,7 @@ class Spending:
     rule: Rule | None
     """Held, so that no other rule can take its identity."""
     domain: str
-    charges: tuple[Charge, ...]
+    charges: Charges
     labels: dict[str, Label]
     """By the key of the charge."""
     slots: tuple[Slot, ...]
@@ -48,7 +48,7 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
         rule=rule,
         # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
         domain=digest(principal.organization_identity if limits.organization else principal.identity),
-        charges=tuple(charge for charge, _ in found),
+        charges=Charges([charge for charge, _ in found]),
         labels={charge.key: label for charge, label in found},
         slots=own + (tuple(_client_slots(principal, limits)) if governed else ()),
         nested_slots=own,
@@ -64,7 +64,7 @@ def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Lim
     return Spending(
         rule=None,
         domain=digest(principal.organization_identity if limits.organization else principal.identity),
-        charges=tuple(charge for charge, _ in found),
+        charges=Charges([charge for charge, _ in found]),
         labels={charge.key: label for charge, label in found},
         slots=(),
         nested_slots=(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from toolgate._pure.charge import Charge
 from toolgate._pure.limiter.item import Item, violated
@@ -11,7 +12,7 @@ from toolgate.errors import Limited
 __all__ = ["limited"]
 
 
-def limited(charges: tuple[Charge, ...], items: list[Item], order: list[Item], *, tick: int) -> Limited:
+def limited(charges: Sequence[Charge], items: list[Item], order: list[Item], *, tick: int) -> Limited:
     enforced = [item for item in items if item.short and not item.observe]
     worst = max(enforced, key=lambda item: math.inf if item.wait is None else item.wait)
     return Limited(

@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, final
 
 from toolgate._pure.bucket import Bucket
-from toolgate._pure.charge import Charge, check_length
+from toolgate._pure.charge import Charge
 from toolgate._pure.limiter.restored import Shelf
 from toolgate._pure.table import Table
 
 if TYPE_CHECKING:
     from toolgate._pure.limiter.limiter import Limiter
 
-__all__ = ["MAX_TICK", "Grant", "Item", "Place", "check", "check_tick", "spend", "violated"]
-
-MAX_CHARGES: Final = 64
-"""More than any policy charges one call for."""
+__all__ = ["MAX_TICK", "Grant", "Item", "Place", "check_tick", "spend", "violated"]
 
 MAX_TICK: Final = 2**63 - 1
 """The last tick that is one: 292 years."""
@@ -27,12 +24,11 @@ MAX_TICK: Final = 2**63 - 1
 class Grant:
     """An admission, and what it takes to undo it."""
 
-    __slots__ = ("_closed", "_domain", "_items", "_limiter", "_order", "_tick", "_would_deny")
+    __slots__ = ("_closed", "_items", "_limiter", "_order", "_tick", "_would_deny")
 
     def __init__(
         self,
         limiter: Limiter,
-        domain: bytes,
         *,
         items: list[Item],
         order: list[Item],
@@ -40,7 +36,6 @@ class Grant:
         tick: int,
     ) -> None:
         self._limiter = limiter
-        self._domain = domain
         self._items = items
         self._order = order
         self._tick = tick
@@ -66,7 +61,6 @@ class Place:
     """The domain as the caller calls it, for its names under earlier secrets,"""
     domain: bytes
     """and its name under this one."""
-    table: Table
     tick: int
     grew: bool = False
     """Whether any bucket was added."""
@@ -95,21 +89,6 @@ class Item:
         if self.table is None and not self.uncounted:
             return 0
         return self.bucket.remaining(now)
-
-
-def check(domain: str, charges: tuple[Charge, ...], tick: int) -> None:
-    """Refuse what cannot be decided."""
-    check_length("a domain", domain)
-    if not all(isinstance(charge, Charge) for charge in charges):
-        raise TypeError("charges is a sequence of Charge")
-    if len(charges) > MAX_CHARGES:
-        raise ValueError(f"one call has at most {MAX_CHARGES} charges")
-    check_tick(tick)
-    limits: dict[bytes, Charge] = {}
-    for charge in charges:
-        other = limits.setdefault(charge._name, charge)
-        if other is not charge and other._rate != charge._rate:
-            raise ValueError(f"one bucket cannot have two limits in one call: {other._limit} and {charge._limit}")
 
 
 def check_tick(tick: int) -> None:

@@ -1,8 +1,8 @@
-"""Domains of buckets: admit all or nothing, refund, settle.
+"""Buckets by domain and key: admit all or nothing, refund, settle.
 
-The twin of ``rust/limiter.rs``, where the essay stands; here one lock is all there is. A bucket that is not full is
-never dropped: newcomers that find no room spend, together with others, from an overflow bucket of the same limit, or
-are not counted.
+The twin of ``rust/limiter.rs``, where the essay stands; here one table and one lock are all there is. A bucket that is
+not full is never dropped: newcomers that find no room spend, together with others, from an overflow bucket of the same
+limit, or are not counted.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from threading import Lock
 from typing import Final, final
 
 from toolgate._pure.bucket import Bucket, Rate
-from toolgate._pure.charge import MAX_COST, SECRET, Charge, name, whole
+from toolgate._pure.charge import MAX_COST, SECRET, Charge, check_length, name, whole
+from toolgate._pure.limiter.charges import Charges
 from toolgate._pure.limiter.denied import limited
-from toolgate._pure.limiter.item import Grant, Item, Place, check, check_tick, spend
+from toolgate._pure.limiter.item import Grant, Item, Place, check_tick, spend
 from toolgate._pure.limiter.restored import MAX_GENERATIONS, Generation, Restored, Shelf, stripe_of
 from toolgate._pure.limiter.snapshot import read_snapshot, write_snapshot
 from toolgate._pure.limiter.walk import own_records, restored_records
-from toolgate._pure.table import Chunks, Index, Table
+from toolgate._pure.table import Table
 
 __all__ = ["Limiter"]
 
@@ -39,16 +40,14 @@ class Limiter:
 
     __slots__ = (
         "_counts_overflow",
-        "_cursor",
-        "_domains",
         "_held",
         "_initial",
         "_lock",
         "_max_keys",
         "_overflow",
         "_overflowed",
+        "_own",
         "_restored",
-        "_rounds",
         "_shared",
     )
 
@@ -60,12 +59,10 @@ class Limiter:
         if initial is not None and not 0 <= index(initial) <= MAX_COST:
             raise ValueError(f"initial is between 0 and {MAX_COST}")
         self._lock = Lock()
-        self._domains: Index[Table] = Index()
+        self._own = Table()
         self._shared = Table()
         self._overflow = Table()
         self._restored = Restored()
-        self._rounds: Chunks[bytes] = Chunks()
-        self._cursor = 0
         self._held = 0
         self._overflowed = 0
         self._max_keys = index(max_keys)
@@ -74,30 +71,24 @@ class Limiter:
 
     def admit(self, *, domain: str, charges: Sequence[Charge], tick: int) -> Grant:
         """Spend all charges or none."""
-        charges = tuple(charges)
-        check(domain, charges, index(tick))
+        charges = Charges.of(charges)
+        check_length("a domain", domain)
+        check_tick(index(tick))
         hashed = name(domain.encode())
         with self._lock:
             if self._held >= self._max_keys:
-                self._sweep(tick)
-            table = self._domains.get(hashed)
-            founded = table is None
-            if table is None:
-                table = Table()
-            elif self._held >= self._max_keys:
-                self._held -= table.sweep(_SWEEP, tick)
-            place = Place(domain, hashed, table, tick)
+                self._expire(tick)
+            if self._held >= self._max_keys:
+                self._held -= self._own.sweep(_SWEEP, tick)
+            place = Place(domain, hashed, tick)
             items, order = self._gather(place, charges)
             refused = spend(items, tick)
             self._store(place, items, refused=refused)
-            if founded and len(table) > 0:
-                self._domains[hashed] = table
-                self._rounds.append(hashed)
             if place.grew:
-                self._sweep(tick)
+                self._expire(tick)
         if refused:
             raise limited(charges, items, order, tick=tick)
-        return Grant(self, hashed, items=items, order=order, charges=charges, tick=tick)
+        return Grant(self, items=items, order=order, charges=charges, tick=tick)
 
     def refund(self, grant: Grant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back. A grant is
@@ -117,7 +108,7 @@ class Limiter:
             for item in self._closing(grant):
                 more = item.paying * actual - item.cost
                 if more > 0:
-                    self._force(grant, item, more, tick=tick)
+                    self._force(item, more, tick=tick)
                 else:
                     self._give(grant, item, -more)
 
@@ -171,7 +162,7 @@ class Limiter:
         """Buckets held; the overflow is not counted."""
         return self._held
 
-    def _gather(self, place: Place, charges: tuple[Charge, ...]) -> tuple[list[Item], list[Item]]:
+    def _gather(self, place: Place, charges: Sequence[Charge]) -> tuple[list[Item], list[Item]]:
         """The buckets of these charges, each once, and the one of each charge."""
         known: dict[bytes, Item] = {}
         items: list[Item] = []
@@ -195,13 +186,14 @@ class Limiter:
         """The bucket of a charge, a new one if there is room for it, or what a newcomer gets."""
         rate = charge._rate
         shelf = Shelf.SHARED if charge._shared else Shelf.DOMAIN
-        home = self._shared if charge._shared else place.table
-        found = self._find(place, shelf, home, charge, spot=charge._name)
+        home = self._shared if charge._shared else self._own
+        spot = charge._name if charge._shared else place.domain + charge._name
+        found = self._find(place, shelf, home, charge, spot=spot)
         if found is not None:
-            return Item(shelf, home, charge._name, found[1], slot=found[0], observe=charge._observe)
+            return Item(shelf, home, spot, found[1], slot=found[0], observe=charge._observe)
         if self._reserve():
             fresh = self._fresh(rate, place.tick)
-            return Item(shelf, home, charge._name, fresh, reserved=True, observe=charge._observe)
+            return Item(shelf, home, spot, fresh, reserved=True, observe=charge._observe)
         self._overflowed += 1
         if not self._counts_overflow:
             return Item(None, None, charge._name, Bucket.full(rate), uncounted=True, observe=charge._observe)
@@ -250,9 +242,15 @@ class Limiter:
             else:
                 item.table.insert(item.spot, after)
                 place.grew = True
-        if place.grew and any(item.shelf is not Shelf.DOMAIN and not item.uncounted for item in items):
-            self._held -= self._shared.sweep(_SWEEP, place.tick)
-            self._overflow.sweep(_SWEEP, place.tick)
+        if place.grew:
+            self._clean(items, place.tick)
+
+    def _clean(self, items: list[Item], tick: int) -> None:
+        """A few slots of whatever has grown."""
+        self._held -= self._own.sweep(_SWEEP, tick)
+        if any(item.shelf is not Shelf.DOMAIN and not item.uncounted for item in items):
+            self._held -= self._shared.sweep(_SWEEP, tick)
+            self._overflow.sweep(_SWEEP, tick)
 
     def _untouched(self, item: Item, tick: int) -> Bucket | None:
         """What is stored of a bucket that gives nothing: one that began with less than it holds, or it would begin
@@ -274,43 +272,22 @@ class Limiter:
         return [item for item in grant._items if item.cost and item.table is not None]
 
     def _give(self, grant: Grant, item: Item, back: int) -> None:
-        table = self._table_of(grant, item)
-        found = None if table is None else table.get(item.spot)
+        found = None if item.table is None else item.table.get(item.spot)
         # What was swept meanwhile is full as it is.
-        if table is not None and found is not None:
-            table.set(found[0], item.spot, found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket))
+        if item.table is not None and found is not None:
+            given = found[1].give(back, cost=item.cost, tick=grant._tick, then=item.bucket)
+            item.table.set(found[0], item.spot, given)
 
-    def _force(self, grant: Grant, item: Item, more: int, *, tick: int) -> None:
-        table = self._table_of(grant, item)
-        found = None if table is None else table.get(item.spot)
-        if table is not None and found is not None:
-            table.set(found[0], item.spot, found[1].unless_full(item.bucket.rate, tick).force(more, tick))
+    def _force(self, item: Item, more: int, *, tick: int) -> None:
+        if item.table is None:
+            return
+        found = item.table.get(item.spot)
+        if found is not None:
+            item.table.set(found[0], item.spot, found[1].unless_full(item.bucket.rate, tick).force(more, tick))
         elif len(self._overflow) < _MAX_OVERFLOW if item.shelf is Shelf.OVERFLOW else self._reserve():
-            if table is None:
-                table = self._domains[grant._domain] = Table()
-                self._rounds.append(grant._domain)
-            table.insert(item.spot, self._fresh(item.bucket.rate, tick).force(more, tick))
+            item.table.insert(item.spot, self._fresh(item.bucket.rate, tick).force(more, tick))
 
-    def _table_of(self, grant: Grant, item: Item) -> Table | None:
-        """A domain's table that was swept away had only full buckets; its successor counts."""
-        return self._domains.get(grant._domain) if item.shelf is Shelf.DOMAIN else item.table
-
-    def _sweep(self, tick: int) -> None:
-        """Clean a few slots of the next domains."""
+    def _expire(self, tick: int) -> None:
+        """Drop a few buckets of earlier processes that are full by now."""
         if self._restored.order:
             self._held -= self._restored.expire(_SWEEP, tick)
-        slots = _SWEEP
-        for _ in range(_SWEEP):
-            if len(self._rounds) == 0 or slots == 0:
-                return
-            self._cursor = self._cursor + 1 if self._cursor + 1 < len(self._rounds) else 0
-            domain = self._rounds[self._cursor]
-            table = self._domains.get(domain)
-            if table is None:
-                return
-            looked = min(slots, len(table))
-            slots -= looked
-            self._held -= table.sweep(looked, tick)
-            if len(table) == 0:
-                del self._domains[domain]
-                self._rounds.swap_remove(self._cursor)

@@ -13,12 +13,10 @@ from typing import Final, NamedTuple
 from toolgate._pure.bucket import Bucket
 from toolgate._pure.charge import Charge, name
 
-__all__ = ["MAX_GENERATIONS", "NO_DOMAIN", "Generation", "Key", "Restored", "Shelf", "stripe_of"]
+__all__ = ["MAX_GENERATIONS", "Generation", "Key", "Restored", "Shelf", "stripe_of"]
 
 MAX_GENERATIONS: Final = 16
 """Restarts through which a bucket is carried that nobody asks for: each costs a newcomer two hashes."""
-
-NO_DOMAIN: Final = bytes(16)
 
 _STRIPES: Final = 64
 """Enough that the flood of one domain rarely meets another's newcomers."""
@@ -36,7 +34,6 @@ class Key(NamedTuple):
     """What an earlier process called a bucket."""
 
     shelf: Shelf
-    domain: bytes
     name: bytes
 
 
@@ -86,5 +83,6 @@ def stripe_of(domain: bytes, *, shared: bool) -> bytes:
 def _key(shelf: Shelf, charge: Charge, domain: str, *, secret: bytes) -> Key:
     own = name(domain.encode(), secret)
     if shelf is Shelf.OVERFLOW:
-        return Key(shelf, NO_DOMAIN, charge._overflow_by(secret) + stripe_of(own, shared=charge._shared))
-    return Key(shelf, own if shelf is Shelf.DOMAIN else NO_DOMAIN, charge._name_by(secret))
+        return Key(shelf, charge._overflow_by(secret) + stripe_of(own, shared=charge._shared))
+    spot = charge._name_by(secret)
+    return Key(shelf, own + spot if shelf is Shelf.DOMAIN else spot)

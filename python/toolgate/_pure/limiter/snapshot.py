@@ -16,14 +16,17 @@ from toolgate._pure.limiter.restored import MAX_GENERATIONS, Key, Shelf
 
 __all__ = ["read_snapshot", "record", "write_snapshot"]
 
-_FIRST_LINE: Final = b"toolgate limiter 1 python\n"
+_FIRST_LINE: Final = b"toolgate limiter 2 python\n"
 """The version and the implementation: another one's first line differs."""
 
 _MAX_PERIOD: Final = 2 * 86_400 * 1_000_000_000 * MAX_INSTANCES
 """The longest period there is: one token in two days, of as many processes as there can be."""
 
-_RECORD: Final = Struct(">c16s17sQQQ")
-"""Shelf, domain, name (that of an overflow bucket ends with its stripe), backlog, period, burst."""
+_RECORD: Final = Struct(">c32sQQQ")
+"""Shelf, name, backlog, period, burst."""
+
+_NAME_BYTES: Final = {Shelf.DOMAIN: 32, Shelf.SHARED: 16, Shelf.OVERFLOW: 17}
+"""Of a domain's bucket the domain's and its own, of an overflow bucket its own and its stripe."""
 
 
 def record(key: Key, bucket: Bucket, tick: int) -> bytes:
@@ -31,7 +34,7 @@ def record(key: Key, bucket: Bucket, tick: int) -> bytes:
     backlog = bucket.full_at - tick
     if backlog <= 0:
         return b""
-    return _RECORD.pack(key.shelf.value, key.domain, key.name, backlog, *bucket.rate)
+    return _RECORD.pack(key.shelf.value, key.name, backlog, *bucket.rate)
 
 
 def write_snapshot(generations: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -75,7 +78,7 @@ def _read(data: bytes) -> list[tuple[bytes, list[tuple[Key, int, Rate]]]]:
     return read
 
 
-def _bucket(shelf: bytes, domain: bytes, name: bytes, *numbers: int) -> tuple[Key, int, Rate]:
+def _bucket(shelf: bytes, name: bytes, *numbers: int) -> tuple[Key, int, Rate]:
     backlog, period, burst = numbers
     kind = Shelf(shelf)
     rate = Rate(period, burst)
@@ -83,4 +86,4 @@ def _bucket(shelf: bytes, domain: bytes, name: bytes, *numbers: int) -> tuple[Ke
     is_a_rate = 1 <= period <= _MAX_PERIOD and 1 <= burst <= MAX_LIMIT and rate.capacity <= _MAX_PERIOD + MAX_LIMIT
     if not is_a_rate or backlog > rate.capacity * (1 + MAX_DEBT):
         raise ValueError
-    return Key(kind, domain, name if kind is Shelf.OVERFLOW else name[:16]), backlog, rate
+    return Key(kind, name[: _NAME_BYTES[kind]]), backlog, rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from toolgate._pure.limiter.restored import NO_DOMAIN, Key, Shelf
+from toolgate._pure.limiter.restored import Key, Shelf
 from toolgate._pure.limiter.snapshot import record
 
 if TYPE_CHECKING:
@@ -19,28 +19,14 @@ _COPIED: Final = 512
 def own_records(limiter: Limiter, tick: int) -> bytes:
     """The buckets of this process, each as it was at some instant of the walk."""
     records: list[bytes] = []
-    end: int | None = None
-    while end != 0:
-        with limiter._lock:
-            end, domains = limiter._rounds.before(end, _COPIED)
-        for domain in domains:
-            _walk(limiter, records, Key(Shelf.DOMAIN, domain, b""), tick=tick)
-    for shelf in (Shelf.SHARED, Shelf.OVERFLOW):
-        _walk(limiter, records, Key(shelf, NO_DOMAIN, b""), tick=tick)
+    own = {Shelf.DOMAIN: limiter._own, Shelf.SHARED: limiter._shared, Shelf.OVERFLOW: limiter._overflow}
+    for shelf, table in own.items():
+        end: int | None = None
+        while end != 0:
+            with limiter._lock:
+                end, buckets = table.before(end, _COPIED)
+            records += [record(Key(shelf, spot), bucket, tick) for spot, bucket in buckets]
     return b"".join(records)
-
-
-def _walk(limiter: Limiter, records: list[bytes], key: Key, *, tick: int) -> None:
-    """Write the buckets of a table that is copied piece by piece."""
-    end: int | None = None
-    while end != 0:
-        with limiter._lock:
-            own = {Shelf.SHARED: limiter._shared, Shelf.OVERFLOW: limiter._overflow}
-            table = limiter._domains.get(key.domain) if key.shelf is Shelf.DOMAIN else own[key.shelf]
-            if table is None:
-                return
-            end, buckets = table.before(end, _COPIED)
-        records += [record(key._replace(name=spot), bucket, tick) for spot, bucket in buckets]
 
 
 def restored_records(limiter: Limiter, tick: int) -> list[tuple[bytes, bytes]]:
