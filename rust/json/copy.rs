@@ -51,15 +51,17 @@ pub(crate) const SHORT: usize = 32;
 /// always is a few instructions, and a call otherwise.
 #[inline]
 pub(crate) fn append(copy: &mut Vec<u8>, text: &[u8], piece: Range<usize>) {
-    let end = copy.len() + piece.len();
-    let more = text
-        .get(piece.start..)
-        .and_then(<[u8]>::first_chunk::<SHORT>);
-    match more {
-        Some(more) if piece.len() <= SHORT => {
-            copy.extend_from_slice(more);
-            copy.truncate(end);
-        }
-        _ => copy.extend_from_slice(text.get(piece).unwrap_or_default()),
+    let Some(rest) = text.get(piece.start..) else {
+        return;
+    };
+    let length = piece.end.wrapping_sub(piece.start);
+    if length <= SHORT
+        && let Some(more) = rest.first_chunk::<SHORT>()
+    {
+        let end = copy.len() + length;
+        copy.extend_from_slice(more);
+        copy.truncate(end);
+    } else {
+        copy.extend_from_slice(rest.get(..length).unwrap_or_default());
     }
 }

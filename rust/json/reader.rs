@@ -175,9 +175,11 @@ impl<'a> Reader<'a> {
     #[inline(never)]
     fn skip_spaces(&mut self) {
         let start = self.position;
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.position += 1;
+        let mut end = start + 1;
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.as_bytes().get(end) {
+            end += 1;
         }
+        self.position = end;
         self.rewrite(start, |_| ());
     }
 
