@@ -30,8 +30,15 @@ def orjson_hashlib(arguments: dict[str, Any], body: bytes) -> Callable[[], str]:
     return lambda: hashlib.sha256(orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def without_white_space(arguments: dict[str, Any], body: bytes) -> Callable[[], str]:
+    """As `JSON.stringify`, pydantic and httpx write it, and so most clients."""
+    compact = json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()
+    return lambda: CORES["toolgate"].hash_arguments(compact)
+
+
 CONTESTANTS: dict[str, Callable[[dict[str, Any], bytes], Callable[[], str]]] = {
     "toolgate": lambda arguments, body: lambda: CORES["toolgate"].hash_arguments(body),
+    "toolgate, without white space": without_white_space,
     "toolgate, from a dict": lambda arguments, body: lambda: CORES["toolgate"].hash_arguments(arguments),
     "toolgate, pure Python": lambda arguments, body: lambda: CORES["toolgate, pure Python"].hash_arguments(body),
     "rfc8785 + hashlib": rfc8785_hashlib,

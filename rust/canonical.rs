@@ -174,13 +174,8 @@ pub(crate) fn hexadecimal(prefix: &str, bytes: &[u8]) -> String {
 }
 
 fn hexadecimal_digits(byte: u8) -> [u8; 2] {
-    [byte >> 4, byte & 0xf].map(|digit| {
-        if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' - 10 + digit
-        }
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    [byte >> 4, byte & 0xf].map(|digit| DIGITS.get(usize::from(digit)).copied().unwrap_or_default())
 }
 
 #[cfg(test)]

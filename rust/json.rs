@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) use copy::{SHORT, append};
 pub(crate) use reader::{DUPLICATE, Kind, Reader};
 
 mod copy;
@@ -135,7 +136,18 @@ impl<'a> Value<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Number<'a> {
     literal: &'a str,
-    integer: bool,
+    form: Form,
+}
+
+/// How a number was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// With digits alone.
+    Integer,
+    /// With a fraction.
+    Fraction,
+    /// With an exponent.
+    Exponent,
 }
 
 impl<'a> Number<'a> {
@@ -145,10 +157,16 @@ impl<'a> Number<'a> {
         self.literal
     }
 
+    /// How it was written.
+    #[must_use]
+    pub const fn form(self) -> Form {
+        self.form
+    }
+
     /// Whether it was written without fraction and exponent.
     #[must_use]
     pub const fn is_integer(self) -> bool {
-        self.integer
+        matches!(self.form, Form::Integer)
     }
 
     /// The nearest double: always finite.
@@ -161,7 +179,7 @@ impl<'a> Number<'a> {
     /// The exact value of an integer literal, where it fits.
     #[must_use]
     pub fn as_i64(self) -> Option<i64> {
-        if self.integer {
+        if self.is_integer() {
             self.literal.parse().ok()
         } else {
             None

@@ -1,7 +1,9 @@
 //! Compact JWS (RFC 7515): three parts, a header, one key, one signature. What the payload says is not
 //! looked at here.
 
-use crate::crypto::{self, Algorithm};
+use std::sync::Arc;
+
+use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::{self, Value};
 use crate::jwk::{self, KeySet, MAX_KEY_ID_BYTES};
 use crate::refusal::{Refusal, Refused};
@@ -19,16 +21,16 @@ pub fn verify_jws(
     algorithms: &[Algorithm],
 ) -> Result<Vec<u8>, Refused> {
     let parts = Parts::split(token, DEFAULT_MAX_TOKEN_BYTES)?;
-    let header = Header::parse(&parts.header)?;
-    parts.verify(&header, keys, algorithms)?;
+    let header = parts.decode_header()?;
+    parts.verify(Header::parse(&header)?.key(keys, algorithms)?)?;
     Ok(parts.payload)
 }
 
-/// The three parts of a token, decoded.
+/// The three parts of a token, all but the header decoded.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    /// The bytes of the header.
-    pub header: Vec<u8>,
+    /// The header as it was sent.
+    pub header: &'a [u8],
     /// The bytes of the payload.
     pub payload: Vec<u8>,
     signed: &'a [u8],
@@ -48,9 +50,8 @@ impl<'a> Parts<'a> {
         let (header, rest) = before_dot(token).ok_or(not_three)?;
         // A fourth part would keep its dot, which is no base64url.
         let (payload, signature) = before_dot(rest).ok_or(not_three)?;
-        let decode = |part| jwk::base64url(part).ok_or(malformed("a part is not strict base64url"));
         Ok(Self {
-            header: decode(header)?,
+            header,
             payload: decode(payload)?,
             signed: token
                 .get(..header.len() + 1 + payload.len())
@@ -59,18 +60,19 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// One allowed algorithm, one key, one signature.
+    /// The bytes of the header.
     ///
     /// # Errors
-    /// `unsupported_algorithm`, `malformed_token`, `unknown_key` and `bad_signature`.
-    pub fn verify(
-        &self,
-        header: &Header<'_>,
-        keys: &KeySet,
-        allowed: &[Algorithm],
-    ) -> Result<(), Refused> {
-        let algorithm = header.algorithm(allowed)?;
-        let key = keys.select(header.key_id()?, algorithm)?;
+    /// `malformed_token`.
+    pub fn decode_header(&self) -> Result<Vec<u8>, Refused> {
+        decode(self.header)
+    }
+
+    /// One key, one signature.
+    ///
+    /// # Errors
+    /// `bad_signature`.
+    pub fn verify(&self, key: &VerificationKey) -> Result<(), Refused> {
         if key.verifies(self.signed, &self.signature) {
             Ok(())
         } else {
@@ -127,6 +129,19 @@ impl<'a> Header<'a> {
             .transpose()
     }
 
+    /// One allowed algorithm, and the one key for it.
+    ///
+    /// # Errors
+    /// `unsupported_algorithm`, `malformed_token` and `unknown_key`.
+    pub fn key<'k>(
+        &self,
+        keys: &'k KeySet,
+        allowed: &[Algorithm],
+    ) -> Result<&'k Arc<VerificationKey>, Refused> {
+        let algorithm = self.algorithm(allowed)?;
+        keys.select(self.key_id()?, algorithm)
+    }
+
     /// RFC 8725 section 3.1: the allow list decides, the token only chooses from it.
     fn algorithm(&self, allowed: &[Algorithm]) -> Result<Algorithm, Refused> {
         self.text("alg")?
@@ -145,6 +160,10 @@ impl<'a> Header<'a> {
         }
         Ok(id)
     }
+}
+
+fn decode(part: &[u8]) -> Result<Vec<u8>, Refused> {
+    jwk::base64url(part).ok_or(malformed("a part is not strict base64url"))
 }
 
 /// What stands before the first dot, and behind it.
@@ -184,29 +203,32 @@ mod tests {
     fn what_is_signed_is_the_text_and_not_what_it_decodes_to() {
         let parts = Parts::split(b"YQ.Yg.Yw", 8).unwrap();
         assert_eq!(parts.signed, b"YQ.Yg");
-        assert_eq!((&*parts.header, &*parts.payload), (&b"a"[..], &b"b"[..]));
+        assert_eq!(parts.decode_header().unwrap(), b"a");
+        assert_eq!(parts.payload, b"b");
         assert_eq!(parts.signature, b"c");
     }
 
     #[test]
     fn the_allow_list_decides_before_any_key_is_sought() {
         let keys = KeySet::from_secret(&[7; 32], "HS256").unwrap();
-        let parts = Parts::split(b"YQ.Yg.Yw", 8).unwrap();
         let refused = |header: &str, allowed: &[Algorithm]| {
             let header = Header::parse(header.as_bytes()).unwrap();
-            parts.verify(&header, &keys, allowed).unwrap_err().refusal
+            header
+                .key(&keys, allowed)
+                .err()
+                .map(|refused| refused.refusal)
         };
         let header = r#"{"alg":"HS256","kid":5}"#;
-        assert_eq!(refused(header, &[]), Refusal::UnsupportedAlgorithm);
+        assert_eq!(refused(header, &[]), Some(Refusal::UnsupportedAlgorithm));
         assert_eq!(
             refused(header, &[Algorithm::HS256]),
-            Refusal::MalformedToken
+            Some(Refusal::MalformedToken)
         );
         let header = r#"{"alg":"HS256"}"#;
-        assert_eq!(refused(header, &[Algorithm::HS256]), Refusal::BadSignature);
+        assert_eq!(refused(header, &[Algorithm::HS256]), None);
         assert_eq!(
             refused(header, &[Algorithm::ES256]),
-            Refusal::UnsupportedAlgorithm
+            Some(Refusal::UnsupportedAlgorithm)
         );
     }
 

@@ -6,16 +6,18 @@
 use std::sync::Arc;
 
 use crate::claims::{self, Claims};
-use crate::crypto::{self, Algorithm};
+use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::Value;
 use crate::jwk::KeySet;
 use crate::jws::{Header, Parts, malformed};
 use crate::refusal::{Refusal, Refused};
 
+use headers::Headers;
 use settings::check;
 pub use settings::{MAX_LEEWAY, Settings, read_algorithms};
 pub use verifiers::Verifiers;
 
+mod headers;
 mod settings;
 mod verifiers;
 
@@ -26,6 +28,15 @@ pub struct Verifier {
     algorithms: Vec<Algorithm>,
     types: Option<Vec<String>>,
     settings: Settings,
+    headers: Headers,
+}
+
+/// What a header says that is right in every respect.
+#[derive(Clone, Debug)]
+struct Approved {
+    /// Whether `typ` says that this is an access token, where it may say nothing.
+    declared: bool,
+    key: Arc<VerificationKey>,
 }
 
 impl Verifier {
@@ -54,6 +65,7 @@ impl Verifier {
             algorithms,
             types,
             settings,
+            headers: Headers::default(),
         })
     }
 
@@ -74,32 +86,54 @@ impl Verifier {
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
         let parts = Parts::split(token, self.settings.max_token_bytes)?;
-        let header = Header::parse(&parts.header)?;
-        let mut claims = self.judge(&parts, &header, None, now, certificate)?;
+        if let Some(approved) = self.headers.get(parts.header) {
+            return self.judge(parts, approved, now, certificate);
+        }
+        let encoded = parts.header;
+        let approved = self.approve(&Header::parse(&parts.decode_header()?)?)?;
+        let claims = self.judge(parts, &approved, now, certificate)?;
+        self.headers.keep(encoded, &approved);
+        Ok(claims)
+    }
+
+    /// What is left once the header is approved.
+    fn judge(
+        &self,
+        parts: Parts<'_>,
+        approved: &Approved,
+        now: f64,
+        certificate: Option<&[u8; 32]>,
+    ) -> Result<Claims, Refused> {
+        parts.verify(&approved.key)?;
+        let payload = claims::parse(&parts.payload)?;
+        let mut claims = self.accept(&payload, approved.declared, now, certificate)?;
         claims.payload = parts.payload;
         Ok(claims)
     }
 
-    /// `peeked` is the payload where choosing the issuer has parsed it already.
-    fn judge(
+    /// What is left once the signature has verified.
+    fn accept(
         &self,
-        parts: &Parts<'_>,
-        header: &Header<'_>,
-        peeked: Option<Value<'_>>,
+        payload: &Value<'_>,
+        declared: bool,
         now: f64,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
-        let declared = self.check_header(header)?;
-        parts.verify(header, &self.keys, &self.algorithms)?;
-        let payload = match peeked {
-            Some(payload) => payload,
-            None => claims::parse(&parts.payload)?,
-        };
-        let claims = Claims::read(&payload, declared, self.settings.leeway)?;
+        let claims = Claims::read(payload, declared, self.settings.leeway)?;
         self.check_parties(&claims)?;
         self.check_times(&claims, now)?;
         check_proof(&claims, certificate)?;
         Ok(claims)
+    }
+
+    /// What comes before the signature.
+    fn approve(&self, header: &Header<'_>) -> Result<Approved, Refused> {
+        let declared = self.check_header(header)?;
+        let key = header.key(&self.keys, &self.algorithms)?;
+        Ok(Approved {
+            declared,
+            key: Arc::clone(key),
+        })
     }
 
     /// Whether `typ` says that this is an access token, where it may say nothing.

@@ -6,11 +6,11 @@
 //! once more, if there are any: linear time, however deep they nest.
 
 use std::borrow::Cow;
-use std::mem::replace;
+use std::mem::{replace, take};
 use std::ops::Range;
 
 use super::{order, write_double, write_string};
-use crate::json::{DUPLICATE, JsonError, Kind, Reader};
+use crate::json::{DUPLICATE, Form, JsonError, Kind, Reader, SHORT, append};
 
 /// The canonical form of the next value.
 pub(super) fn write(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<u8>, JsonError> {
@@ -26,7 +26,7 @@ pub(super) fn write(reader: &mut Reader<'_>, depth: usize) -> Result<Vec<u8>, Js
 }
 
 struct Transcript<'a> {
-    /// The members of the objects that are open.
+    /// The members, read to their end, of the objects that are open.
     open: Vec<(Cow<'a, str>, Member)>,
     /// The objects out of order, and objects that hold such, by where they begin.
     objects: Vec<Object>,
@@ -55,15 +55,16 @@ impl<'a> Transcript<'a> {
     fn with_capacity(bytes: usize) -> Self {
         let members = (bytes / 24).min(64);
         Self {
-            open: Vec::with_capacity(members),
+            open: Vec::with_capacity(members / 4),
             objects: Vec::with_capacity(members / 4),
             sorted: Vec::with_capacity(members),
         }
     }
 
+    #[inline(always)]
     fn value(&mut self, reader: &mut Reader<'a>, depth: usize) -> Result<(), JsonError> {
         match reader.kind()? {
-            Kind::Array => reader.array(depth, |reader, depth| self.value(reader, depth)),
+            Kind::Array => self.array(reader, depth),
             Kind::Object => self.object(reader, depth),
             Kind::Number => copy_number(reader),
             Kind::String => copy_string(reader),
@@ -71,20 +72,20 @@ impl<'a> Transcript<'a> {
         }
     }
 
+    fn array(&mut self, reader: &mut Reader<'a>, depth: usize) -> Result<(), JsonError> {
+        reader.array(depth, |reader, depth| self.value(reader, depth))
+    }
+
     fn object(&mut self, reader: &mut Reader<'a>, depth: usize) -> Result<(), JsonError> {
         let (start, index, first) = (reader.copied(), self.objects.len(), self.open.len());
         self.objects.push(Object::default());
         reader.object(depth, |reader, depth| {
             let (start, object) = (reader.copied(), self.objects.len());
-            self.open.push((copy_name(reader)?, Member::default()));
+            let name = copy_name(reader)?;
             reader.colon()?;
             self.value(reader, depth)?;
-            if let Some((_, member)) = self.open.last_mut() {
-                *member = Member {
-                    text: start..reader.copied(),
-                    object,
-                };
-            }
+            let text = start..reader.copied();
+            self.open.push((name, Member { text, object }));
             Ok(())
         })?;
         let members = self.sort(first)?;
@@ -114,14 +115,14 @@ impl<'a> Transcript<'a> {
                 return Err(DUPLICATE);
             }
             self.sorted
-                .extend(self.open.drain(first..).map(|(_, member)| member));
+                .extend(members.iter_mut().map(|(_, member)| take(member)));
         }
         self.open.truncate(first);
         Ok(from..self.sorted.len())
     }
 
     fn reorder(&self, text: &[u8]) -> Vec<u8> {
-        let mut form = Vec::with_capacity(text.len());
+        let mut form = Vec::with_capacity(text.len() + SHORT);
         self.emit(
             text,
             &Member {
@@ -135,7 +136,6 @@ impl<'a> Transcript<'a> {
 
     /// Copies a part of the text, the objects out of order in it member by member.
     fn emit(&self, text: &[u8], part: &Member, form: &mut Vec<u8>) {
-        let copy = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         let mut position = part.text.start;
         let mut index = part.object;
         while let Some(object) = self
@@ -147,7 +147,7 @@ impl<'a> Transcript<'a> {
             if object.members.is_empty() {
                 continue;
             }
-            form.extend_from_slice(copy(position, object.text.start));
+            append(form, text, position..object.text.start);
             let mut separator = b'{';
             for member in self.sorted.get(object.members.clone()).unwrap_or_default() {
                 form.push(replace(&mut separator, b','));
@@ -157,7 +157,7 @@ impl<'a> Transcript<'a> {
             position = object.text.end;
             index = object.next;
         }
-        form.extend_from_slice(copy(position, part.text.end));
+        append(form, text, position..part.text.end);
     }
 }
 
@@ -189,22 +189,27 @@ fn rewrite_string<'a>(reader: &mut Reader<'a>, start: usize, text: &Cow<'a, str>
 fn copy_number(reader: &mut Reader<'_>) -> Result<(), JsonError> {
     let start = reader.position();
     let number = reader.number()?;
-    match number.literal() {
-        "-0" => reader.rewrite(start, |form| form.push(b'0')),
-        literal if number.is_integer() || is_ecmascript(literal) => {}
-        _ => reader.rewrite(start, |form| write_double(form, number.as_f64())),
+    let literal = number.literal();
+    let known = match number.form() {
+        Form::Integer => Some(literal),
+        Form::Fraction => shortest(literal),
+        Form::Exponent => None,
+    };
+    match known {
+        Some("-0") => reader.rewrite(start, |form| form.push(b'0')),
+        Some(same) if same.len() == literal.len() => {}
+        Some(shorter) => reader.rewrite(start, |form| form.extend_from_slice(shorter.as_bytes())),
+        None => reader.rewrite(start, |form| write_double(form, number.as_f64())),
     }
     Ok(())
 }
 
-/// Whether a decimal fraction is written as ECMAScript would: then the digits need no conversion.
+/// A decimal fraction as ECMAScript would write it, where no conversion is needed to tell.
 ///
 /// No two decimals of at most 15 significant digits share a double, so the shortest text of the
-/// double is the literal itself, unless it ends in a zero or is below 10^-6.
-fn is_ecmascript(literal: &str) -> bool {
-    let Some((whole, fraction)) = literal.split_once('.') else {
-        return false;
-    };
-    let tiny = whole.ends_with('0') && fraction.starts_with("000000");
-    literal.len() <= 16 && !tiny && !literal.ends_with('0') && !literal.contains(['e', 'E'])
+/// double is the literal itself without the zeros at its end, unless it is below 10^-6.
+fn shortest(literal: &str) -> Option<&str> {
+    let digits = literal.trim_end_matches('0');
+    let tiny = digits.trim_start_matches('-').starts_with("0.000000");
+    (literal.len() <= 16 && !tiny).then(|| digits.strip_suffix('.').unwrap_or(digits))
 }

@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands between a name and its value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn colon(&mut self) -> Result<(), JsonError> {
         self.skip_space();
         if self.next() != Some(b':') {
@@ -165,15 +165,22 @@ impl<'a> Reader<'a> {
             .unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip_space(&mut self) {
         if let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            let start = self.position;
-            while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-                self.position += 1;
-            }
-            self.rewrite(start, |_| ());
+            self.skip_spaces();
         }
+    }
+
+    #[inline(never)]
+    fn skip_spaces(&mut self) {
+        let start = self.position;
+        let mut end = start + 1;
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.as_bytes().get(end) {
+            end += 1;
+        }
+        self.position = end;
+        self.rewrite(start, |_| ());
     }
 
     fn word(&mut self, word: &[u8], kind: Kind) -> Result<Kind, JsonError> {

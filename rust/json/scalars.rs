@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::reader::Reader;
-use super::{JsonError, MAX_NUMBER_BYTES, Number, plain_prefix};
+use super::{Form, JsonError, MAX_NUMBER_BYTES, Number, plain_prefix};
 
 impl<'a> Reader<'a> {
     /// The next value, a number.
@@ -17,13 +17,15 @@ impl<'a> Reader<'a> {
         } else {
             self.skip_digits()?;
         }
-        let whole_end = self.position;
+        let mut form = Form::Integer;
+        let mut may_overflow = self.position - start > MAX_SAFE_DIGITS;
         if self.peek() == Some(b'.') {
+            form = Form::Fraction;
             self.position += 1;
             self.skip_digits()?;
         }
-        let mut may_overflow = whole_end - start > MAX_SAFE_DIGITS;
         if let Some(b'e' | b'E') = self.peek() {
+            form = Form::Exponent;
             may_overflow = true;
             self.position += 1;
             if let Some(b'+' | b'-') = self.peek() {
@@ -35,10 +37,7 @@ impl<'a> Reader<'a> {
         if literal.len() > MAX_NUMBER_BYTES {
             return Err(JsonError("a number is too long"));
         }
-        let number = Number {
-            literal,
-            integer: whole_end == self.position,
-        };
+        let number = Number { literal, form };
         if may_overflow && number.as_f64().is_infinite() {
             return Err(JsonError("a number is too large"));
         }
@@ -48,20 +47,21 @@ impl<'a> Reader<'a> {
     /// The next value, a string.
     #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, JsonError> {
-        self.position += 1;
-        let plain = self.plain();
-        if self.peek() == Some(b'"') {
-            self.position += 1;
+        let (plain, end) = self.plain(self.position + 1);
+        if self.text.as_bytes().get(end) == Some(&b'"') {
+            self.position = end + 1;
             return Ok(Cow::Borrowed(plain));
         }
+        self.position = end;
         self.escaped_string(plain).map(Cow::Owned)
     }
 
+    /// What stands for itself in a string, and where it ends.
     #[inline(always)]
-    fn plain(&mut self) -> &'a str {
-        let start = self.position;
-        self.position += plain_prefix(self.rest());
-        self.text.get(start..self.position).unwrap_or_default()
+    fn plain(&self, start: usize) -> (&'a str, usize) {
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let end = start + plain_prefix(rest);
+        (self.text.get(start..end).unwrap_or_default(), end)
     }
 
     fn escaped_string(&mut self, beginning: &str) -> Result<String, JsonError> {
@@ -73,7 +73,9 @@ impl<'a> Reader<'a> {
                 Some(_) => return Err(JsonError("a control character in a string")),
                 None => return Err(JsonError("a string is not closed")),
             }
-            text.push_str(self.plain());
+            let (plain, end) = self.plain(self.position);
+            text.push_str(plain);
+            self.position = end;
         }
     }
 
@@ -119,11 +121,10 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_digits(&mut self) -> Result<(), JsonError> {
-        let start = self.position;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.position += 1;
-        }
-        if self.position == start {
+        let digits = self.rest().iter();
+        let digits = digits.take_while(|byte| byte.is_ascii_digit()).count();
+        self.position += digits;
+        if digits == 0 {
             Err(JsonError("a number lacks a digit"))
         } else {
             Ok(())

@@ -1,5 +1,7 @@
 //! One JWK (RFC 7517 section 4, RFC 7518 section 6, RFC 8037): members in, a key for its algorithms out.
 
+use std::sync::Arc;
+
 use super::base64url;
 use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::Value;
@@ -14,7 +16,7 @@ pub(super) struct Key {
     /// What the key is made of: equal for two members that repeat one key.
     pub(super) material: Vec<u8>,
     /// One for each algorithm the key may be used with, prepared.
-    pub(super) prepared: Vec<VerificationKey>,
+    pub(super) prepared: Vec<Arc<VerificationKey>>,
 }
 
 impl Key {
@@ -48,13 +50,13 @@ impl Key {
         Ok(Self {
             id: id.map(str::to_owned),
             material,
-            prepared,
+            prepared: prepared.into_iter().map(Arc::new).collect(),
         })
     }
 
     /// Whether a header that names this key and an algorithm could mean the other as well.
     pub(super) fn fits_as(&self, other: &Self) -> bool {
-        let named = |key: &VerificationKey| {
+        let named = |key: &Arc<VerificationKey>| {
             other
                 .prepared
                 .iter()

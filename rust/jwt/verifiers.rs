@@ -52,7 +52,8 @@ impl Verifiers {
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
         let parts = Parts::split(token, self.max_token_bytes)?;
-        let header = Header::parse(&parts.header)?;
+        let encoded = parts.decode_header()?;
+        let header = Header::parse(&encoded)?;
         let payload = claims::parse(&parts.payload)?;
         let verifier = self
             .by_issuer
@@ -64,7 +65,9 @@ impl Verifiers {
                 "longer than the bound of its issuer",
             ));
         }
-        let mut claims = verifier.judge(&parts, &header, Some(payload), now, certificate)?;
+        let approved = verifier.approve(&header)?;
+        parts.verify(&approved.key)?;
+        let mut claims = verifier.accept(&payload, approved.declared, now, certificate)?;
         claims.payload = parts.payload;
         Ok(claims)
     }

@@ -171,6 +171,38 @@ def test_a_certificate_is_a_sha256(core: ModuleType, certificate: str | bytes) -
         verifier(core).verify(mint(), now=NOW, certificate_sha256=certificate)
 
 
+def test_a_header_that_is_known_from_another_token_spares_nothing_else(core: ModuleType) -> None:
+    verify = verifier(core)
+    header = {"typ": "JWT"}
+    assert verdict(verify, mint(header=header)) == "accepted"
+    for changes, reason in (
+        ({"exp": NOW}, "token_expired"),
+        ({"aud": "else"}, "invalid_audience"),
+        ({"iss": "https://else.example"}, "invalid_issuer"),
+        ({"nonce": "x"}, "invalid_type"),
+        ({"cnf": {"x5t#S256": THUMBPRINT}}, "proof_required"),
+    ):
+        assert verdict(verify, mint(claims(**changes), header=header)) == reason
+    known, payload, _ = mint(claims(sub="another"), header=header).split(".")
+    assert verdict(verify, f"{known}.{payload}.{mint(header=header).split('.')[2]}") == "bad_signature"
+    assert verdict(verify, f"{known}.{payload}=.") == "malformed_token"
+    assert verdict(verify, mint(header={"typ": "JWT", "kid": "key-2"})) == "unknown_key"
+    assert verdict(verify, mint(header={"typ": "ID+JWT"})) == "invalid_type"
+
+
+def test_a_header_is_known_by_all_its_bytes_and_only_if_it_was_right(core: ModuleType) -> None:
+    verify = verifier(core)
+    good, bad = mint(), mint(header={"crit": ["x"]})
+    for _ in range(2):
+        assert verdict(verify, good) == "accepted"
+        assert verdict(verify, bad) == "unsupported_critical"
+        assert verdict(verify, good.replace(".", "=.", 1)) == "malformed_token"
+        assert verdict(verify, "." + good.partition(".")[2]) == "malformed_token"
+    for number in [*range(8), *range(8)]:
+        assert verdict(verify, mint(header={"more": number})) == "accepted"
+        assert verdict(verify, mint(header={"more": number, "alg": "none"})) == "unsupported_algorithm"
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from toolgate._pure import crypto, json, jwk
+from toolgate._pure.crypto import VerificationKey
 from toolgate._pure.jwk import MAX_KEY_ID_BYTES, KeySet
 from toolgate.errors import Refused, refusal
 
@@ -29,15 +30,16 @@ def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> b
     """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors."""
     allowed = read_algorithms(algorithms)
     parts = Parts.split(token_bytes(token), DEFAULT_MAX_TOKEN_BYTES)
-    parts.verify(Header.parse(parts.header), keys, allowed)
+    parts.verify(Header.parse(parts.decode_header()).key(keys, allowed))
     return parts.payload
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The three parts of a token, decoded."""
+    """The three parts of a token, all but the header decoded."""
 
     header: bytes
+    """As it was sent."""
     payload: bytes
     signed: bytes
     signature: bytes
@@ -50,13 +52,16 @@ class Parts:
         encoded = token.split(b".", 2)  # a fourth part would keep its dot, which is no base64url
         if len(encoded) != 3:
             raise malformed("not three parts")
-        header, payload, signature = (_decode(part) for part in encoded)
-        return cls(header, payload, token[: len(encoded[0]) + 1 + len(encoded[1])], signature)
+        header, payload, signature = encoded
+        return cls(header, _decode(payload), token[: len(header) + 1 + len(payload)], _decode(signature))
 
-    def verify(self, header: Header, keys: KeySet, allowed: tuple[str, ...]) -> None:
-        """One allowed algorithm, one key, one signature."""
-        algorithm = header.algorithm(allowed)
-        if not keys.select(header.key_id(), algorithm).verifies(self.signed, self.signature):
+    def decode_header(self) -> bytes:
+        """The bytes of the header."""
+        return _decode(self.header)
+
+    def verify(self, key: VerificationKey) -> None:
+        """One key, one signature."""
+        if not key.verifies(self.signed, self.signature):
             raise refusal("bad_signature", "the signature does not verify")
 
 
@@ -87,6 +92,11 @@ class Header:
         if not isinstance(value, str):
             raise malformed("a header parameter has the wrong type")
         return value
+
+    def key(self, keys: KeySet, allowed: tuple[str, ...]) -> VerificationKey:
+        """One allowed algorithm, and the one key for it."""
+        algorithm = self.algorithm(allowed)
+        return keys.select(self.key_id(), algorithm)
 
     def algorithm(self, allowed: tuple[str, ...]) -> str:
         """RFC 8725 section 3.1: the allow list decides, the token only chooses from it."""

@@ -13,6 +13,7 @@ from typing import Final, final
 from toolgate._pure import claims as read_claims
 from toolgate._pure import crypto
 from toolgate._pure.claims import Claims
+from toolgate._pure.crypto import VerificationKey
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, Parts, malformed, read_algorithms, token_bytes
 from toolgate.errors import Refused, refusal
@@ -22,6 +23,13 @@ __all__ = ["MAX_LEEWAY", "Verifier", "Verifiers"]
 MAX_LEEWAY: Final = 300.0
 """A longer leeway would hide a clock that is wrong, and lengthens the life of every stolen token."""
 
+_MOST_HEADERS: Final = 4
+"""An issuer signs with one key, with two while they change, and may write the header in two ways. Each is as long as a
+token at most."""
+
+_Approved = tuple[bool, VerificationKey]
+"""What a header says that is right in every respect: whether `typ` says that this is an access token, and the key."""
+
 
 @final
 class Verifier:
@@ -30,6 +38,7 @@ class Verifier:
     __slots__ = (
         "_algorithms",
         "_audience",
+        "_headers",
         "_issuer",
         "_keys",
         "_leeway",
@@ -76,6 +85,9 @@ class Verifier:
         if keys.secret_algorithm is not None and set(self._algorithms) != {keys.secret_algorithm}:
             raise ValueError("a shared secret is for its own algorithm alone")
         self._keys = keys
+        # Of tokens that were right in every respect: an issuer writes the same header into all of them. Whoever cannot
+        # sign puts nothing here.
+        self._headers: dict[bytes, _Approved] = {}
 
     @property
     def issuer(self) -> str:
@@ -85,12 +97,20 @@ class Verifier:
         """The token's claims, or raises `Refused`."""
         certificate = _certificate(certificate_sha256)
         parts = Parts.split(token_bytes(token), self.max_token_bytes)
-        return self.judge(parts, Header.parse(parts.header), now=_finite(now), certificate=certificate)
+        approved = self._headers.get(parts.header) or self.approve(Header.parse(parts.decode_header()))
+        claims = self.judge(parts, approved, now=_finite(now), certificate=certificate)
+        if len(self._headers) < _MOST_HEADERS:
+            self._headers[parts.header] = approved
+        return claims
 
-    def judge(self, parts: Parts, header: Header, *, now: float, certificate: bytes | None) -> Claims:
-        """What is left to do once the parts are known."""
-        declared = self._check_header(header)
-        parts.verify(header, self._keys, self._algorithms)
+    def approve(self, header: Header) -> _Approved:
+        """What comes before the signature."""
+        return self._check_header(header), header.key(self._keys, self._algorithms)
+
+    def judge(self, parts: Parts, approved: _Approved, *, now: float, certificate: bytes | None) -> Claims:
+        """What is left once the header is approved."""
+        declared, key = approved
+        parts.verify(key)
         claims = read_claims.read(parts.payload, declared=declared, leeway=self._leeway)
         self._check_parties(claims)
         self._check_times(claims, now)
@@ -146,13 +166,13 @@ class Verifiers:
         certificate = _certificate(certificate_sha256)
         data = token_bytes(token)
         parts = Parts.split(data, self._max_token_bytes)
-        header = Header.parse(parts.header)
+        header = Header.parse(parts.decode_header())
         verifier = self._by_issuer.get(read_claims.issuer(read_claims.parse(parts.payload)))
         if verifier is None:
             raise _foreign_issuer()
         if len(data) > verifier.max_token_bytes:
             raise refusal("token_too_large", "longer than the bound of its issuer")
-        return verifier.judge(parts, header, now=_finite(now), certificate=certificate)
+        return verifier.judge(parts, verifier.approve(header), now=_finite(now), certificate=certificate)
 
 
 _AT_JWT: Final = "at+jwt"  # RFC 9068 section 2.1
