@@ -93,11 +93,7 @@ class Desk:
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
         """The official client with a token."""
-        headers = {"Authorization": f"Bearer {self.it.token(*scopes, **claims)}"}
-        async with (
-            httpx2.AsyncClient(headers=headers) as http,
-            Client(streamable_http_client(self.gate.resource, http_client=http), mode=mode) as client,
-        ):
+        async with connected(self.gate.resource, self.it.token(*scopes, **claims), mode) as client:
             yield client
 
     def post(
@@ -119,6 +115,17 @@ class Desk:
             if len(calls) >= count or time.monotonic() > deadline:
                 return calls
             time.sleep(0.01)
+
+
+@asynccontextmanager
+async def connected(resource: str, token: str, mode: str) -> Any:
+    """The official client, on connections of its own."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
+    ):
+        yield client
 
 
 def text_of(result: Any) -> str:
