@@ -92,6 +92,13 @@ async def test_over_its_limit_it_is_told_how_long_to_wait(place: Place, mode: st
 
 
 @EACH
+async def test_its_lists_show_what_the_caller_may_call(place: Place, mode: str) -> None:
+    async with connected(place.resource, place.token("read"), mode) as client:
+        tools = [tool.name for tool in (await client.list_tools()).tools]
+    assert tools == ["read_order", "read_slowly", "read_failing", "limited"]
+
+
+@EACH
 async def test_what_streams_passes_while_the_tool_still_runs(place: Place, mode: str, client_id: str) -> None:
     heard: list[float] = []
 

@@ -1,4 +1,5 @@
-"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back."""
+"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back, but a list of a server
+that nobody here knows."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from typing import Any, Final
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
+from toolgate.adapters.list_answers import filtering
+from toolgate.adapters.lists import LISTS
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.streams import run_while_held
 from toolgate.adapters.wire import (
@@ -142,9 +145,7 @@ class GateASGI:
         others = request.head.others if request.head is not None else without_credentials(scope["headers"])
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    async def _judged(
-        self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool
-    ) -> None:
+    async def _judged(self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool) -> None:
         """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for
         right here: not longer than the client does. Raises `Disconnected`."""
         if by_client or not self.gate.has_approver:
@@ -164,6 +165,9 @@ class GateASGI:
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
+        method = None if decision.call is None else decision.call.method
+        if method in LISTS and not self.asks_clients(scope):
+            send = filtering(self.gate, decision, method, scope, send)
         prepared = self.prepare(scope, decision)
         app = self.app_for(scope, body)
         outcome = OutcomeReader()
