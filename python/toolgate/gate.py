@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
+from toolgate._core import Head
 from toolgate.confirmation import Approver
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision
@@ -256,11 +257,13 @@ class Gate:
                 await left
         return decision
 
-    def recognise(self, request: Request) -> Decision | None:
-        """`begin` for nearly every request, at once; None where `begin` has to look."""
+    def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
+        """Steps 2 and 3 at once, for a POST without a query whose head is plain and whose token was seen before and
+        still counts, as nearly every request is. None for every other: about those nothing is said, and `begin` has to
+        look."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
-        return self._steps.recognise(request)
+        return self._steps.recognise(head, scheme=scheme, peer=peer)
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from toolgate._core import Head
+from typing import NamedTuple
 
 __all__ = ["Call", "Request"]
 
@@ -29,9 +26,7 @@ class Request:
     body: bytes = field(default=b"", repr=False)
     raw_headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     """The headers as ASGI has them, instead of ``headers``."""
-    head: Head | None = field(default=None, repr=False)
-    """What the headers say, if they are like nearly all others."""
-    _values: dict[str, list[str]] | None = field(default=None, init=False, repr=False, compare=False)
+    _values: dict[str, list[str | bytes]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
         """The first header of that name, which is lower case."""
@@ -42,16 +37,21 @@ class Request:
         """Every header of that name, which is lower case."""
         if self._values is None:
             self._values = self._sorted()
-        return self._values.get(name, ())
+        values = self._values.get(name)
+        return [_text(value) for value in values] if values else ()
 
-    def _sorted(self) -> dict[str, list[str]]:
-        values: dict[str, list[str]] = {}
+    def _sorted(self) -> dict[str, list[str | bytes]]:
+        values: dict[str, list[str | bytes]] = {}
         # A name in another case would be overlooked, and a check with it.
         for name, value in self.headers:
             values.setdefault(name.lower(), []).append(value)
         for raw_name, raw_value in self.raw_headers:
-            values.setdefault(raw_name.lower().decode("latin-1"), []).append(raw_value.decode("latin-1"))
+            values.setdefault(raw_name.decode("latin-1").lower(), []).append(raw_value)
         return values
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 class Call(NamedTuple):

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
-from toolgate._core import Grant, read_envelope
+from toolgate._core import Grant, Head, read_envelope
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.confirmation import Approver, Confirmations
@@ -140,11 +140,9 @@ class Steps:
             clock=clock,
         )
 
-    def recognise(self, request: Request) -> Decision | None:
-        """`begin` for nearly every request: there is nothing unusual in it, and its token was seen before and still
-        counts. None for every other, about which nothing is said by that."""
-        head = request.head
-        if head is None or not self.transport.is_plain(request, head):
+    def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
+        """See `Gate.recognise`."""
+        if not self.transport.passes(head, scheme=scheme, peer=peer):
             return None
         now = self._clock()
         caller = self._callers.seen(head.token, now=now)

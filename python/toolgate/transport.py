@@ -81,14 +81,13 @@ class Transport:
                 raise refusal("unsupported_encoding")
         self._check_declared_size(request.header_values("content-length"))
 
-    def is_plain(self, request: Request, head: Head) -> bool:
-        """Whether there is nothing at all in it that `check` would look at twice, as there is in hardly any request."""
+    def passes(self, head: Head, *, scheme: str, peer: str | None) -> bool:
+        """Whether `check` has nothing against a POST without a query that has such a head. It may also say no where
+        `check` says yes after a second look."""
         return (
-            request.host in self._hosts
-            and request.method == "POST"
-            and not request.query
+            head.host in self._hosts
             and (head.content_length or 0) <= self._max_body_bytes
-            and (request.scheme == "https" or self._peer(request.peer).is_loopback)
+            and (scheme == "https" or self._peer(peer).is_loopback)
         )
 
     def is_allowed_origin(self, origin: str) -> bool:

@@ -1,5 +1,5 @@
-"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back, but a list of a server
-that nobody here knows."""
+"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back, but a list of a
+server that nobody here knows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from contextvars import Token
 from typing import Any, Final
 
+from toolgate._core import Head, read_head
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
@@ -32,12 +33,13 @@ from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 from toolgate.methods import STATELESS
 from toolgate.rendering import Response
-from toolgate.request import Request
 
 __all__ = ["GateASGI"]
 
-_MAX_UNREAD_DIGITS: Final = 5
-"""A declared body under 100,000 bytes is sooner read and dropped than its connection made anew."""
+_MUCH: Final = 100_000
+"""A declared body of fewer bytes is sooner read and dropped than its connection made anew."""
+
+_MAX_DIGITS: Final = 15
 
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
@@ -111,19 +113,24 @@ class GateASGI:
         return flushing
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = request_of(scope)
-        if request.head is None and request.header("origin") is not None:
-            send = with_cors(self.gate, scope, send)
-        if request.method != "POST":
-            answer = exempt(self.gate, request)
+        is_post = scope["method"] == "POST"
+        head = read_head(scope["headers"]) if is_post and not scope.get("query_string") else None
+        decision = None if head is None else self._recognised(scope, head)
+        if decision is None:
+            head = None
+            request = request_of(scope)
+            if request.header("origin") is not None:
+                send = with_cors(self.gate, scope, send)
+            answer = None if is_post else exempt(self.gate, request)
             if answer is not None:
                 await respond(send, answer)
                 return
-        decision = self.gate.recognise(request) or await self.gate.begin(request)
+            decision = await self.gate.begin(request)
         body = b""
-        if decision.allowed and request.method == "POST":
+        if is_post and decision.refusal is None:
             try:
-                body = await read_body(receive, max_bytes=self.gate.max_body_bytes)
+                read = read_body(receive, max_bytes=self.gate.max_body_bytes)
+                body = read if isinstance(read, bytes) else await read
                 by_client = self.asks_clients(scope)
                 left = self.gate.judge(decision, body, by_client=by_client)
                 if left is not None:
@@ -137,15 +144,23 @@ class GateASGI:
             except BaseException:
                 decision.close("cancelled")
                 raise
-        if not decision.allowed:
+        if decision.refusal is not None:
             if decision.is_awaited:
                 await decision.kept()
-            await respond(send, self._refusal(decision, request), close=_has_much_to_say(scope, request))
+            await respond(send, self._refusal(decision, scope), close=_has_much_to_say(scope, head))
             return
-        others = request.head.others if request.head is not None else without_credentials(scope["headers"])
+        others = without_credentials(scope["headers"]) if head is None else head.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    async def _judged(self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool) -> None:
+    def _recognised(self, scope: Scope, head: Head) -> Decision | None:
+        client = scope.get("client")
+        if "tls" in scope.get("extensions", ()):
+            return None  # it may have a certificate
+        return self.gate.recognise(head, scheme=scope.get("scheme", "http"), peer=client[0] if client else None)
+
+    async def _judged(
+        self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool
+    ) -> None:
         """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for
         right here: not longer than the client does. Raises `Disconnected`."""
         if by_client or not self.gate.has_approver:
@@ -155,11 +170,11 @@ class GateASGI:
         if decision.is_pending and not by_client and decision.allowed:
             decision.refuse(refusal("confirmation_unavailable", "nothing here waits for an answer"))
 
-    def _refusal(self, decision: Decision, request: Request) -> Response:
+    def _refusal(self, decision: Decision, scope: Scope) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
         response = self.gate.render(decision)
         is_older = (decision.protocol or "") < STATELESS
-        if response.status == 404 and request.header("mcp-session-id") is not None and is_older:
+        if response.status == 404 and is_older and any(name == b"mcp-session-id" for name, _ in scope["headers"]):
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
             return response._replace(status=200)
         return response
@@ -264,10 +279,12 @@ class _Exchange:
         return self.started
 
 
-def _has_much_to_say(scope: Scope, request: Request) -> bool:
+def _has_much_to_say(scope: Scope, head: Head | None) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
-    if request.method != "POST" or not scope.get("http_version", "1.1").startswith("1"):
+    if scope["method"] != "POST" or not scope.get("http_version", "1.1").startswith("1"):
         return False
-    declared = request.header("content-length")
-    return declared is None or not declared.isdecimal() or len(declared) > _MAX_UNREAD_DIGITS
+    if head is not None and head.content_length is not None:
+        return head.content_length >= _MUCH
+    declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"")
+    return not declared.isdigit() or len(declared) > _MAX_DIGITS or int(declared) >= _MUCH

@@ -22,12 +22,12 @@ class Disconnected(Exception):
     """The client went before its request was complete."""
 
 
-async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
-    """The whole body. Raises `Malformed` as soon as it is longer than allowed (the rest is never read) or takes too
-    long, and `Disconnected`."""
+def read_body(receive: Receive, *, max_bytes: int) -> bytes | Awaitable[bytes]:
+    """The whole body, or what there is to wait for. Raises `Malformed` as soon as it is longer than allowed (the rest
+    is never read) or takes too long, and `Disconnected`."""
     body = _Body(max_bytes)
     if not _enters_no_scope(receive):
-        return await _in_time(body, receive(), receive)
+        return _in_time(body, receive(), receive)
     # A body has mostly come with its headers, and then is here without a wait: a scope and its timer would cost as much
     # as all that is decided about it.
     first = receive()
@@ -36,8 +36,8 @@ async def read_body(receive: Receive, *, max_bytes: int) -> bytes:
     except StopIteration as ended:
         if body.takes(ended.value):
             return body.whole()
-        return await _in_time(body, receive(), receive)
-    return await _in_time(body, _resumed(first, waits_for), receive)
+        return _in_time(body, receive(), receive)
+    return _in_time(body, _resumed(first, waits_for), receive)
 
 
 async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:

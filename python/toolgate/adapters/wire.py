@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
 from typing import Any, Final
 
-from toolgate._core import read_head
 from toolgate.certificates import from_pem
 from toolgate.rendering import Response
 from toolgate.request import Request
@@ -37,20 +36,16 @@ _WITHHELD: Final = frozenset({b"authorization"})
 
 
 def request_of(scope: Scope) -> Request:
-    headers = scope["headers"]
-    head = read_head(headers)
     client = scope.get("client")
-    query = scope.get("query_string")
     return Request(
         scheme=scope.get("scheme", "http"),
-        host=_host(headers) if head is None else head.host,
+        host=_host(scope["headers"]),
         method=scope["method"],
         path=scope["path"],
-        query=query.decode("latin-1") if query else "",
-        raw_headers=headers,
+        query=scope.get("query_string", b"").decode("latin-1"),
+        raw_headers=scope["headers"],
         peer=client[0] if client else None,
         certificate_sha256=_certificate(scope) if "extensions" in scope else None,
-        head=head,
     )
 
 
