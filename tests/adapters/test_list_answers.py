@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from adapters.serving import listening, served, url_of
-from adapters.unknown_server import settled
+from adapters.unknown_server import lifespan, settled
 from guarded import Guarded
 
 import toolgate
@@ -40,9 +40,7 @@ class Listing:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            while (kind := (await receive())["type"]) != "lifespan.shutdown":
-                await send({"type": f"{kind}.complete"})
-            await send({"type": "lifespan.shutdown.complete"})
+            await lifespan(receive, send)
             return
         self.seen = dict(scope["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": self.headers})

@@ -31,7 +31,7 @@ from toolgate.adapters.wire import (
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
-from toolgate.methods import STATELESS
+from toolgate.methods import STATELESS, STREAMS
 from toolgate.rendering import Response
 
 __all__ = ["GateASGI"]
@@ -47,8 +47,6 @@ _OWN: Final = frozenset({b"x-request-id"})
 _BROKEN: Final = Response(
     500, (("content-type", "text/plain; charset=utf-8"), ("content-length", "21")), b"Internal Server Error"
 )
-
-_STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
 class GateASGI:
@@ -215,7 +213,7 @@ class GateASGI:
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
-        return decision.call is None or decision.call.method in _STREAMS
+        return decision.call is None or decision.call.method in STREAMS
 
 
 class _Exchange:
