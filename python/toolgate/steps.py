@@ -130,6 +130,7 @@ class Steps:
         self.confirming = Confirming(
             self._confirmations,
             self.spender,
+            hold=self._hold,
             spend=partial(self._spend_waiting, intends=False),
             intend=self._intend,
             ensure_still=self._ensure_still,
@@ -333,7 +334,7 @@ class Steps:
 
     def _hold(self, decision: Decision, spending: Spending) -> None:
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
-        if spending.slots or spending.streams:
+        if (spending.slots or spending.streams) and decision.held is None:
             streams = decision.call is None or decision.call.method in STREAMS
             held = decision.held = self.spender.hold(spending, nested=decision.is_nested, streams=streams)
             if held is not None:
