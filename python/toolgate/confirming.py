@@ -33,8 +33,8 @@ class Confirming:
         ensure_still: Callable[[Decision], None],
         tick: Callable[[], int],
     ) -> None:
-        """``hold``, ``spend`` and ``intend`` are step 6 and what follows it: a place among the calls in flight, budgets,
-        the intent. ``ensure_still`` looks at the credential and the trail again."""
+        """``hold``, ``spend`` and ``intend`` are step 6 and what follows it: a place among the calls in flight, the
+        budgets, the intent. ``ensure_still`` looks at the credential and the trail again."""
         self.confirmations = confirmations
         self._spender = spender
         self._hold = hold
