@@ -141,7 +141,7 @@ async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monke
     assert decision.allowed
 
 
-ONE_AT_ONCE = {
+ONE_AT_ONCE: dict[str, Any] = {
     "the rule's": {"tools": [toolgate.ToolRule("wipe", scopes=["write"], confirm=True, concurrency=1)]},
     "the client's": {"limits": toolgate.Limits(concurrency=1)},
 }
