@@ -35,22 +35,26 @@ CALL = Call("request", "tools/call", 1, "tool", "read_order", "sha256:" + "5" * 
 
 def ours(trail: Trail) -> Callable[[], object]:
     def record() -> str:
+        who, scopes = PRINCIPAL
         return call_record(
+            "call",
+            time.time(),
+            "8c52af1e07b54a1a9c3b62d4",
+            None,
+            CALL.id,
+            None,
+            who,
+            "http",
+            CALL.method,
+            CALL.name,
+            CALL.arguments_hash,
+            None,
+            scopes,
             SUCCESS,
-            at=time.time(),
-            latency_ms=1.5,
-            request_id="8c52af1e07b54a1a9c3b62d4",
-            parent_id=None,
-            rpc_id=CALL.id,
-            principal=PRINCIPAL,
-            transport="http",
-            method=CALL.method,
-            name=CALL.name,
-            arguments_hash=CALL.arguments_hash,
-            hash_key=None,
-            rule="read_*",
-            would_deny=(),
-            disconnected=False,
+            "read_*",
+            (),
+            False,
+            1.5,
         )
 
     def write() -> None:

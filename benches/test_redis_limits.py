@@ -181,6 +181,22 @@ def test_admit_on_redis(name: str, shape: str, contest: Contest, measure: Measur
     assert contest.loop.run_until_complete(admit()), "a contestant that refuses does less than it should"
 
 
+@pytest.mark.parametrize("name", [OURS, "in process"])
+@pytest.mark.parametrize("tasks", [1, TASKS])
+@pytest.mark.parametrize("budgets", [BUDGETS[:1], BUDGETS], ids=["one budget", "three budgets"])
+def test_a_hot_key(name: str, tasks: int, budgets: tuple[str, ...], contest: Contest, measure: Measure) -> None:
+    """Leased against the same budgets in process, which it may take twice as long as."""
+    admit = ours(contest, budgets, "leased") if name == OURS else in_process(contest, budgets)
+    for _ in range(50):
+        contest.run(admit, tasks=tasks)
+    measure(
+        f"a hot key, leased: {len(budgets)} budgets, {tasks} at once",
+        name,
+        lambda: contest.run(admit, tasks=tasks),
+        decisions=DECISIONS,
+    )
+
+
 def _charges(budgets: tuple[str, ...]) -> tuple[toolgate.Charge, ...]:
     return tuple(toolgate.Charge(key, limit) for key in budgets for limit in (f"{MINUTE}/minute", f"{DAY}/day"))
 

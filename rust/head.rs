@@ -3,10 +3,13 @@
 /// What such a head says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head<'a> {
+    /// The one Host.
     pub host: &'a str,
+    /// Of the one bearer token.
     pub token: &'a str,
     /// The version of the protocol that the request says it speaks.
     pub protocol: Option<&'a str>,
+    /// What the body is declared to have, in bytes.
     pub content_length: Option<u64>,
 }
 
@@ -29,9 +32,7 @@ const UNUSUAL: [&str; 7] = [
 
 /// What a head says that has one Host, one bearer token and nothing else that is judged, each header once; None for
 /// every other, about which nothing is said by that.
-pub fn read_head<'a>(
-    headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-) -> Option<Head<'a>> {
+pub fn read_head<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Option<Head<'a>> {
     let (mut host, mut token) = (None, None);
     let mut head = Head::default();
     for (name, value) in headers {

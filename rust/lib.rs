@@ -14,7 +14,9 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod jwt;
+pub mod leases;
 pub mod limiter;
+pub mod record;
 pub mod refusal;
 
 mod table;

@@ -10,7 +10,9 @@ mod cache;
 mod chain;
 mod head;
 mod keys;
+mod leases;
 mod limits;
+mod record;
 mod tokens;
 mod values;
 
@@ -43,7 +45,11 @@ mod _rust {
     #[pymodule_export]
     use super::keys::KeySet;
     #[pymodule_export]
+    use super::leases::{Holding, Holdings, RemoteGrant};
+    #[pymodule_export]
     use super::limits::{Charge, Grant, Limiter};
+    #[pymodule_export]
+    use super::record::{call_record, spelt};
     #[pymodule_export]
     use super::tokens::{Claims, Verifier, Verifiers, token_issuer, verify_jws};
 

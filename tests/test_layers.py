@@ -94,6 +94,7 @@ RUST = {
     "chain": "canonical",
     "envelope": "refusal json canonical",
     "head": "",
+    "record": "canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
     "jws": "refusal json crypto jwk",
@@ -104,7 +105,11 @@ RUST = {
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
-    "python": "refusal json canonical chain envelope head crypto jwk jws claims jwt cache bucket charge table limiter",
+    "leases": "charge",
+    "python": (
+        "refusal json canonical chain envelope head record crypto jwk jws claims jwt cache bucket charge table limiter "
+        "leases"
+    ),
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
 
@@ -113,7 +118,7 @@ ELSEWHERE = {"refusal": PACKAGE / "errors.py"}
 
 WITHOUT_TWIN = {"python"}
 
-FRAMEWORKS = {"fastmcp", "httpx2", "mcp", "opentelemetry", "redis", "rich", "starlette", "typer", "uvicorn"}
+FRAMEWORKS = {"fastmcp", "hiredis", "httpx2", "mcp", "opentelemetry", "redis", "rich", "starlette", "typer", "uvicorn"}
 ONLY_WHEN_NEEDED = FRAMEWORKS | {"cryptography", "duckdb", "jwt", "pytest"}
 
 
@@ -317,7 +322,7 @@ def test_below_the_adapters_nothing_names_a_framework(row: str) -> None:
         "audit": {"opentelemetry"},
         "confirmation": {"httpx2"},
         "tokens": {"httpx2"},
-        "_redis": {"redis"},
+        "_redis": {"redis", "hiredis"},
         "limits": {"redis"},
         "telemetry": {"opentelemetry"},
     }

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judging import HOST, transport, verdict
 
+from toolgate._core import read_head
 from toolgate.errors import Refused
 from toolgate.request import Request
 from toolgate.transport import bearer_token, is_loopback_host
@@ -260,3 +261,40 @@ def test_bearer_tokens(values: list[str], found: str) -> None:
 def test_what_cannot_be_right(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^{problem}"):
         transport(**given)
+
+
+# --- what passes at once ----------------------------------------------------------------------------------------------
+
+_HEADERS = st.sampled_from(
+    [
+        (b"host", HOST.encode()),
+        (b"host", b"evil.example"),
+        (b"Host", f"{HOST}:443".encode()),
+        (b"authorization", b"Bearer a.b.c"),
+        (b"content-length", b"12"),
+        (b"content-length", b"1001"),
+        (b"content-encoding", b"gzip"),
+        (b"origin", b"https://evil.example"),
+        (b"x-forwarded-proto", b"http"),
+        (b"accept", b"*/*"),
+    ]
+)
+_PEERS = st.sampled_from([None, "127.0.0.1", "10.0.0.1", "192.0.2.7", "nobody"])
+
+
+@given(st.lists(_HEADERS, max_size=5), st.sampled_from(["https", "http"]), _PEERS)
+def test_what_passes_at_once_passes_every_check(
+    headers: list[tuple[bytes, bytes]], scheme: str, peer: str | None
+) -> None:
+    judge = transport(trusted_proxies=["10.0.0.0/8"])
+    head = read_head([(b"host", HOST.encode()), (b"authorization", b"Bearer t"), *headers]) or read_head(headers)
+    if head is not None and judge.passes(head, scheme=scheme, peer=peer):
+        judge.check(Request(scheme=scheme, host=head.host, raw_headers=headers, peer=peer))
+
+
+def test_nearly_every_request_passes_at_once() -> None:
+    head = read_head([(b"host", HOST.encode()), (b"authorization", b"Bearer t"), (b"content-length", b"1000")])
+    assert head is not None
+    assert transport().passes(head, scheme="https", peer="192.0.2.7")
+    assert not transport().passes(head, scheme="http", peer="192.0.2.7")
+    assert not transport(max_body_bytes=999).passes(head, scheme="https", peer="192.0.2.7")

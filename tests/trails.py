@@ -10,29 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolgate.audit import Outcome, call_record
+from toolgate.audit import UNKNOWN_PRINCIPAL, Outcome, call_record
 
 
 def record(name: str | None = None, **given: Any) -> str:
     """A record of a call, as a decision makes it."""
-    defaults: dict[str, Any] = {
+    told: dict[str, Any] = {
+        "event": "",
         "at": 1_800_000_000.0,
-        "latency_ms": 1.5,
         "request_id": "r-1",
-        "parent_id": None,
         "rpc_id": 1,
-        "principal": None,
         "transport": "http",
         "method": "tools/call",
         "name": name,
-        "arguments_hash": None,
-        "hash_key": None,
-        "rule": None,
+        "outcome": Outcome("success"),
         "would_deny": (),
         "disconnected": False,
+        "latency_ms": 1.5,
+        **given,
     }
-    outcome = given.pop("outcome", Outcome("success"))
-    return call_record(outcome, **(defaults | given))
+    told["event"] = told["event"] or ("intent" if told["outcome"] is None else "call")
+    told["who"], told["scopes"] = told.pop("principal", None) or UNKNOWN_PRINCIPAL
+    members: Any = [told.get(member) for member in _MEMBERS]
+    return call_record(*members)
+
+
+_MEMBERS = (
+    *("event", "at", "request_id", "parent_id", "rpc_id", "trace_id", "who", "transport", "method", "name"),
+    *("arguments_hash", "hash_key", "scopes", "outcome", "rule", "would_deny", "disconnected", "latency_ms"),
+)
+"""What `call_record` takes, in its order."""
 
 
 def lines_of(path: Path) -> list[bytes]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
+from typing_extensions import Self, disjoint_base
+
 __all__ = [
     "REFUSALS",
     "Chain",
@@ -17,14 +19,19 @@ __all__ = [
     "Envelope",
     "Grant",
     "Head",
+    "Holding",
+    "Holdings",
     "KeySet",
     "Limiter",
+    "RemoteGrant",
     "TokenCache",
     "Verifier",
     "Verifiers",
+    "call_record",
     "hash_arguments",
     "read_envelope",
     "read_head",
+    "spelt",
     "token_issuer",
     "verify_jws",
 ]
@@ -134,6 +141,35 @@ class TokenCache(Generic[_T]):
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
 
+def call_record(
+    event: str,
+    at: float,
+    request_id: str,
+    parent_id: str | None,
+    rpc_id: str | int | None,
+    trace_id: str | None,
+    who: str,
+    transport: str,
+    method: str | None,
+    name: str | None,
+    arguments_hash: str | None,
+    hash_key: str | None,
+    scopes: str,
+    outcome: tuple[str, str | None, str | None, int | None] | None,
+    rule: str | None,
+    would_deny: tuple[str, ...],
+    disconnected: bool,
+    latency_ms: float | None,
+    /,
+) -> str:
+    """A record of a call as JSON, without its closing brace: the chain adds `instance`, `sequence` and `previous`.
+    `at`: seconds since the epoch; `who` and `scopes` are members that were encoded before; `outcome`: the result, why,
+    the violated budget, and how many milliseconds to wait for it."""
+
+def spelt(name: str | None, /) -> str:
+    """A name as a record spells it: a JSON string in ASCII, and one of over 256 characters cut, with a hash of the
+    whole behind it; `null` for None."""
+
 @final
 class Chain:
     """The running end of one instance's hash chain of lines (audit trail). Raises `ValueError` for an ``instance`` that
@@ -224,6 +260,68 @@ class Limiter:
         """Charges of newcomers for which there was no room, ever since."""
     def __len__(self) -> int:
         """Buckets held, at most ``max_keys``; overflow buckets are not counted."""
+
+@disjoint_base
+class Holding:
+    """What one process holds of one bucket in Redis."""
+
+    tokens: int
+    """Unspent,"""
+    until: float
+    """until then, by the clock of whoever holds them,"""
+    lease: Any
+    """of this lease."""
+    left: int
+    """What Redis had when it was last asked."""
+
+    def __new__(cls) -> Self: ...
+    def has(self, cost: int, now: float) -> bool:
+        """Whether so many tokens can be spent here."""
+
+@final
+class Holdings:
+    """The holdings of one limiter, for the one thread that spends from them."""
+
+    def __new__(cls) -> Holdings: ...
+    def take(self, domain: str, charges: Sequence[Charge], now: float) -> RemoteGrant | None:
+        """The grant, where everything that a call spends is held here, and this is the thread that spends."""
+    def keep(
+        self,
+        domain: str,
+        charges: tuple[Charge, ...],
+        plan: object,
+        held: Sequence[tuple[Holding, int]],
+        order: Sequence[int],
+    ) -> None:
+        """Find these holdings from now on: pairs of each and what the call costs there, and the position among them of
+        each charge."""
+    def serves(self) -> bool:
+        """Whether this thread spends, or nobody does yet."""
+    def claim(self) -> None:
+        """This thread spends."""
+    def clear(self) -> None:
+        """Find none, for nobody."""
+
+@final
+class RemoteGrant:
+    """An admission that Redis, a lease or a fallback gave, with the ``source`` that is told when it is undone."""
+
+    def __new__(
+        cls, plan: Any, remaining: tuple[int, ...], would_deny: tuple[str, ...] = (), source: Any = None
+    ) -> RemoteGrant: ...
+    @property
+    def plan(self) -> Any:
+        """What the call spends."""
+    @property
+    def remaining(self) -> tuple[int, ...]:
+        """Whole tokens left, in the order of the charges: those held here and those that Redis had when it was last
+        asked; zeros where nobody could be asked."""
+    @property
+    def would_deny(self) -> tuple[str, ...]:
+        """Keys of the observed charges that would have refused."""
+    def close(self) -> Any:
+        """Who is told when it is undone: Redis, by its answer; the leases of a call, in a tuple; or the limiter in this
+        process. The second time nobody."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of

@@ -14,10 +14,10 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from toolgate.audit import SUCCESS, Outcome, Ticket, call_record
+from toolgate.audit import SUCCESS, UNKNOWN_PRINCIPAL, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
-from toolgate.policy import repeats
+from toolgate.policy import is_same, repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
@@ -35,6 +35,7 @@ RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
+_NO_CALL: Final = Call("", None, None, None, None, None)
 _DROPPED: Final = Outcome("error", "dropped")
 
 
@@ -82,6 +83,8 @@ class Decision:
     call: Call | None = None
     hash_key: Secret | None = None
     """What the arguments of its call are hashed with."""
+    _seen: Mapping[str, Any] | None = None
+    """The message that was found to be its call, as its framework has it."""
     rule: Rule | None = None
     grant: Any = None
     """What was spent, and what it takes to settle it."""
@@ -158,7 +161,20 @@ class Decision:
         """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
         `Gate.call_of_message` tells what it is."""
         call, key = self.call, self.hash_key
-        return call is not None and repeats(call, method, rpc_id, params, key=None if key is None else key.value)
+        if call is None or not repeats(call, method, rpc_id, params, key=None if key is None else key.value):
+            return False
+        self._seen = params
+        return True
+
+    def runs(self, method: str, name: str, arguments: Mapping[str, Any] | None) -> bool:
+        """Whether a component that is about to run is for certain the one its call names, with its arguments."""
+        call = self.call
+        if call is None or call.method != method or call.name != name:
+            return False
+        if self._seen is not None and is_same(arguments, self._seen.get("arguments")):
+            return True
+        params = {"uri": name} if call.target == "resource" else {"name": name, "arguments": arguments or {}}
+        return self.repeats(method, call.id, params)
 
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""
@@ -172,7 +188,6 @@ class Decision:
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
         if self._state is not _CLOSED:
-            self._end()
             plain = result == "success" and reason is None
             self._ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
 
@@ -217,16 +232,14 @@ class Decision:
     def __del__(self) -> None:
         # Dropped: whoever asked never said how the call ended.
         if self._state is not _CLOSED:
-            self._end()
             self._sink.leave(self._ended(self._if_dropped, later=True)())
 
-    def _end(self) -> None:
+    def _ended(self, outcome: Outcome, *, later: bool = False) -> Callable[[], str]:
+        """End it: what makes its record; when that was is known now. ``later``: whether this is no time to tell
+        others."""
         self._state = _CLOSED
         if self.held is not None:
             self.held.free()
-
-    def _ended(self, outcome: Outcome, *, later: bool = False) -> Callable[[], str]:
-        """What makes its record; when it ended is known now. ``later``: whether this is no time to tell others."""
         latency = (time.perf_counter_ns() - self.began) / 1e6
         if self.refusal is not None:
             outcome = _outcome_of(self.refusal)
@@ -237,26 +250,27 @@ class Decision:
     def _record(
         self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
     ) -> str:
-        call, key = self.call, self.hash_key
-        # Whoever has no trace does not pay for naming it.
-        made = call_record if self.trace is None else partial(call_record, trace_id=self.trace.trace_id)
-        return made(
+        call, key, trace = self.call or _NO_CALL, self.hash_key, self.trace
+        who, scopes = self.fragment or UNKNOWN_PRINCIPAL
+        return call_record(
+            event or ("intent" if outcome is None else "call"),
+            at,
+            self.request_id,
+            self.parent_id,
+            call.id,
+            None if trace is None else trace.trace_id,
+            who,
+            self.transport,
+            call.method,
+            call.name,
+            call.arguments_hash,
+            None if key is None or call.arguments_hash is None else key.id,
+            scopes,
             outcome,
-            event=event,
-            at=at,
-            latency_ms=latency,
-            request_id=self.request_id,
-            parent_id=self.parent_id,
-            rpc_id=None if call is None else call.id,
-            principal=self.fragment,
-            transport=self.transport,
-            method=None if call is None else call.method,
-            name=None if call is None else call.name,
-            arguments_hash=None if call is None else call.arguments_hash,
-            hash_key=None if key is None or call is None or call.arguments_hash is None else key.id,
-            rule=None if self.rule is None else self.rule.match,
-            would_deny=self.would_deny,
-            disconnected=disconnected,
+            None if self.rule is None else self.rule.match,
+            self.would_deny,
+            disconnected,
+            latency,
         )
 
     def _tell(self, trace: Trace, outcome: Outcome, seconds: float, *, later: bool) -> None:

@@ -252,9 +252,7 @@ class Gate:
             )
         decision = await self.begin(request)
         if decision.allowed and request.method == "POST":
-            left = self.judge(decision, request.body)
-            if left is not None:
-                await left
+            await self.judge(decision, request.body)
         return decision
 
     def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
@@ -270,11 +268,16 @@ class Gate:
         await self._look_if_due()
         return await self._steps.begin(request)
 
-    def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None] | None:
+    async def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> None:
         """Steps 4 to 7, for the request that `begin` let through. ``by_client`` says that whoever asks can have the
         client ask its user, and runs nothing while the decision `is_pending`; else a call that needs a human waits here
-        for the operator's approver, or is refused. Most are judged at once; for the others it returns what is left to be
-        awaited."""
+        for the operator's approver, or is refused."""
+        left = self.judge_at_once(decision, body, by_client=by_client)
+        if left is not None:
+            await left
+
+    def judge_at_once(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None] | None:
+        """`judge` as far as nobody has to be waited for, which mostly is all of it; what is left to be awaited."""
         left: Awaitable[None] | None = decision.steps.judge(decision, body, by_client=by_client)
         return left
 

@@ -15,11 +15,13 @@ from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of", "pattern_of_template", "repeats"]
+__all__ = ["Policy", "call_of", "is_same", "pattern_of_template", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
+
+_UNCHANGING: Final = frozenset({str, int, float, bool, type(None)})
 
 _MAX_KNOWN: Final = 1024
 """Names whose rule is kept at hand, each of at most so many characters:"""
@@ -162,6 +164,17 @@ def repeats(
         )
     except (TypeError, Malformed):
         return False
+
+
+def is_same(arguments: Mapping[str, Any] | None, seen: Any) -> bool:
+    """Whether arguments are for certain the ones seen before, in another mapping: these very objects, none of which
+    can have changed meanwhile. Any others may be as well; that takes `repeats`."""
+    if not arguments or type(seen) is not dict or len(arguments) != len(seen):
+        return False
+    for name, value in arguments.items():
+        if type(value) not in _UNCHANGING or seen.get(name, _UNKNOWN) is not value:
+            return False
+    return True
 
 
 def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:

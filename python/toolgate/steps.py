@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
-from toolgate._core import Grant, Head, read_envelope
+from toolgate._core import Grant, Head, RemoteGrant, read_envelope
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.confirmation import Approver, Confirmations
@@ -37,7 +37,6 @@ from toolgate.workers import ensure_known_to_all, is_worker
 if TYPE_CHECKING:
     from toolgate._redis import Store
     from toolgate.limits import RedisLimiter
-    from toolgate.limits.redis_grant import RemoteGrant
 
 __all__ = ["Steps", "request_id"]
 

@@ -296,12 +296,13 @@ async def test_a_wrong_settlement_is_told_at_once(actual: Any, error: type[Excep
         await limiter.refund(toolgate.Limiter().admit(domain="d", charges=[], tick=0))  # type: ignore[arg-type]  # on purpose
 
 
-def test_without_redis_py_everything_else_works() -> None:
+@pytest.mark.parametrize("missing", ["redis", "hiredis"])
+def test_without_redis_py_everything_else_works(missing: str) -> None:
     code = (
-        "import sys; sys.modules['redis'] = None\n"
+        f"import sys; sys.modules['{missing}'] = None\n"
         "import toolgate, toolgate.limits\n"
         "try: toolgate.limits.RedisLimiter('redis://h')\n"
         "except ImportError as error: print(error)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "limits in Redis need redis-py: pip install 'toolgate[redis]'"
+    assert shown.strip() == "limits in Redis need redis-py and hiredis: pip install 'toolgate[redis]'"

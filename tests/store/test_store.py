@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +15,7 @@ from conftest import Proof
 from servers.proxy import proxied
 from servers.standalone import RedisServer, free_port
 
-from toolgate._redis import Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
+from toolgate._redis import Command, Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
 from toolgate._redis.owner import MAX_QUEUE
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,21 @@ async def test_a_script_gets_its_keys_and_arguments(store: Store) -> None:
     assert await store.script(ECHO, keys=["key"], args=[7]) == [b"key", b"7"]
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_while_nothing_is_wrong_a_request_is_sent_where_it_is_made(
+    store: Store, redis_server: RedisServer
+) -> None:
+    for _ in range(3):
+        await store.command("PING")
+        await anyio.lowlevel.checkpoint()
+    told: list[Request] = []
+    store.post(Request(Command("INCR", "count"), on_answer=told.append))
+    late = time.monotonic() + 5
+    while redis_server.client.get("count") is None and time.monotonic() < late:
+        pass  # without giving the loop a turn
+    assert (redis_server.client.get("count"), told) == ("1", [])
+
+
 async def test_a_script_that_was_forgotten_is_sent_again(store: Store, redis_server: RedisServer) -> None:
     for _ in range(3):
         redis_server.client.script_flush()
@@ -80,7 +96,7 @@ async def test_it_closes_and_opens_again(store: Store) -> None:
 
 async def test_what_waits_when_it_closes_is_sent(store: Store, redis_server: RedisServer) -> None:
     for _ in range(10):
-        store.post(Request(("INCR", "count"), on_answer=lambda request: None))
+        store.post(Request(Command("INCR", "count"), on_answer=lambda request: None))
     await store.aclose()
     assert redis_server.client.get("count") == "10"
 
@@ -218,7 +234,7 @@ async def test_too_many_are_told_at_once(start_redis: Callable[..., RedisServer]
     await store.command("PING")
     server.pause()
     for _ in range(MAX_QUEUE):
-        store.post(Request(("PING",), on_answer=lambda request: None))
+        store.post(Request(Command("PING"), on_answer=lambda request: None))
     with pytest.raises(StoreAway, match="too many wait"):
         await store.command("PING")
     server.resume()

@@ -12,7 +12,9 @@ from toolgate._pure.head import Head, read_head
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
+from toolgate._pure.leases import Holding, Holdings, RemoteGrant
 from toolgate._pure.limiter import Grant, Limiter
+from toolgate._pure.record import call_record, spelt
 
 __all__ = [
     "REFUSALS",
@@ -22,14 +24,19 @@ __all__ = [
     "Envelope",
     "Grant",
     "Head",
+    "Holding",
+    "Holdings",
     "KeySet",
     "Limiter",
+    "RemoteGrant",
     "TokenCache",
     "Verifier",
     "Verifiers",
+    "call_record",
     "hash_arguments",
     "read_envelope",
     "read_head",
+    "spelt",
     "token_issuer",
     "verify_jws",
 ]

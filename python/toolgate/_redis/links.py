@@ -16,14 +16,13 @@ from anyio import CancelScope, to_thread
 
 from toolgate._redis.address import Address
 from toolgate._redis.clients import asyncio_client, asyncio_cluster, sync_client, sync_cluster
+from toolgate._redis.command import Command, Words
 from toolgate._redis.deadline import Patience
+from toolgate._redis.wire import Wire
 
-__all__ = ["Link", "Words", "link_to"]
+__all__ = ["Link", "link_to"]
 
-Words = tuple[Any, ...]
-"""A command: text, bytes and numbers."""
-
-_Send = Callable[[Any, Sequence[Words], Patience], list[Any]]
+_Send = Callable[[Any, Sequence[Command], Patience], list[Any]]
 
 _OWN_PART: Final = 0.9
 """Of the time for all: one node that hangs must not take the answers of the others with it."""
@@ -36,7 +35,11 @@ class Link(Protocol):
     def is_one(self) -> bool:
         """Whether what goes wrong with one answer is wrong with all: one server, one connection."""
 
-    async def send(self, batch: Sequence[Words]) -> list[Any]:
+    @property
+    def wire(self) -> Wire | None:
+        """The connection itself, while there is one that may be written to from anywhere in the loop."""
+
+    async def send(self, batch: Sequence[Command]) -> list[Any]:
         """The replies, an exception where one is an error. Raises what redis-py raises, or `OSError`, when there are
         none."""
 
@@ -56,54 +59,69 @@ def link_to(address: Address, patience: Patience, *, threads: bool) -> Link:
 
 
 class _AsyncioLink:
-    """One connection of redis.asyncio; commands that wait go out together."""
+    """One connection that redis.asyncio makes; commands that wait go out together."""
 
     is_one = True
 
     def __init__(self, address: Address, patience: Patience) -> None:
         self._client = asyncio_client(address, patience)
+        self._connection: Any = None
+        self._wire: Wire | None = None
 
-    async def send(self, batch: Sequence[Words]) -> list[Any]:
-        from redis.exceptions import ResponseError
+    @property
+    def wire(self) -> Wire | None:
+        return None if self._wire is None or self._wire.is_closed else self._wire
 
-        pool = self._client.connection_pool
-        connection = await pool.get_connection()
-        replies: list[Any] = []
+    async def send(self, batch: Sequence[Command]) -> list[Any]:
+        wire = self.wire or await self._connect()
+        replies: asyncio.Future[list[Any]] = wire.loop.create_future()
+        # It may have been given up a moment before.
+        wire.send(batch, lambda told: None if replies.done() else replies.set_result(told))
         try:
-            await connection.send_packed_command(connection.pack_commands(batch))
-            for words in batch:
-                try:
-                    replies.append(await self._client.parse_response(connection, words[0]))
-                except ResponseError as error:
-                    replies.append(error)
-        finally:
-            with CancelScope(shield=True):
-                if len(replies) < len(batch):
-                    # What was not read would be the answer to the next question.
-                    await connection.disconnect(nowait=True)
-                await pool.release(connection)
-        return replies
+            return await replies
+        except BaseException:
+            wire.abort()
+            raise
 
     async def drop(self) -> None:
         pool = self._client.connection_pool
+        with suppress(Exception):
+            await self._release()
         with suppress(Exception):
             await pool.disconnect()
         if hasattr(pool, "sentinel_manager"):
             with suppress(Exception):
                 await pool.sentinel_manager.aclose()
 
+    async def _connect(self) -> Wire:
+        await self._release()
+        self._connection = await self._client.connection_pool.get_connection()
+        self._wire = Wire(self._connection)
+        return self._wire
+
+    async def _release(self) -> None:
+        """Give the connection back to redis-py, closed."""
+        connection, self._connection = self._connection, None
+        if self._wire is not None:
+            self._wire.abort()
+        if connection is not None:
+            with CancelScope(shield=True):
+                await connection.disconnect(nowait=True)
+                await self._client.connection_pool.release(connection)
+
 
 class _ClusterLink:
     """redis.asyncio.cluster, which has no pipeline for scripts: they go out side by side."""
 
     is_one = False
+    wire = None
 
     def __init__(self, address: Address, patience: Patience) -> None:
         self._address = address
         self._patience = patience
         self._client: Any = None
 
-    async def send(self, batch: Sequence[Words]) -> list[Any]:
+    async def send(self, batch: Sequence[Command]) -> list[Any]:
         if self._client is None:
             client = asyncio_cluster(self._address, self._patience)
             try:
@@ -113,7 +131,7 @@ class _ClusterLink:
                     await client.aclose()
                 raise
             self._client = client
-        return await asyncio.gather(*(self._ask(words) for words in batch))
+        return await asyncio.gather(*(self._ask(command.words) for command in batch))
 
     async def drop(self) -> None:
         client, self._client = self._client, None
@@ -131,6 +149,8 @@ class _ClusterLink:
 class _ThreadLink:
     """A synchronous client in a thread, for loops that are not asyncio's."""
 
+    wire = None
+
     def __init__(self, connect: Callable[[], Any], send: _Send, patience: Patience, *, is_one: bool) -> None:
         self.is_one = is_one
         self._patience = patience
@@ -138,7 +158,7 @@ class _ThreadLink:
         self._send = send
         self._client: Any = None
 
-    async def send(self, batch: Sequence[Words]) -> list[Any]:
+    async def send(self, batch: Sequence[Command]) -> list[Any]:
         return await to_thread.run_sync(self._run, batch)
 
     async def drop(self) -> None:
@@ -146,23 +166,23 @@ class _ThreadLink:
         if client is not None:
             await to_thread.run_sync(_close, client)
 
-    def _run(self, batch: Sequence[Words]) -> list[Any]:
+    def _run(self, batch: Sequence[Command]) -> list[Any]:
         if self._client is None:
             self._client = self._connect()
         return self._send(self._client, batch, self._patience)
 
 
-def _send_pipelined(client: Any, batch: Sequence[Words], patience: Patience) -> list[Any]:
+def _send_pipelined(client: Any, batch: Sequence[Command], patience: Patience) -> list[Any]:
     from redis.exceptions import ResponseError
 
     connection = client.connection_pool.get_connection()
     replies: list[Any] = []
     try:
-        connection.send_packed_command(connection.pack_commands(batch))
+        connection.send_packed_command(connection.pack_commands([command.words for command in batch]))
         late = time.monotonic() + patience.answer
-        for words in batch:
+        for command in batch:
             try:
-                replies.append(client.parse_response(connection, words[0]))
+                replies.append(client.parse_response(connection, command.words[0]))
             except ResponseError as error:
                 replies.append(error)
             if time.monotonic() > late and len(replies) < len(batch):
@@ -177,11 +197,11 @@ def _send_pipelined(client: Any, batch: Sequence[Words], patience: Patience) -> 
     return replies
 
 
-def _send_one_by_one(client: Any, batch: Sequence[Words], patience: Patience) -> list[Any]:
+def _send_one_by_one(client: Any, batch: Sequence[Command], patience: Patience) -> list[Any]:
     replies: list[Any] = []
-    for words in batch:
+    for command in batch:
         try:
-            replies.append(client.execute_command(*words))
+            replies.append(client.execute_command(*command.words))
         except Exception as error:
             replies.append(error)
     return replies

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
 from toolgate import background
 from toolgate._redis.address import parse_url
+from toolgate._redis.command import Command, Script
 from toolgate._redis.deadline import Patience
 from toolgate._redis.links import link_to
 from toolgate._redis.owner import Owner
-from toolgate._redis.request import Request, Script
+from toolgate._redis.request import Request
 
 __all__ = ["Store"]
 
@@ -28,7 +29,7 @@ class Store:
     its own.
 
     ``alarm`` is told `redis_unreachable` when nobody answers and `redis_evicts` when the server may evict keys. Raises
-    `ValueError` for a URL that cannot be read and `ImportError` without redis-py.
+    `ValueError` for a URL that cannot be read and `ImportError` without redis-py or hiredis.
     """
 
     def __init__(self, url: str, *, alarm: Callable[[str], None] | None = None) -> None:
@@ -53,21 +54,18 @@ class Store:
     ) -> Any:
         """What the script returns. Raises `StoreError`, within 50 ms (150 while the first connection is being made) or
         ``timeout`` seconds."""
-        return await self.ask(Request.of_script(script, keys, args), timeout=timeout)
+        return await self.ask(Command.of_script(script, keys, args), timeout=timeout)
 
     async def command(self, *words: Any, timeout: float | None = None) -> Any:
         """The reply to a command, as redis-py gives it: bytes, numbers, None. A command of two words is one text, like
         ``CONFIG GET``. Raises `StoreError`, within the time of `script`."""
-        if not all(isinstance(word, str | bytes | int | float) for word in words):
-            # It would be found out on the connection, beside the commands of others.
-            raise TypeError("the words of a command are text, bytes and numbers")
-        return await self.ask(Request(words), timeout=timeout)
+        return await self.ask(Command(*words), timeout=timeout)
 
-    async def ask(self, request: Request, *, timeout: float | None = None) -> Any:
-        """The reply to a request made beforehand."""
-        owner = self._owner()
+    def ask(self, command: Command, *, timeout: float | None = None) -> Coroutine[Any, Any, Any]:
+        """The reply to a command made beforehand, which is on its way now."""
+        owner, request = self._owner(), Request(command)
         owner.submit(request)
-        return await request.wait(owner.seconds if timeout is None else timeout)
+        return request.wait(owner.seconds if timeout is None else timeout, owner.bells)
 
     def post(self, request: Request) -> None:
         """Send a request that tells by its callback. Raises `StoreAway` when it would not be sent in time."""
@@ -114,7 +112,7 @@ class Store:
 
     def connected(self) -> Sequence[Request]:
         """Ask once whether the server may forget what it was told."""
-        return [Request(("CONFIG GET", "maxmemory-policy"), on_answer=self._check_eviction)]
+        return [Request(Command("CONFIG GET", "maxmemory-policy"), on_answer=self._check_eviction)]
 
     def ahead(self) -> Sequence[Request]:
         """What has to be done first."""
@@ -171,9 +169,10 @@ class Store:
 
 def _require_redis() -> None:
     try:
+        import hiredis  # noqa: F401
         import redis.asyncio  # noqa: F401 - now, since importing it takes longer than any deadline
     except ImportError:
-        raise ImportError("limits in Redis need redis-py: pip install 'toolgate[redis]'") from None
+        raise ImportError("limits in Redis need redis-py and hiredis: pip install 'toolgate[redis]'") from None
 
 
 def _policy(reply: Any) -> str:

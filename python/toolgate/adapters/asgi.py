@@ -130,7 +130,7 @@ class GateASGI:
                 read = read_body(receive, max_bytes=self.gate.max_body_bytes)
                 body = read if isinstance(read, bytes) else await read
                 by_client = self.asks_clients(scope)
-                left = self.gate.judge(decision, body, by_client=by_client)
+                left = self.gate.judge_at_once(decision, body, by_client=by_client)
                 if left is not None:
                     await self._judged(decision, left, receive, by_client=by_client)
             except Refused as refused:
@@ -156,9 +156,7 @@ class GateASGI:
             return None  # it may have a certificate
         return self.gate.recognise(head, scheme=scope.get("scheme", "http"), peer=client[0] if client else None)
 
-    async def _judged(
-        self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool
-    ) -> None:
+    async def _judged(self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool) -> None:
         """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for
         right here: not longer than the client does. Raises `Disconnected`."""
         if by_client or not self.gate.has_approver:

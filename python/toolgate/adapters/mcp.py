@@ -104,7 +104,9 @@ class ServerASGI(AppASGI):
     def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
         # Prepared, its path is the server's own, below wherever that is mounted.
         way = self._straight
-        return way if way is not None and len(body) <= way.max_body_bytes and self._is_for_us(scope) else self._app
+        if way is None or len(body) > way.max_body_bytes or not self._is_for_us(scope):
+            return self._app
+        return way.run
 
     def _is_for_us(self, scope: Scope) -> bool:
         return self._path is not None and (scope["path"] == self._path or scope["path"] in self._called)

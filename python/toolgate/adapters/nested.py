@@ -81,9 +81,7 @@ class Nesting:
         mounted in others."""
         decision, above = self.decision(), _running.get()
         if above is None or above.decision is not decision:
-            params = _params(component.method, component.name, arguments)
-            is_own = decision.call is not None and decision.repeats(component.method, decision.call.id, params)
-            is_own = is_own and not decision.is_pending
+            is_own = decision.runs(component.method, component.name, arguments) and not decision.is_pending
             is_covered = is_own and (names is None or await names.listed_name(component) == component.name)
         else:
             is_covered = names is not None and await names.leads_to(above.component, component)

@@ -1,7 +1,7 @@
 """The straight way of a message from the gate to the SDK's transport.
 
-The app that the SDK makes of a server finds the route and bounds the body. The gate has done both by then: it knows which
-path it judged, and hands on a body that it has read whole.
+The app that the SDK makes of a server finds the route and bounds the body. The gate has done both by then: it knows
+which path it judged, and hands on a body that it has read whole.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Straight(NamedTuple):
     """A longer body has to take the app's own way, which refuses it."""
     found: dict[str, Any]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI app does."""
         scope.update(self.found, path_params={})
         await self.transport(scope, receive, send)
 
@@ -34,19 +35,19 @@ def straight(app: Any, path: str) -> Straight | None:
     somebody has put between goes on to stand there."""
     if type(app) is not Starlette or app.user_middleware or app.exception_handlers or app.debug:
         return None
-    asked = {"type": "http", "method": "POST", "path": path, "root_path": ""}
-    match, route, found = next(
-        ((match, route, found) for route in app.routes for match, found in [route.matches(asked)] if match != Match.NONE),
-        (Match.NONE, None, {}),
-    )
-    endpoint = getattr(route, "app", None)
-    if match != Match.FULL or found["path_params"] or not _is_the_sdks(endpoint, "StreamableHTTPASGIApp"):
-        return None
-    bounded = getattr(endpoint.session_manager, "asgi_app", None)
-    if not _is_the_sdks(bounded, "RequestBodyLimitMiddleware"):
-        return None
-    left = {"app": app, "router": app.router, "route": route, "endpoint": found["endpoint"]}
-    return Straight(bounded.app, bounded.max_body_size, left)
+    for route in app.routes:
+        match, found = route.matches({"type": "http", "method": "POST", "path": path, "root_path": ""})
+        if match is Match.NONE:
+            continue
+        endpoint: Any = getattr(route, "app", None)
+        if match is Match.PARTIAL or found["path_params"] or not _is_the_sdks(endpoint, "StreamableHTTPASGIApp"):
+            return None
+        bounded = getattr(endpoint.session_manager, "asgi_app", None)
+        if bounded is None or not _is_the_sdks(bounded, "RequestBodyLimitMiddleware"):
+            return None
+        left = {"app": app, "router": app.router, "route": route, "endpoint": found["endpoint"]}
+        return Straight(bounded.app, bounded.max_body_size, left)
+    return None
 
 
 def _is_the_sdks(part: Any, name: str) -> bool:

@@ -2,12 +2,20 @@
 
 from toolgate.audit import redact
 from toolgate.audit.keys import HashKey
-from toolgate.audit.record import SUCCESS, Outcome, call_record, principal_fragment, unverified_fragment
+from toolgate.audit.record import (
+    SUCCESS,
+    UNKNOWN_PRINCIPAL,
+    Outcome,
+    call_record,
+    principal_fragment,
+    unverified_fragment,
+)
 from toolgate.audit.tickets import Ticket
 from toolgate.audit.trail import Trail
 
 __all__ = [
     "SUCCESS",
+    "UNKNOWN_PRINCIPAL",
     "HashKey",
     "Outcome",
     "Ticket",

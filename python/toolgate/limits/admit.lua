@@ -11,7 +11,7 @@
 --       look    the same, and nothing is spent
 --       settle  cost actual at full_at since given: what was spent `at`, which left the bucket so, has cost actual
 --       owe     tokens: spent elsewhere, so it is not asked whether they are there; the bucket is empty at worst
--- Returns   packed: now, admitted, and for each bucket granted, left, wait (-1: never), full_at, since, given
+-- Returns   packed: now, admitted, and of all buckets granted, left, wait (-1: never), full_at, since, given
 --
 -- Arrays, not an object for each bucket: the server does nothing else meanwhile.
 
@@ -170,8 +170,8 @@ for i = 1, count do
   elseif changed[i] and known[i] then
     redis.call('DEL', KEYS[i])
   end
-  local at = i * 6 - 4
-  reply[at + 1], reply[at + 2], reply[at + 3] = granted[i], left[i], wait[i]
-  reply[at + 4], reply[at + 5], reply[at + 6] = full_at[i], since[i], given[i]
+  local at = i + 2
+  reply[at], reply[at + count], reply[at + 2 * count] = granted[i], left[i], wait[i]
+  reply[at + 3 * count], reply[at + 4 * count], reply[at + 5 * count] = full_at[i], since[i], given[i]
 end
-return struct.pack('<' .. string.rep('d', #reply), unpack(reply))
+return struct.pack('<' .. string.rep('d', count * 6 + 2), unpack(reply))

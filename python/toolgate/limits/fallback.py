@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from toolgate._core import Charge, Grant, Limiter
+from toolgate._core import Charge, Limiter
+from toolgate.limits.redis_grant import Locally
 from toolgate.limits.redis_keys import Bucket, Plan
 
 __all__ = ["Debts", "LocalShare"]
@@ -22,11 +23,11 @@ class LocalShare:
         self._limiter = Limiter(initial=1)
         self._used = False
 
-    def admit(self, plan: Plan, *, tick: int) -> tuple[Limiter, Grant]:
+    def admit(self, plan: Plan, *, tick: int) -> Locally:
         """The share's own admission, and who can undo it. Raises `Limited`."""
         self._used = True
         parts = [self._part(charge) for charge in plan.charges]
-        return self._limiter, self._limiter.admit(domain=plan.domain, charges=parts, tick=tick)
+        return Locally(self._limiter, self._limiter.admit(domain=plan.domain, charges=parts, tick=tick))
 
     def start_anew(self) -> None:
         """Redis decides again: the next fault starts with a single token again."""

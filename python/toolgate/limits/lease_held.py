@@ -8,6 +8,7 @@ from typing import Final
 
 from anyio import Event
 
+from toolgate._core import Holding
 from toolgate.limits.redis_keys import Bucket
 
 __all__ = ["LEASE_SECONDS", "MOST_LEASED", "Held", "Lease", "most_leased"]
@@ -33,19 +34,25 @@ class Lease:
     """What one answer granted, and what it takes to give some of it back."""
 
     granted: int
-    at: int
-    after: tuple[int, int, int]
+    at: float
+    after: tuple[float, ...]
 
 
-class Held:
+class Held(Holding):
     """One bucket, as far as it is held here."""
 
     __slots__ = (
         *("__weakref__", "_asked", "_blocked_cost", "_blocked_told", "_blocked_until", "_counted", "_most", "_seen"),
-        *("asking", "lease", "left", "tokens", "until"),
+        "asking",
     )
 
+    lease: Lease | None
+
+    def __new__(cls, most: int) -> Held:
+        return super().__new__(cls)
+
     def __init__(self, most: int) -> None:
+        super().__init__()
         self._most = most
         self._seen = 0.0
         self._asked = 0.0
@@ -53,20 +60,8 @@ class Held:
         self._blocked_cost = 0
         self._blocked_until = 0.0
         self._blocked_told: float | None = 0.0
-        self.tokens = 0
-        """Unspent,"""
-        self.until = 0.0
-        """until then, by the monotonic clock,"""
-        self.lease: Lease | None = None
-        """of this lease."""
-        self.left = 0
-        """What Redis had when it was last asked."""
         self.asking: Event | None = None
         """Somebody asks for more; it is set when there is an answer."""
-
-    def has(self, cost: int, now: float) -> bool:
-        """Whether so many tokens can be spent here."""
-        return self.tokens >= cost and self.until > now
 
     def wanted(self, need: int, now: float) -> int:
         """How many to ask for when ``need`` are needed: what was spent lately in the time of a lease."""

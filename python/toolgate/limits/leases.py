@@ -14,17 +14,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from threading import get_ident
 from time import monotonic
 from weakref import WeakSet, WeakValueDictionary
 
 from anyio import Event
 from anyio.lowlevel import checkpoint
 
+from toolgate._core import Holdings, RemoteGrant
 from toolgate._redis import Request, Store, StoreError, StoreSlow, wait
 from toolgate.limits.lease_held import LEASE_SECONDS, MOST_LEASED, Held, Lease, most_leased
 from toolgate.limits.redis_buckets import Change, RemoteBuckets
-from toolgate.limits.redis_grant import Leased, RemoteGrant
+from toolgate.limits.redis_grant import Leased
 from toolgate.limits.redis_keys import Plan
 from toolgate.limits.redis_script import Answer, limited, read, short_of
 
@@ -44,7 +44,7 @@ class _Ask:
     done: Event = field(default_factory=Event)
     abandoned: bool = False
     grant: RemoteGrant | None = None
-    refused: list[int] | None = None
+    refused: Sequence[float] | None = None
     error: StoreError | None = None
 
 
@@ -54,7 +54,8 @@ class Leases:
     def __init__(self, store: Store, buckets: RemoteBuckets) -> None:
         self._store = store
         self._buckets = buckets
-        self._thread = 0
+        self.holdings = Holdings()
+        """What every call of a hot key is served from, if it is enough."""
         self._known: WeakValueDictionary[tuple[str, int, int], Held] = WeakValueDictionary()
         self._ending: deque[tuple[Held, Plan, int, Lease]] = deque()
         """In the order in which they end."""
@@ -66,33 +67,32 @@ class Leases:
         if plan.held is None:
             plan.held = self._hold(plan)
         # Two threads would spend the same tokens: the second asks Redis itself.
-        return bool(plan.held) and get_ident() == (self._thread or get_ident())
+        return bool(plan.held) and self.holdings.serves()
 
-    def take(self, plan: Plan) -> RemoteGrant | None:
-        """The grant, where everything it spends is held here. Every call of a hot key comes this way and no further."""
-        held = plan.held
-        if not held or get_ident() != self._thread:
-            return None
-        now = monotonic()
-        if plan.is_single:
-            one, cost = held[0]
-            if one.tokens >= cost and one.until > now:
-                one.tokens = tokens = one.tokens - cost
-                return RemoteGrant(plan, (tokens + one.left,), (), one.lease)
-            return self._take_enforced(plan, now)
-        for one, cost in held:
-            if one.tokens < cost or one.until <= now:
-                return self._take_enforced(plan, now)
-        left = []
-        leases = []
-        for one, cost in held:
-            one.tokens = tokens = one.tokens - cost
-            left.append(tokens + one.left)
-            leases.append(one.lease)
-        return RemoteGrant(plan, tuple(left) if plan.in_order else tuple([left[i] for i in plan.order]), (), leases)
+    async def admit(self, plan: Plan) -> RemoteGrant:
+        """The grant, out of a lease that is asked for if need be. Raises `Limited` and `StoreError`."""
+        self.holdings.claim()
+        late = monotonic() + self._store.seconds
+        while True:
+            now = monotonic()
+            grant = self.holdings.take(plan.domain, plan.charges, now) or self._take(plan, now)
+            if grant is not None:
+                return grant
+            waits = [one.blocked(bucket.cost, now) for (one, _), bucket in zip(plan.held, plan.buckets, strict=True)]
+            if any(wait and not bucket.observe for wait, bucket in zip(waits, plan.buckets, strict=True)):
+                # A flood is told here, and lets others have their turn.
+                await checkpoint()
+                raise limited(plan, waits)
+            # One question at a time for each bucket: many at once would lease many times what is wanted.
+            asking = next((one.asking for one, _ in plan.held if one.asking is not None), None)
+            if asking is None:
+                self.holdings.keep(plan.domain, plan.charges, plan, plan.held, plan.order)
+                return await self._outcome(self._ask(plan, now), late)
+            if not await wait(asking, late - now):
+                raise StoreSlow("no answer within the deadline")
 
-    def _take_enforced(self, plan: Plan, now: float) -> RemoteGrant | None:
-        """`take`, where observed budgets may be known to be over."""
+    def _take(self, plan: Plan, now: float) -> RemoteGrant | None:
+        """The grant, where everything is held here but what is observed and known to be over."""
         short = []
         for (one, cost), bucket in zip(plan.held, plan.buckets, strict=True):
             is_short = int(not one.has(cost, now))
@@ -103,33 +103,11 @@ class Leases:
             one.tokens -= 0 if is_short else cost
         return self._grant(plan, short)
 
-    async def admit(self, plan: Plan) -> RemoteGrant:
-        """The grant, out of a lease that is asked for if need be. Raises `Limited` and `StoreError`."""
-        self._thread = get_ident()
-        late = monotonic() + self._store.seconds
-        while True:
-            grant = self.take(plan)
-            if grant is not None:
-                return grant
-            now = monotonic()
-            waits = [one.blocked(bucket.cost, now) for (one, _), bucket in zip(plan.held, plan.buckets, strict=True)]
-            if any(wait and not bucket.observe for wait, bucket in zip(waits, plan.buckets, strict=True)):
-                # A flood is told here, and lets others have their turn.
-                await checkpoint()
-                raise limited(plan, waits)
-            # One question at a time for each bucket: many at once would lease many times what is wanted.
-            asking = next((one.asking for one, _ in plan.held if one.asking is not None), None)
-            if asking is None:
-                return await self._outcome(self._ask(plan, now), late)
-            if not await wait(asking, late - now):
-                raise StoreSlow("no answer within the deadline")
-
-    def settle(self, plan: Plan, source: Lease | Leased, actual: int) -> list[Request]:
+    def settle(self, plan: Plan, source: Leased, actual: int) -> list[Request]:
         """What a leased call turned out to cost: kept here while its lease lasts. Returns what Redis is to be told."""
         changes: list[Change] = []
         now = monotonic()
-        leases = [source] if isinstance(source, Lease) else source
-        for (one, _), bucket, lease in zip(plan.held, plan.buckets, leases, strict=True):
+        for (one, _), bucket, lease in zip(plan.held, plan.buckets, source, strict=True):
             cost, more = bucket.cost, bucket.paying * actual - bucket.cost
             if lease is None or not more:
                 continue
@@ -151,7 +129,7 @@ class Leases:
         for held in self._known.values():
             held.forget()
         self._ending.clear()
-        self._thread = 0
+        self.holdings.clear()
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -212,18 +190,18 @@ class Leases:
         short = []
         for i, ((one, _), bucket) in enumerate(zip(plan.held, plan.buckets, strict=True)):
             one.left = answer.left[i]
-            granted, need = answer.granted[i], ask.needs[i]
+            granted, need = int(answer.granted[i]), ask.needs[i]
             spends = bool(granted or ask.used[i] == bucket.cost)
             short.append(int(not spends))
             if granted:
-                lease = Lease(granted, answer.at, answer.after[i])
+                lease = Lease(granted, answer.at, answer.after(i))
                 # Where nobody is there any more to spend it, the call's own part is held too.
                 one.begin(lease, granted if ask.abandoned else granted - need, ask.sent)
                 self._ending.append((one, plan, i, lease))
             elif one.lease is not None and (ask.abandoned or not spends):
                 one.tokens += ask.used[i]
             if answer.wait[i]:
-                one.block(bucket.cost, answer.wait[i], sent=ask.sent, received=now)
+                one.block(bucket.cost, int(answer.wait[i]), sent=ask.sent, received=now)
         if self._ending:
             self._store.wake_at(self._ending[0][0].until)
         ask.grant = self._grant(plan, short)
@@ -237,7 +215,7 @@ class Leases:
         now = monotonic()
         for (one, _), bucket, blocked in zip(ask.plan.held, ask.plan.buckets, answer.wait, strict=True):
             if blocked:
-                one.block(bucket.cost, blocked, sent=ask.sent, received=now)
+                one.block(bucket.cost, int(blocked), sent=ask.sent, received=now)
 
     def _grant(self, plan: Plan, short: Sequence[int]) -> RemoteGrant:
         held = plan.held
@@ -245,7 +223,7 @@ class Leases:
             plan,
             tuple([held[position][0].tokens + held[position][0].left for position in plan.order]),
             short_of(plan, short, observe=True) if any(short) else (),
-            [None if is_short else one.lease for (one, _), is_short in zip(held, short, strict=True)],
+            tuple([None if is_short else one.lease for (one, _), is_short in zip(held, short, strict=True)]),
         )
 
     # --- ending -----------------------------------------------------------------------------------------------------

@@ -15,14 +15,13 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from toolgate import checks
-from toolgate._core import Charge
+from toolgate._core import Charge, RemoteGrant
 from toolgate._redis import Store, StoreError
 from toolgate.errors import refusal
 from toolgate.limits.fallback import LocalShare
-from toolgate.limits.lease_held import Lease
 from toolgate.limits.leases import Leases
 from toolgate.limits.redis_buckets import RemoteBuckets
-from toolgate.limits.redis_grant import RemoteGrant
+from toolgate.limits.redis_grant import Locally, Source
 from toolgate.limits.redis_keys import Plan, Plans
 from toolgate.limits.redis_script import Answer, limited, short_of
 
@@ -77,6 +76,7 @@ class RedisLimiter:
         self._share = LocalShare(instances)
         self._buckets = RemoteBuckets(self._store, on_paid=self._share.start_anew)
         self._leases = Leases(self._store, self._buckets) if mode == "leased" else None
+        self._take = None if self._leases is None else self._leases.holdings.take
         self.fallbacks: Counter[str] = Counter()
         """How many calls Redis did not decide, by what they got instead: admitted by ``local`` or ``allow``, refused by
         ``deny``."""
@@ -95,12 +95,13 @@ class RedisLimiter:
         Raises `Limited` with nothing spent: its ``retry_after`` is that of the longest violated budget, in seconds,
         exact; None when it never fits. Raises `Unavailable` when Redis cannot be asked and ``on_error`` is ``deny``.
         """
-        plan = self._plans.of(domain, charges)
-        leases = self._leases
-        if leases is not None:
-            grant = leases.take(plan)
+        if self._take is not None:
+            # Every call of a hot key comes this way and no further.
+            grant = self._take(domain, charges, time.monotonic())
             if grant is not None:
                 return grant
+        plan = self._plans.of(domain, charges)
+        leases = self._leases
         if on_error is not None:
             checks.one_of("on_error", on_error, POLICIES)
         if not plan.charges:
@@ -108,7 +109,7 @@ class RedisLimiter:
         try:
             if leases is not None and leases.serve(plan):
                 return await leases.admit(plan)
-            return await self._decide(plan)
+            return _granted(plan, await self._buckets.spend(plan))
         except StoreError:
             # Who asks again and again without a pause must not keep the loop from finding Redis back.
             await checkpoint()
@@ -138,27 +139,15 @@ class RedisLimiter:
     async def _settle(self, grant: RemoteGrant, actual: int) -> None:
         if not isinstance(grant, RemoteGrant):
             raise TypeError("a RedisLimiter settles its own grants")
-        plan = grant._plan
-        source, grant._source = grant._source, None
+        plan: Plan = grant.plan
+        source: Source | None = grant.close()
         if isinstance(source, Answer):
             await self._buckets.settle(plan, source, [bucket.paying * actual for bucket in plan.buckets])
-        elif isinstance(source, Lease | list) and self._leases is not None:
-            self._buckets.send(self._leases.settle(plan, source, actual))
-        elif isinstance(source, tuple):
-            limiter, local = source
-            limiter.settle(local, actual, tick=time.monotonic_ns())
+        elif isinstance(source, Locally):
+            source.limiter.settle(source.grant, actual, tick=time.monotonic_ns())
             self._buckets.debts.settle(plan, actual)
-
-    async def _decide(self, plan: Plan) -> RemoteGrant:
-        answer = await self._buckets.spend(plan, plan.needs)
-        if not answer.admitted:
-            raise limited(plan, answer.wait, answer.left)
-        return RemoteGrant(
-            plan,
-            tuple([answer.left[position] for position in plan.order]),
-            short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
-            answer,
-        )
+        elif source is not None and self._leases is not None:
+            self._buckets.send(self._leases.settle(plan, source, actual))
 
     def _without(self, plan: Plan, policy: str) -> RemoteGrant:
         """What a call gets that Redis did not decide."""
@@ -172,4 +161,16 @@ class RedisLimiter:
         local = self._share.admit(plan, tick=time.monotonic_ns())
         self.fallbacks[policy] += 1
         self._buckets.owe(plan)
-        return RemoteGrant(plan, local[1].remaining, local[1].would_deny, local)
+        return RemoteGrant(plan, local.grant.remaining, local.grant.would_deny, local)
+
+
+def _granted(plan: Plan, answer: Answer) -> RemoteGrant:
+    """What Redis decided. Raises `Limited`."""
+    if not answer.admitted:
+        raise limited(plan, answer.wait, answer.left)
+    return RemoteGrant(
+        plan,
+        tuple(answer.left if plan.in_order else [answer.left[position] for position in plan.order]),
+        short_of(plan, answer.wait, observe=True) if any(answer.wait) else (),
+        answer,
+    )

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from toolgate._redis import Request, Store, StoreError, StoreSlow
+from toolgate._redis import Command, Request, Store, StoreError, StoreSlow
 from toolgate.limits.fallback import MAX_DEBTS, Debts
 from toolgate.limits.redis_keys import Bucket, Plan, Slot
-from toolgate.limits.redis_script import Answer, admit_script, packed, read
+from toolgate.limits.redis_script import Answer, command, needs, read, spend_command
 
 __all__ = ["RemoteBuckets"]
 
 _CHANGED_TOGETHER = 64
 """Buckets of one call: about a millisecond of a server's time."""
 
-Change = tuple[Bucket, Sequence[int]]
+Change = tuple[Bucket, Sequence[float]]
 """A bucket, and the script's words for it."""
 
 
@@ -33,18 +33,17 @@ class RemoteBuckets:
         self.debts = Debts()
         store.go_ahead(self._payments)
 
-    async def spend(self, plan: Plan, needs: Sequence[Sequence[int]]) -> Answer:
-        """Spend all or nothing; ``needs`` are the script's words for each slot. Raises `StoreError`."""
+    async def spend(self, plan: Plan) -> Answer:
+        """Spend all or nothing. Raises `StoreError`."""
         first, *others = plan.slots
         if not others:
-            return await self._ask("spend", first, needs[0])
+            return read(await self._store.ask(self._command("spend", first)), len(first.buckets))
         # Two slots can lie on two servers, where no script sees both: each is asked, and the first is undone when the
         # second refuses.
         late = time.monotonic() + self._store.seconds
-        answer = await self._ask("spend", first, needs[0])
+        answer = await self._ask("spend", first, late)
         try:
-            verb = "spend" if answer.admitted else "look"
-            second = await self._ask(verb, others[0], needs[1], late - time.monotonic())
+            second = await self._ask("spend" if answer.admitted else "look", others[0], late)
         except StoreError:
             self._undo(first, answer)
             raise
@@ -57,12 +56,12 @@ class RemoteBuckets:
         than that."""
         for request in self._requests("settle", _settled(plan.buckets, answer, actual)):
             with suppress(StoreError):
-                await self._store.ask(request)
+                await self._store.ask(request.command)
 
     def post(self, plan: Plan, needs: Sequence[int], told: Callable[[Request], None]) -> None:
         """`spend` for the one slot of a plan, told by callback whoever is still there. Raises `StoreAway`."""
-        words = (self._now, "spend", packed(needs))
-        self._store.post(Request.of_script(admit_script(), plan.slots[0].names, words, on_answer=told))
+        asked = command("spend", plan.slots[0].names, needs, now=self._now)
+        self._store.post(Request(asked, on_answer=told))
 
     def owe(self, plan: Plan) -> None:
         """The call was admitted without Redis, which is told as soon as it can be."""
@@ -84,12 +83,16 @@ class RemoteBuckets:
         """Requests that settle, and that nobody waits for."""
         return self._requests("settle", changes, on_answer=_ignore)
 
-    async def _ask(self, verb: str, slot: Slot, needs: Sequence[int], timeout: float | None = None) -> Answer:
-        if timeout is not None and timeout <= 0:
+    async def _ask(self, verb: str, slot: Slot, late: float) -> Answer:
+        seconds = late - time.monotonic()
+        if seconds <= 0:
             raise StoreSlow("no answer within the deadline")
-        words = (self._now, verb, packed(needs))
-        reply = await self._store.script(admit_script(), keys=slot.names, args=words, timeout=timeout)
-        return read(reply, len(slot.buckets))
+        return read(await self._store.ask(self._command(verb, slot), timeout=seconds), len(slot.buckets))
+
+    def _command(self, verb: str, slot: Slot) -> Command:
+        if verb == "spend" and not self._now:
+            return spend_command(slot)
+        return command(verb, slot.names, needs(slot), now=self._now)
 
     def _undo(self, slot: Slot, answer: Answer) -> None:
         if answer.admitted:
@@ -117,23 +120,22 @@ class RemoteBuckets:
         for together in slots.values():
             for start in range(0, len(together), _CHANGED_TOGETHER):
                 part = together[start : start + _CHANGED_TOGETHER]
-                words = (self._now, verb, packed([word for _, words in part for word in words]))
-                told = None if on_answer is None else partial(on_answer, part)
                 names = [bucket.name for bucket, _ in part]
-                requests.append(Request.of_script(admit_script(), names, words, on_answer=told))
+                asked = command(verb, names, [word for _, words in part for word in words], now=self._now)
+                requests.append(Request(asked, on_answer=None if on_answer is None else partial(on_answer, part)))
         return requests
 
     def _paid(self, changes: list[Change], request: Request) -> None:
         if request.error is None:
             self._on_paid()
         else:
-            self.debts.put_back([(bucket, words[2]) for bucket, words in changes])
+            self.debts.put_back([(bucket, int(words[2])) for bucket, words in changes])
 
 
 def _settled(buckets: Sequence[Bucket], answer: Answer, actual: Sequence[int]) -> list[Change]:
     return [
-        (bucket, (bucket.period, bucket.burst, granted, cost, answer.at, *after))
-        for bucket, granted, cost, after in zip(buckets, answer.granted, actual, answer.after, strict=True)
+        (bucket, (bucket.period, bucket.burst, granted, cost, answer.at, *answer.after(position)))
+        for position, (bucket, granted, cost) in enumerate(zip(buckets, answer.granted, actual, strict=True))
         if granted and granted != cost
     ]
 

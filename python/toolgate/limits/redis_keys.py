@@ -52,16 +52,11 @@ class Slot:
 
     buckets: tuple[Bucket, ...]
     names: tuple[str, ...] = field(init=False)
+    spend: Any = None
+    """The command that spends what the call costs, once it has been made."""
 
     def __post_init__(self) -> None:
         self.names = tuple(bucket.name for bucket in self.buckets)
-
-    def needs(self) -> list[int]:
-        """What the script is told when nothing more is wanted than the call costs."""
-        words: list[int] = []
-        for bucket in self.buckets:
-            words += (bucket.period, bucket.burst, bucket.cost, bucket.cost, int(bucket.observe))
-        return words
 
 
 @dataclass(slots=True, eq=False)
@@ -78,12 +73,8 @@ class Plan:
     buckets: tuple[Bucket, ...]
     slots: tuple[Slot, ...]
     """The domain's own first."""
-    needs: tuple[tuple[int, ...], ...]
-    """For each slot."""
     in_order: bool
     """Whether each charge has a bucket of its own."""
-    is_single: bool
-    """Whether there is but one charge."""
     held: Any = None
     """What `leases` keeps for the buckets; None until it is asked for, () where nothing is leased."""
 
@@ -138,9 +129,7 @@ class Plans:
             order=order,
             buckets=tuple(bucket for slot in slots for bucket in slot.buckets),
             slots=slots,
-            needs=tuple(tuple(slot.needs()) for slot in slots),
             in_order=order == tuple(range(len(order))),
-            is_single=len(order) == 1,
         )
 
 

@@ -5,66 +5,110 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Final
 
-from toolgate._redis import Script, StoreRefused
+from toolgate._redis import Command, Script, StoreRefused
 from toolgate.errors import Limited
-from toolgate.limits.redis_keys import Plan
+from toolgate.limits.redis_keys import Plan, Slot
 
-__all__ = ["Answer", "admit_script", "limited", "packed", "read", "short_of"]
+__all__ = ["Answer", "command", "limited", "read", "short_of", "spend_command"]
 
 
 @cache
-def admit_script() -> Script:
+def _script() -> Script:
     """The script, read once."""
     return Script(files("toolgate.limits").joinpath("admit.lua").read_text(encoding="utf-8"))
 
 
-@dataclass(slots=True)
 class Answer:
-    """What came of a call, bucket by bucket in the order of its plan."""
+    """What came of a call, bucket by bucket in the order of its plan. All numbers are whole; they come as doubles, and
+    most go back as such, so that they are read when they are asked for."""
 
-    at: int
-    """The server's microseconds since the epoch."""
-    admitted: bool
-    granted: list[int]
-    left: list[int]
-    wait: list[int]
-    """Microseconds until there is enough; 0 when there is, -1 when there never is."""
-    after: list[tuple[int, int, int]]
-    """How each bucket was left, for `settle`."""
+    __slots__ = ("_buckets", "_reply", "admitted", "left", "wait")
+
+    def __init__(self, reply: bytes, buckets: int) -> None:
+        """Raises `LookupError`, `TypeError` or `ValueError` for what cannot be one."""
+        if len(reply) != _HEAD + 6 * _SIZE * buckets:
+            raise ValueError("not as long as an answer")
+        self._reply = reply
+        self._buckets = buckets
+        self.admitted = _TRUTH[reply[_SIZE:_HEAD]]
+        self.left = [*map(int, self._column(1))]
+        self.wait = self._column(2)
+        """Microseconds until there is enough; 0 when there is, -1 when there never is."""
+
+    @property
+    def at(self) -> float:
+        """The server's microseconds since the epoch."""
+        return float(struct.unpack_from("<d", self._reply)[0])
+
+    @property
+    def granted(self) -> tuple[float, ...]:
+        """Tokens."""
+        return self._column(0)
+
+    def after(self, position: int) -> tuple[float, ...]:
+        """How a bucket was left, for `settle`."""
+        return tuple([self._column(column)[position] for column in (3, 4, 5)])
 
     def followed_by(self, other: Answer) -> Answer:
         """One answer of two slots."""
-        return Answer(
-            at=other.at,
-            admitted=self.admitted and other.admitted,
-            granted=self.granted + other.granted,
-            left=self.left + other.left,
-            wait=self.wait + other.wait,
-            after=self.after + other.after,
-        )
+        head = other._reply[:_SIZE] + min(self._reply[_SIZE:_HEAD], other._reply[_SIZE:_HEAD], key=_TRUTH.__getitem__)
+        columns = [one._part(column) for column in range(6) for one in (self, other)]
+        return Answer(b"".join([head, *columns]), self._buckets + other._buckets)
+
+    def _part(self, column: int) -> bytes:
+        length = _SIZE * self._buckets
+        return self._reply[_HEAD + column * length : _HEAD + (column + 1) * length]
+
+    def _column(self, column: int) -> tuple[float, ...]:
+        return _form(self._buckets).unpack_from(self._reply, _HEAD + column * _SIZE * self._buckets)
 
 
-def packed(words: Sequence[int]) -> bytes:
-    """The numbers that the script is asked with."""
-    return struct.pack(f"<{len(words)}d", *words)
+_SIZE: Final = 8
+_HEAD: Final = 2 * _SIZE
+"""When it was decided, and what; then come the columns."""
+
+_TRUTH: Final = {struct.pack("<d", truth): truth for truth in (False, True)}
+
+
+@cache
+def _form(buckets: int) -> struct.Struct:
+    return struct.Struct(f"<{buckets}d")
+
+
+def spend_command(slot: Slot) -> Command:
+    """What a call asks of a slot when nothing more is wanted than it costs; made once for all its calls."""
+    if slot.spend is None:
+        slot.spend = command("spend", slot.names, needs(slot))
+    return slot.spend  # type: ignore[no-any-return]  # whoever keeps it does not know of commands
+
+
+def needs(slot: Slot) -> list[int]:
+    """The words for `spend_command`."""
+    words: list[int] = []
+    for bucket in slot.buckets:
+        words += (bucket.period, bucket.burst, bucket.cost, bucket.cost, int(bucket.observe))
+    return words
+
+
+def command(verb: str, names: Sequence[str], words: Sequence[float], *, now: str = "") -> Command:
+    """A call of the script; ``now`` is for tests alone, the server's own clock counts."""
+    return Command.of_script(_script(), names, (now, verb, struct.pack(f"<{len(words)}d", *words)))
 
 
 def read(reply: object, buckets: int) -> Answer:
     """The script's reply about so many buckets. Raises `StoreRefused` for what cannot be one: something else may stand
     between Redis and us."""
     try:
-        numbers = [*map(int, struct.unpack(f"<{2 + 6 * buckets}d", reply))]  # type: ignore[arg-type]  # or TypeError
-    except (OverflowError, TypeError, ValueError, struct.error):
+        return Answer(reply, buckets)  # type: ignore[arg-type]  # or TypeError
+    except (LookupError, OverflowError, TypeError, ValueError, struct.error):
         raise StoreRefused("NOTHING") from None
-    after = zip(numbers[5::6], numbers[6::6], numbers[7::6], strict=True)
-    return Answer(numbers[0], numbers[1] == 1, numbers[2::6], numbers[3::6], numbers[4::6], list(after))
 
 
-def short_of(plan: Plan, wait: Sequence[int], *, observe: bool) -> tuple[str, ...]:
+def short_of(plan: Plan, wait: Sequence[float], *, observe: bool) -> tuple[str, ...]:
     """Keys of the charges in whose buckets there was not enough, each once."""
     found = (
         key
@@ -74,13 +118,13 @@ def short_of(plan: Plan, wait: Sequence[int], *, observe: bool) -> tuple[str, ..
     return tuple(dict.fromkeys(found))
 
 
-def limited(plan: Plan, wait: Sequence[int], left: Sequence[int] = ()) -> Limited:
+def limited(plan: Plan, wait: Sequence[float], left: Sequence[int] = ()) -> Limited:
     """The refusal: of the longest wait, or of what never fits. Where nobody told what is ``left``, it says nothing."""
     enforced = [position for position in plan.order if wait[position] and not plan.buckets[position].observe]
     worst = max(enforced, key=lambda position: math.inf if wait[position] < 0 else wait[position])
     return Limited(
         "cost_exceeds_limit" if wait[worst] < 0 else "rate_limited",
-        retry_after=None if wait[worst] < 0 else seconds(wait[worst]),
+        retry_after=None if wait[worst] < 0 else seconds(int(wait[worst])),
         budget=plan.keys[plan.order.index(worst)],
         violated=short_of(plan, wait, observe=False),
         remaining=left[worst] if left else 0,

@@ -1,0 +1,127 @@
+//! The text of a record, from what a decision knows.
+
+use std::borrow::Cow;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+
+use crate::record::{self, CallRecord, Id};
+
+type Text<'py> = Bound<'py, PyString>;
+type Outcome<'py> = (Text<'py>, Option<Text<'py>>, Option<Text<'py>>, Option<i64>);
+
+/// A ``call`` record without its closing brace.
+#[pyfunction]
+#[pyo3(signature = (event, at, request_id, parent_id, rpc_id, trace_id, who, transport, method, name, arguments_hash,
+    hash_key, scopes, outcome, rule, would_deny, disconnected, latency_ms, /))]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a record has so many members, and an object for them would cost more than writing them"
+)]
+pub(super) fn call_record(
+    event: &str,
+    at: f64,
+    request_id: &str,
+    parent_id: Option<Text<'_>>,
+    rpc_id: Option<Bound<'_, PyAny>>,
+    trace_id: Option<Text<'_>>,
+    who: &str,
+    transport: &str,
+    method: Option<Text<'_>>,
+    name: Option<Text<'_>>,
+    arguments_hash: Option<&str>,
+    hash_key: Option<Text<'_>>,
+    scopes: &str,
+    outcome: Option<Outcome<'_>>,
+    rule: Option<Text<'_>>,
+    would_deny: Bound<'_, PyTuple>,
+    disconnected: bool,
+    latency_ms: Option<f64>,
+) -> PyResult<String> {
+    let denied = would_deny
+        .iter()
+        .map(|slug| Ok(slug.str()?.to_str()?.as_bytes().to_vec()))
+        .collect::<PyResult<Vec<_>>>()?;
+    let denied: Vec<_> = denied.iter().map(Vec::as_slice).collect();
+    let (parent_id, trace_id) = (bytes(parent_id.as_ref())?, bytes(trace_id.as_ref())?);
+    let (method, name) = (bytes(method.as_ref())?, bytes(name.as_ref())?);
+    let (hash_key, rule) = (bytes(hash_key.as_ref())?, bytes(rule.as_ref())?);
+    let number = integer(rpc_id.as_ref());
+    let id = rpc_id
+        .filter(|_| number.is_none())
+        .map(|id| id.str())
+        .transpose()?;
+    let id = bytes(id.as_ref())?;
+    let outcome = outcome.as_ref().map(ended).transpose()?;
+    Ok(CallRecord {
+        event: event.as_bytes(),
+        at,
+        request_id: request_id.as_bytes(),
+        parent_id: parent_id.as_deref(),
+        rpc_id: number.map(Id::Integer).or(id.as_deref().map(Id::Text)),
+        trace_id: trace_id.as_deref(),
+        who,
+        transport: transport.as_bytes(),
+        method: method.as_deref(),
+        name: name.as_deref(),
+        arguments_hash: arguments_hash.map(str::as_bytes),
+        hash_key: hash_key.as_deref(),
+        scopes,
+        outcome: outcome
+            .as_ref()
+            .map(|(result, reason, budget, retry_after_ms)| record::Outcome {
+                result,
+                reason: reason.as_deref(),
+                budget: budget.as_deref(),
+                retry_after_ms: *retry_after_ms,
+            }),
+        rule: rule.as_deref(),
+        would_deny: &denied,
+        disconnected,
+        latency_ms,
+    }
+    .text())
+}
+
+/// A name as a record spells it: a JSON string, bounded in length.
+#[pyfunction]
+#[pyo3(signature = (name, /))]
+pub(super) fn spelt(name: Option<Text<'_>>) -> PyResult<String> {
+    Ok(bytes(name.as_ref())?.map_or_else(|| "null".to_owned(), |name| record::spelt(&name)))
+}
+
+type Ended<'a> = (
+    Cow<'a, [u8]>,
+    Option<Cow<'a, [u8]>>,
+    Option<Cow<'a, [u8]>>,
+    Option<i64>,
+);
+
+fn ended<'a>((result, reason, budget, wait): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
+    Ok((
+        bytes(Some(result))?.unwrap_or_default(),
+        bytes(reason.as_ref())?,
+        bytes(budget.as_ref())?,
+        *wait,
+    ))
+}
+
+/// A whole number that is no `bool`; others are spelt as texts.
+fn integer(id: Option<&Bound<'_, PyAny>>) -> Option<i64> {
+    id.filter(|id| id.is_exact_instance_of::<PyInt>())
+        .and_then(|id| id.extract().ok())
+}
+
+/// The bytes of a text; one with lone surrogates has none in UTF-8 proper.
+fn bytes<'a>(text: Option<&'a Text<'_>>) -> PyResult<Option<Cow<'a, [u8]>>> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    if let Ok(proper) = text.to_str() {
+        return Ok(Some(Cow::Borrowed(proper.as_bytes())));
+    }
+    let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+    Ok(Some(Cow::Owned(
+        encoded.cast::<PyBytes>()?.as_bytes().to_vec(),
+    )))
+}
