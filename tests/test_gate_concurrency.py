@@ -55,6 +55,26 @@ async def test_what_a_call_leads_to_is_no_second_call_of_the_client(guarded: Mak
     assert isinstance(again.refusal, toolgate.Limited), "the tool itself still runs twice at most"
 
 
+async def test_what_brings_no_message_may_be_a_stream(guarded: Make) -> None:
+    it = guarded(limits=toolgate.Limits(streams=1))
+
+    async def asked(method: str) -> toolgate.Decision:
+        headers = (("authorization", f"Bearer {it.token('read')}"),)
+        return await it.gate.decide(
+            toolgate.Request(method=method, host="mcp.example.com", path="/mcp", headers=headers)
+        )
+
+    stream = await asked("GET")
+    refused = await asked("GET")
+    assert isinstance(refused.refusal, toolgate.Limited)
+    assert (refused.refusal.budget, refused.refusal.limit) == ("streams", "1 in flight")
+    assert refused.principal is not None, "the record says whose it was"
+    assert (await asked("DELETE")).allowed
+    assert (await it.call("read_order", "read")).allowed
+    stream.close()
+    assert (await asked("GET")).allowed
+
+
 @pytest.mark.parametrize("how", ["success", "tool_error", "error", "cancelled", "dropped", "over budget"])
 async def test_however_it_ends_the_slot_is_free(guarded: Make, how: str) -> None:
     rule = toolgate.ToolRule("slow", scopes=["read"], concurrency=1, limit=["3/minute"])

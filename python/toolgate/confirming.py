@@ -27,15 +27,17 @@ class Confirming:
         confirmations: Confirmations,
         spender: Spender,
         *,
+        hold: Callable[[Decision, Spending], None],
         spend: Callable[[Decision, Spending], Awaitable[None]],
         intend: Callable[[Decision], Awaitable[None]],
         ensure_still: Callable[[Decision], None],
         tick: Callable[[], int],
     ) -> None:
-        """``spend`` and ``intend`` are step 6 and what follows it; ``ensure_still`` looks at the credential and the
-        trail again."""
+        """``hold``, ``spend`` and ``intend`` are step 6 and what follows it: a place among the calls in flight, the
+        budgets, the intent. ``ensure_still`` looks at the credential and the trail again."""
         self.confirmations = confirmations
         self._spender = spender
+        self._hold = hold
         self._spend = spend
         self._intend = intend
         self._ensure_still = ensure_still
@@ -111,11 +113,15 @@ class Confirming:
         by_approver = self.confirmations.has_approver
         if not by_approver and consent.brought.shows_forms is False:
             raise refusal("confirmation_unavailable", "the client declares no forms")
+        is_answer = by_client and not by_approver and bool(consent.brought.shows_forms)
+        if not is_answer:
+            # It waits here, and is in flight while it does.
+            self._hold(decision, consent.spending)
         spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
         grant = consent.grant = await self._spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self._spender.names(spending, grant.would_deny)
-        if by_client and not by_approver and consent.brought.shows_forms:
+        if is_answer:
             try:
                 await self.confirmations.prepare(consent)
             except Refused:

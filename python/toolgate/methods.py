@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["GOVERNED_BY_METHOD", "METHODS", "REFERENCES", "REMOVED", "STATELESS"]
+__all__ = ["GOVERNED_BY_METHOD", "METHODS", "REFERENCES", "REMOVED", "STATELESS", "STREAMS"]
 
 METHODS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,6 +39,9 @@ REFERENCES: Final[Mapping[str, str]] = MappingProxyType({"ref/prompt": "prompt",
 
 GOVERNED_BY_METHOD: Final = frozenset(method for method, governor in METHODS.items() if governor == "method")
 """All that a `MethodRule` can be for."""
+
+STREAMS: Final = frozenset({"subscriptions/listen"})
+"""Requests that are answered by a stream without an end."""
 
 STATELESS: Final = "2026-07-28"
 """The first protocol without sessions; versions are dates, and sort like them."""

@@ -23,6 +23,7 @@ from toolgate.decision import Decision, Sink
 from toolgate.errors import Forbidden, Refused, Unavailable, refusal
 from toolgate.limits import FailedAttempts, Spender, Spending, remote_limiter
 from toolgate.metadata import Metadata
+from toolgate.methods import STREAMS
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 __all__ = ["Steps", "request_id"]
 
 _REQUEST_ID_BYTES: Final = 12
+
+_NO_STREAM: Final = frozenset({"POST", "DELETE"})
+"""What comes with these methods is a message, or the end of a session; what others open may stay open."""
 
 _MAX_WATCHED: Final = 1000
 """Resources that one subscription may name."""
@@ -125,6 +129,7 @@ class Steps:
         self.confirming = Confirming(
             self._confirmations,
             self.spender,
+            hold=self._hold,
             spend=partial(self._spend_waiting, intends=False),
             intend=self._intend,
             ensure_still=self._ensure_still,
@@ -167,6 +172,9 @@ class Steps:
         except Refused as refused:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
+            return decision
+        if request.method not in _NO_STREAM:
+            self._open_stream(decision)
         return decision
 
     async def decide_local(
@@ -317,10 +325,17 @@ class Steps:
         if intends:
             await self._intend(decision)
 
+    def _open_stream(self, decision: Decision) -> None:
+        try:
+            self._hold(decision, self.spender.spending(decision.caller.principal, None, governed=False))
+        except Refused as refused:
+            decision.refuse(refused)
+
     def _hold(self, decision: Decision, spending: Spending) -> None:
         # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
-        if spending.slots:
-            held = decision.held = self.spender.hold(spending, nested=decision.is_nested)
+        if (spending.slots or spending.streams) and decision.held is None:
+            streams = decision.call is None or decision.call.method in STREAMS
+            held = decision.held = self.spender.hold(spending, nested=decision.is_nested, streams=streams)
             if held is not None:
                 decision.would_deny += held.would_deny
 

@@ -6,12 +6,14 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
 import httpx2
+import pytest
 from guarded import Guarded, message
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
@@ -93,11 +95,7 @@ class Desk:
     @asynccontextmanager
     async def client(self, mode: str, *scopes: str, **claims: Any) -> Any:
         """The official client with a token."""
-        headers = {"Authorization": f"Bearer {self.it.token(*scopes, **claims)}"}
-        async with (
-            httpx2.AsyncClient(headers=headers) as http,
-            Client(streamable_http_client(self.gate.resource, http_client=http), mode=mode) as client,
-        ):
+        async with connected(self.gate.resource, self.it.token(*scopes, **claims), mode) as client:
             yield client
 
     def post(
@@ -119,6 +117,17 @@ class Desk:
             if len(calls) >= count or time.monotonic() > deadline:
                 return calls
             time.sleep(0.01)
+
+
+@asynccontextmanager
+async def connected(resource: str, token: str, mode: str) -> Any:
+    """The official client, on connections of its own."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
+    ):
+        yield client
 
 
 def text_of(result: Any) -> str:
@@ -171,3 +180,25 @@ def modern_headers(tool: str) -> dict[str, str]:
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",
     }
+
+
+def opening(desk: Desk, how: str) -> tuple[str, dict[str, str], bytes]:
+    """The method, headers and body of a stream that carries no call."""
+    if how == "GET":
+        return "GET", open_session(desk) | {"Accept": "text/event-stream"}, b""
+    if desk.is_fastmcp:
+        pytest.skip("fastmcp serves no subscriptions")
+    body = json.loads(modern("any"))
+    body["method"] = "subscriptions/listen"
+    body["params"] = {"_meta": body["params"]["_meta"], "notifications": {"toolsListChanged": True}}
+    headers = modern_headers("any") | {"Mcp-Method": "subscriptions/listen"}
+    del headers["Mcp-Name"]
+    return "POST", headers, json.dumps(body).encode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, not for ever."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 import time
@@ -138,6 +139,55 @@ async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monke
     while _reason(decision := await it.call("wipe", "write")) == "approver_unavailable":
         await anyio.sleep(0.01)
     assert decision.allowed
+
+
+ONE_AT_ONCE: dict[str, Any] = {
+    "the rule's": {"tools": [toolgate.ToolRule("wipe", scopes=["write"], confirm=True, concurrency=1)]},
+    "the client's": {"limits": toolgate.Limits(concurrency=1)},
+}
+
+
+@pytest.mark.parametrize("whose", ONE_AT_ONCE)
+@pytest.mark.parametrize("ends", ["yes", "no", "too late", "failing", "cancelled"])
+async def test_while_it_waits_it_is_in_flight(guarded: Make, whose: str, ends: str) -> None:
+    began, may_end = anyio.Event(), anyio.Event()
+
+    async def approver(_question: toolgate.Question) -> bool:
+        began.set()
+        await may_end.wait()
+        if ends == "failing":
+            raise ValueError
+        return ends == "yes"
+
+    asks = ["2/hour"]
+    times: Any = hurried(asks=asks) if ends == "too late" else toolgate.Confirmation(asks=asks)
+    it = guarded(**(RULES | ONE_AT_ONCE[whose]), approver=approver, confirmation=times)
+    first: list[toolgate.Decision] = []
+
+    async def call() -> None:
+        first.append(await it.call("wipe", "write"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call)
+        await began.wait()
+        with anyio.fail_after(20):
+            refused = (await it.call("wipe", "write")).refusal
+        assert isinstance(refused, toolgate.Limited)
+        assert refused.code == "too_many_in_flight"
+        assert refused.budget == ("wipe" if whose == "the rule's" else "client")
+        if ends == "cancelled":
+            group.cancel_scope.cancel()
+        elif ends != "too late":
+            may_end.set()
+    if ends == "yes":
+        assert _reason(await it.call("wipe", "write")) == "too_many_in_flight", "now its tool runs"
+    for decision in first:
+        decision.close()
+    first.clear()
+    gc.collect()  # one that was cancelled is dropped
+    may_end.set()
+    again = _reason(await it.call("wipe", "write"))
+    assert again not in ("too_many_in_flight", "rate_limited"), "what was refused has asked nobody"
 
 
 async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) -> None:

@@ -65,6 +65,33 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         assert [record["request_id"] for record in office.records("asked")] == [answered["request_id"]]
 
 
+async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: str) -> None:
+    is_asked, may_answer = anyio.Event(), anyio.Event()
+
+    async def human(_context: Any, _params: Any) -> types.ElicitResult:
+        is_asked.set()
+        await may_answer.wait()
+        return YES
+
+    with anyio.fail_after(20), opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
+        async with office.client(LEGACY, human, "write") as client, anyio.create_task_group() as group:
+            group.start_soon(client.call_tool, "wipe", {"name": "ada"})
+            await is_asked.wait()
+            with pytest.raises(MCPError) as refused:
+                await client.call_tool("free", {})
+            assert refused.value.error.data["reason"] == "too_many_in_flight"
+            may_answer.set()
+        async with office.client(LEGACY, human, "write") as client:
+            await client.call_tool("free", {})
+    assert office.ran[0] == "wipe ada"
+
+
+async def test_a_question_that_is_an_answer_takes_no_place(guarded: Make, kind: str) -> None:
+    with opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
+        asked = [posted(office, "wipe", {"name": name}, "write").json()["result"] for name in ("ada", "bob")]
+    assert [result["resultType"] for result in asked] == ["input_required"] * 2
+
+
 @ERAS
 @pytest.mark.parametrize(
     "answer",

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from adapters.desk import RULES, Desk, hang_up_on, modern, modern_headers, open_session, tools
+from adapters.desk import RULES, Desk, hang_up_on, modern, modern_headers, open_session, opening, tools, until
 from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 from mcp.server.mcpserver import MCPServer
@@ -32,20 +32,6 @@ Make = Callable[..., Guarded]
 def looking_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits five seconds for a test."""
     monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.02)
-
-
-def opening(desk: Desk, how: str) -> tuple[str, dict[str, str], bytes]:
-    """The method, headers and body of a stream that carries no call."""
-    if how == "GET":
-        return "GET", open_session(desk) | {"Accept": "text/event-stream"}, b""
-    if desk.is_fastmcp:
-        pytest.skip("fastmcp serves no subscriptions")
-    body = json.loads(modern("any"))
-    body["method"] = "subscriptions/listen"
-    body["params"] = {"_meta": body["params"]["_meta"], "notifications": {"toolsListChanged": True}}
-    headers = modern_headers("any") | {"Mcp-Method": "subscriptions/listen"}
-    del headers["Mcp-Name"]
-    return "POST", headers, json.dumps(body).encode()
 
 
 @pytest.mark.usefixtures("looking_often")
@@ -99,7 +85,7 @@ def test_a_client_has_no_more_streams_than_a_rule_says(guarded: Make) -> None:
                 except httpx2.ReadTimeout:
                     return True  # it is open, and stays so
 
-            _until(is_free)
+            until(is_free)
 
 
 @pytest.mark.usefixtures("looking_often")
@@ -111,7 +97,7 @@ def test_the_answer_of_a_running_tool_is_not_cut(desk: Desk) -> None:
 
     calling = threading.Thread(target=call)
     calling.start()
-    _until(lambda: "read_slowly" in desk.ran)
+    until(lambda: "read_slowly" in desk.ran)
     desk.gate.revoke(subject="user-1", issuer=desk.it.issuer.url)
     time.sleep(0.1)
     desk.may_end.set()
@@ -137,7 +123,7 @@ def test_a_tool_whose_client_has_gone_keeps_its_slot_until_it_ends(guarded: Make
             assert second.json()["error"]["data"]["reason"] == "too_many_in_flight"
             assert [record["result"] for record in desk.calls(1)] == ["denied_rate"]
             may_end.set()
-            _until(lambda: len(desk.calls()) == 2)
+            until(lambda: len(desk.calls()) == 2)
             assert desk.post(message("read_caller", id=3), "read", headers=session).status_code == 200
     slow = desk.calls(3)[1]
     assert (slow["tool_name"], slow["result"], slow["disconnected"]) == ("read_slowly", "success", True)
@@ -328,10 +314,3 @@ def test_a_token_in_the_query_is_refused(desk: Desk) -> None:
     answer = httpx2.post(url, content=modern("read_caller"), headers=modern_headers("read_caller"))
     assert answer.status_code == 400
     assert desk.ran == []
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)

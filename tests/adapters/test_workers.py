@@ -8,18 +8,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN, modern, modern_headers
+from adapters.desk import LEGACY, MODERN, connected, modern, modern_headers
 from adapters.serving import wait_for
 from cli.commanding import here
-from mcp import Client, MCPError
-from mcp.client.streamable_http import streamable_http_client
+from mcp import MCPError
 from servers.standalone import RedisServer, free_port
 
 from toolgate.confirmation import ANSWER
@@ -161,17 +160,6 @@ def test_of_answers_at_once_on_two_workers_one_runs_the_call(
     assert (tmp_path / "wiped").read_text().split() == [str(number) for number in range(questions)]
     files = [path.read_text() for path in (tmp_path / "trail").glob("audit*.jsonl")]
     assert all('"tool_name":"wipe"' in lines for lines in files), "both workers were asked"
-
-
-@asynccontextmanager
-async def connected(resource: str, token: str, mode: str) -> Any:
-    """The official client, on connections of its own."""
-    headers = {"Authorization": f"Bearer {token}"}
-    async with (
-        httpx2.AsyncClient(headers=headers) as http,
-        Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
-    ):
-        yield client
 
 
 @contextmanager

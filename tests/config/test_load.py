@@ -89,6 +89,7 @@ client = ["600/minute", "20000/day"]
 organization = ["60000/minute"]
 failed_auth = {{ rate = "20/minute", mode = "observe" }}
 concurrency = 8
+streams = 3
 max_keys = 50
 store = "redis://127.0.0.1:6379/0"
 mode = "leased"
@@ -145,6 +146,7 @@ key = {{ file = "key", id = "2026-11" }}
             ["60000/minute"],
             Budget("20/minute", mode="observe"),
             concurrency=8,
+            streams=3,
             max_keys=50,
             store="redis://127.0.0.1:6379/0",
             mode="leased",

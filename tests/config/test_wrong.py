@@ -161,6 +161,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     # limits and audit
     "limits": (f"{HEAD}[limits]\nmax_keys = 0", "7: [limits] max_keys: must be a whole number, at least 1"),
     "failures": (f'{HEAD}[limits]\nfailed_auth = ["5/minute"]', "7: [limits] failed_auth: must be a rate like"),
+    "no stream": (f"{HEAD}[limits]\nstreams = 0", "7: [limits] streams: must be a whole number, at least 1"),
     "no slot": (f"{HEAD}[limits]\nconcurrency = 0", "7: [limits] concurrency: must be a whole number, at least 1"),
     "a store": (f'{HEAD}[limits]\nstore = "mysql://a"', '7: [limits] store: must be "memory" or the URL of a'),
     "a store with a password": (

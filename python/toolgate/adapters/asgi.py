@@ -1,4 +1,5 @@
-"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back."""
+"""The ASGI tier: HTTP in, a decision, HTTP out. Pure ASGI: nothing of a response is ever held back, but a list of a
+server that nobody here knows."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from toolgate._core import Head, read_head
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
+from toolgate.adapters.list_answers import filtering
+from toolgate.adapters.lists import LISTS
 from toolgate.adapters.outcome import OutcomeReader
 from toolgate.adapters.streams import run_while_held
 from toolgate.adapters.wire import (
@@ -28,7 +31,7 @@ from toolgate.adapters.wire import (
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
-from toolgate.methods import STATELESS
+from toolgate.methods import STATELESS, STREAMS
 from toolgate.rendering import Response
 
 __all__ = ["GateASGI"]
@@ -44,8 +47,6 @@ _OWN: Final = frozenset({b"x-request-id"})
 _BROKEN: Final = Response(
     500, (("content-type", "text/plain; charset=utf-8"), ("content-length", "21")), b"Internal Server Error"
 )
-
-_STREAMS: Final = frozenset({"subscriptions/listen"})
 
 
 class GateASGI:
@@ -175,6 +176,9 @@ class GateASGI:
         return response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
+        method = None if decision.call is None else decision.call.method
+        if method in LISTS and not self.asks_clients(scope):
+            send = filtering(self.gate, decision, method, scope, send)
         prepared = self.prepare(scope, decision)
         app = self.app_for(scope, body)
         outcome = OutcomeReader()
@@ -207,7 +211,7 @@ class GateASGI:
 
     def _ends_with_its_token(self, decision: Decision) -> bool:
         """A stream that carries no call does; the answer of a running tool is not cut."""
-        return decision.call is None or decision.call.method in _STREAMS
+        return decision.call is None or decision.call.method in STREAMS
 
 
 class _Exchange:

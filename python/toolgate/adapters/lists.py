@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
-
-from mcp.server.context import HandlerResult
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from toolgate.decision import Decision
 from toolgate.gate import Gate
+
+if TYPE_CHECKING:
+    from mcp.server.context import HandlerResult
 
 __all__ = ["LISTS", "filtered", "shown"]
 
@@ -31,7 +32,7 @@ def filtered(gate: Gate, decision: Decision, method: str, answer: HandlerResult)
     items = answer.get(member)
     if not isinstance(items, list):
         return answer
-    rest = shown(gate, decision, target, items, lambda item: str(item.get(named_by)))
+    rest = shown(gate, decision, target, items, lambda item: str(item.get(named_by)) if isinstance(item, dict) else "")
     changed: dict[str, Any] = answer | {member: rest}
     if "cacheScope" in answer:
         # Two callers see two lists: no cache may hand one's to the other (MCP 2026-07-28, caching).

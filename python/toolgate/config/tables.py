@@ -187,6 +187,7 @@ _LIMITS: Keys = {
     "organization": ("organization", _budgets),
     "failed_auth": ("failed_auth", _budget),
     "concurrency": ("concurrency", integer),
+    "streams": ("streams", integer),
     "max_keys": ("max_keys", integer),
     "store": ("store", _store),
     "mode": ("mode", string),

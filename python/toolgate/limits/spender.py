@@ -76,9 +76,10 @@ class Spender:
         """What one question to a human spends."""
         return asking_of(principal, asks, limits=self._limits)
 
-    def hold(self, spending: Spending, *, nested: bool) -> Held | None:
-        """The call's place among those in flight, to be freed when its tool has ended. Raises `Limited`."""
-        slots = spending.nested_slots if nested else spending.slots
+    def hold(self, spending: Spending, *, nested: bool, streams: bool) -> Held | None:
+        """The call's place among those in flight, to be freed when its tool or its stream has ended. Raises
+        `Limited`."""
+        slots = (spending.nested_slots if nested else spending.slots) + (spending.streams if streams else ())
         return self._slots.take(slots) if slots else None
 
     def waits_for(self, spending: Spending) -> bool:

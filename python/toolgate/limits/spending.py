@@ -36,6 +36,8 @@ class Spending:
     slots: tuple[Slot, ...]
     nested_slots: tuple[Slot, ...]
     """Those of a call that another call of the same client leads to: it counts as one of the client's with that."""
+    streams: tuple[Slot, ...]
+    """That of a stream, where what spends this may open one."""
     on_error: str
 
 
@@ -52,6 +54,7 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
         labels={charge.key: label for charge, label in found},
         slots=own + (tuple(_client_slots(principal, limits)) if governed else ()),
         nested_slots=own,
+        streams=() if governed else (_stream_slot(principal, limits),),
         on_error=(rule.on_error if rule is not None else None) or limits.on_error,
     )
 
@@ -68,6 +71,7 @@ def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Lim
         labels={charge.key: label for charge, label in found},
         slots=(),
         nested_slots=(),
+        streams=(),
         on_error=limits.on_error,
     )
 
@@ -124,6 +128,10 @@ def _rule_slots(principal: Principal, rule: Rule | None) -> Iterator[Slot]:
 def _client_slots(principal: Principal, limits: Limits) -> Iterator[Slot]:
     if limits.concurrency is not None:
         yield Slot(digest(joined("in flight", principal.identity)), limits.concurrency, "client")
+
+
+def _stream_slot(principal: Principal, limits: Limits) -> Slot:
+    return Slot(digest(joined("streams", principal.identity)), limits.streams, "streams")
 
 
 def digest(identity: str) -> str:

@@ -19,6 +19,10 @@ MEMORY: Final = "memory"
 
 _MODES: Final = ("exact", "leased")
 
+_STREAMS: Final = 64
+"""One for each session of the older protocol: what serves many people under one name has many. Each is a connection and
+its tasks, held for as long as a token lasts."""
+
 _MAX_INSTANCES: Final = 10_000
 """As many as may share a limit: the core's own bound."""
 
@@ -36,6 +40,8 @@ class Limits:
     """Per peer address, spent by failed attempts alone."""
     concurrency: int | None = None
     """Calls of one client in flight at once, in each process."""
+    streams: int = _STREAMS
+    """Streams that carry no call, of one client at once, in each process."""
     max_keys: int = 100_000
     """Buckets held at most."""
     store: str | Secret = MEMORY
@@ -56,6 +62,8 @@ class Limits:
         object.__setattr__(self, "organization", budgets("organization", self.organization))
         object.__setattr__(self, "failed_auth", budgets("failed_auth", [self.failed_auth])[0])
         concurrency("concurrency", self.concurrency)
+        checks.whole("streams", self.streams, at_least=1)
+        concurrency("streams", self.streams)
         checks.whole("max_keys", self.max_keys, at_least=1)
         try:
             Limiter(max_keys=self.max_keys)

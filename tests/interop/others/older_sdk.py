@@ -1,0 +1,13 @@
+"""A server of the official SDK before version 2: to the gate, which stands in the same process, an app like any."""
+
+from __future__ import annotations
+
+from interop.others.tools import add_tools, noting
+from mcp.server.fastmcp import FastMCP  # type: ignore[attr-defined]
+
+import toolgate
+
+server = FastMCP("others", log_level="CRITICAL")
+add_tools(server)
+gate = toolgate.Gate.from_file("toolgate.toml")
+app = gate.protect(noting(server.streamable_http_app()))
