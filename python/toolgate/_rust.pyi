@@ -302,7 +302,7 @@ class Holdings:
     def keep(
         self,
         domain: str,
-        charges: tuple[Charge, ...],
+        charges: Sequence[Charge],
         plan: object,
         held: Sequence[tuple[Holding, int]],
         order: Sequence[int],

@@ -74,7 +74,7 @@ impl Holding {
 struct Kept {
     domain: Py<PyString>,
     /// Held, so that no other charges can take their identity.
-    _charges: Py<PyTuple>,
+    _charges: Py<PyAny>,
     plan: Py<PyAny>,
     held: Vec<(Py<Holding>, i64)>,
     order: Arc<[usize]>,
@@ -141,7 +141,7 @@ impl Holdings {
     fn keep(
         &self,
         domain: &Bound<'_, PyString>,
-        charges: &Bound<'_, PyTuple>,
+        charges: &Bound<'_, PyAny>,
         plan: Py<PyAny>,
         held: Vec<(Py<Holding>, i64)>,
         order: Vec<usize>,

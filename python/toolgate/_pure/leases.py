@@ -43,7 +43,7 @@ class Holdings:
 
     def __init__(self) -> None:
         # By the identity of the charges, which are held so that no others can take it.
-        self._kept: dict[tuple[str, int], tuple[tuple[Charge, ...], Any, list[_Held], list[int]]] = {}
+        self._kept: dict[tuple[str, int], tuple[Sequence[Charge], Any, list[_Held], list[int]]] = {}
         self._thread = 0
 
     def take(self, domain: str, charges: Sequence[Charge], now: float) -> RemoteGrant | None:
@@ -65,7 +65,7 @@ class Holdings:
         return RemoteGrant(plan, tuple([left[position] for position in order]), (), tuple(leases))
 
     def keep(
-        self, domain: str, charges: tuple[Charge, ...], plan: object, held: Sequence[_Held], order: Sequence[int]
+        self, domain: str, charges: Sequence[Charge], plan: object, held: Sequence[_Held], order: Sequence[int]
     ) -> None:
         """Find these holdings from now on: pairs of each and what the call costs there, and the position among them of
         each charge."""
