@@ -101,12 +101,14 @@ impl Charges {
         self.objects.bind(py).try_iter()
     }
 
+    /// The position of a charge.
     #[pyo3(signature = (*arguments))]
     fn index<'py>(&self, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let objects = self.objects.bind(arguments.py());
         objects.call_method1("index", arguments)
     }
 
+    /// How often a charge is among them.
     #[pyo3(signature = (value, /))]
     fn count<'py>(&self, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.objects

@@ -247,7 +247,7 @@ async def test_a_proxys_upstream_never_sees_the_callers_credentials(guarded: Mak
 
 
 async def test_a_tool_that_an_app_calls_by_its_hash_is_judged_by_its_name(guarded: Make) -> None:
-    from fastmcp.server.providers.addressing import TOOL_HASH_META_KEY, hash_tool
+    from fastmcp.server.providers.addressing import TOOL_HASH_META_KEY, hash_tool, hashed_backend_name
 
     ran: list[str] = []
     server: FastMCP[Any] = FastMCP("apps")
@@ -261,9 +261,9 @@ async def test_a_tool_that_an_app_calls_by_its_hash_is_judged_by_its_name(guarde
     rules = [toolgate.ToolRule("delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
     with opened(guarded, server, ran, tools=rules) as desk:
         async with desk.client(MODERN, "read") as client:
-            answer = await client.call_tool(f"{digest}_delete_user", {})
+            answer = await client.call_tool(hashed_backend_name("app", "delete_user"), {})
         assert "lacks a scope" in answer.content[0].text
         assert ran == []
         async with desk.client(MODERN, "read", "write") as client:
-            assert not (await client.call_tool(f"{digest}_delete_user", {})).is_error
+            assert not (await client.call_tool(hashed_backend_name("app", "delete_user"), {})).is_error
     assert ran == ["deleted"]
