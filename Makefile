@@ -91,11 +91,15 @@ test-rust: ## cargo test alone: the core, without Python
 	$(say) 'cargo test'
 	@cargo test --quiet
 
+# Both at once, as neither keeps a processor busy for long; the second says nothing before the first has ended.
 test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
-	$(say) 'pytest, native core'
-	@TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS)
-	$(say) 'pytest, pure Python'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS)
+	$(say) 'pytest, native core; pure Python beside it'
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS) >$(VENV)/pure.log 2>&1 & pure=$$!; \
+	trap 'kill $$pure 2>/dev/null' EXIT; \
+	TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS); native=$$?; \
+	wait $$pure; pure=$$?; \
+	printf '==> pytest, pure Python\n'; cat $(VENV)/pure.log; \
+	test $$native -eq 0 -a $$pure -eq 0
 
 format: $(READY) ## rewrite what cargo fmt and ruff would complain about
 	@cargo fmt

@@ -6,10 +6,13 @@ about it, and where `CI` is set they fail.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 import pytest
@@ -66,19 +69,25 @@ def _install(package: str) -> str:
     as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     if as_root and shutil.which("sudo") is None:
         return "only root may install it"
-    install = ["install", "--yes", "--quiet", "--no-install-recommends", package]
-    for step in (["update", "--quiet"], install):
-        try:
-            done = subprocess.run(
-                [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *step],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return f"apt-get {step[0]} took longer than {INSTALL_SECONDS} s"
-        if done.returncode:
-            return f"apt-get {step[0]} ended with {done.returncode}: {done.stderr[-500:].strip()}"
+    # The tests of both cores run at once, and apt-get waits for nobody.
+    with (Path(tempfile.gettempdir()) / "toolgate-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install = ["install", "--yes", "--quiet", "--no-install-recommends", package]
+        return _run(as_root, ["update", "--quiet"]) or _run(as_root, install)
+
+
+def _run(as_root: list[str], step: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *step],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"apt-get {step[0]} took longer than {INSTALL_SECONDS} s"
+    if done.returncode:
+        return f"apt-get {step[0]} ended with {done.returncode}: {done.stderr[-500:].strip()}"
     return ""
