@@ -1,6 +1,6 @@
 //! Buckets by domain and key: admit all or nothing, refund, settle.
 //!
-//! All buckets of a domain lie in one of a few tables, each behind a guard. A decision holds the one guard of
+//! All buckets of a domain lie in one of a few tables, each in a shard of a `DashMap`, and so behind a guard. A decision holds the one guard of
 //! its domain, computes every bucket, and only then stores every bucket: nothing is reserved that could be
 //! rolled back, so nobody ever sees a half-made decision. What domains have in common - shared buckets, and
 //! the overflow - lies behind one lock of its own, always taken after the guard and never before, and what a restart left behind a last one: without a
@@ -12,8 +12,12 @@
 //! stranger for another would be worse.
 
 use std::borrow::Borrow;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use dashmap::DashMap;
+use dashmap::mapref::one::RefMut;
 
 use crate::bucket::{Bucket, Invalid, Rate};
 use crate::charge::{Charge, MAX_COST, Seen, check_length, name};
@@ -49,7 +53,8 @@ pub const MAX_KEYS: usize = 100_000_000;
 pub const MAX_TICK: u64 = u64::MAX / 2;
 
 /// Tables, each of many domains: many more than threads, so that two rarely meet. A bit of 64 for each.
-const SHARDS: usize = 64;
+const SHARDS: u32 = 1 << SHARD_BITS;
+const SHARD_BITS: u32 = 6;
 
 /// What a limiter does besides counting.
 #[derive(Clone, Copy, Debug)]
@@ -72,15 +77,31 @@ impl Default for Settings {
     }
 }
 
-/// The buckets of some domains, apart from the next one's in the processor's cache.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Shard(Mutex<Table>);
+/// Puts each table into a shard of its own, by the bits that `DashMap` chooses the shard by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Apart(u64);
+
+impl Hasher for Apart {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << u8::BITS ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u32(&mut self, table: u32) {
+        // The seven bits above are those by which a shard finds its entries.
+        self.0 = u64::from(table).rotate_right(SHARD_BITS + 7);
+    }
+}
 
 /// Token buckets by domain and key.
 #[derive(Debug)]
 pub struct Limiter {
-    shards: Box<[Shard; SHARDS]>,
+    tables: DashMap<u32, Table, BuildHasherDefault<Apart>>,
     rounds: Rounds,
     common: Mutex<Common>,
     restored: Mutex<Restored>,
@@ -103,7 +124,10 @@ impl Limiter {
             return Err(Invalid(format!("initial is between 0 and {MAX_COST}")));
         }
         Ok(Self {
-            shards: Box::new(std::array::from_fn(|_| Shard::default())),
+            tables: DashMap::with_hasher_and_shard_amount(
+                BuildHasherDefault::default(),
+                1 << SHARD_BITS,
+            ),
             rounds: Rounds::default(),
             common: Mutex::default(),
             restored: Mutex::default(),
@@ -157,7 +181,7 @@ impl Limiter {
             self.sweep(tick, domain);
         }
         let verdict = {
-            let mut table = lock(self.shard(domain.shard()));
+            let mut table = self.table(domain.shard());
             Deciding::new(self, (text, domain), charges, &mut table, tick).decide(distinct, seen)
         };
         if verdict.grew {
@@ -170,11 +194,9 @@ impl Limiter {
         Ok(Ok(Grant::new(self.number, domain, charges, verdict, tick)))
     }
 
-    fn shard(&self, at: u32) -> &Mutex<Table> {
-        let [first, ..] = &*self.shards;
-        let at = usize::try_from(at).unwrap_or_default();
-        let Shard(table) = self.shards.get(at).unwrap_or(first);
-        table
+    /// The table and its guard.
+    fn table(&self, at: u32) -> RefMut<'_, u32, Table> {
+        self.tables.entry(at).or_default()
     }
 
     /// The item's bucket is new.
@@ -278,6 +300,13 @@ mod tests {
     }
 
     #[test]
+    fn each_table_has_a_guard_of_its_own() {
+        let limiter = limiter(1);
+        let held: Vec<_> = (0..SHARDS).map(|at| limiter.tables.try_entry(at)).collect();
+        assert!(held.iter().all(Option::is_some));
+    }
+
+    #[test]
     fn threads_that_come_and_go_keep_the_count() {
         let limiter = limiter(64);
         std::thread::scope(|scope| {
@@ -297,11 +326,7 @@ mod tests {
                 });
             }
         });
-        let tables: usize = limiter
-            .shards
-            .iter()
-            .map(|Shard(table)| lock(table).len())
-            .sum();
+        let tables: usize = limiter.tables.iter().map(|table| table.len()).sum();
         assert_eq!(limiter.len(), tables);
     }
 }

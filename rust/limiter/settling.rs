@@ -63,7 +63,7 @@ impl Limiter {
         }
         if grant.reaches(Shelf::Domain) {
             let shard = grant.domain.shard();
-            let mut table = lock(self.shard(shard));
+            let mut table = self.table(shard);
             self.change(Shelf::Domain, &mut table, grant, &change);
             self.rounds.enter(shard);
         }

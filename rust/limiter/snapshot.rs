@@ -13,7 +13,7 @@ use ring::digest::{SHA256, digest};
 
 use super::restored::{Generation, Key, MAX_GENERATIONS};
 use super::shelf::{MAX_OVERFLOW, Shelf};
-use super::{Limiter, Shard, check_tick, lock};
+use super::{Limiter, SHARDS, check_tick, lock};
 use crate::bucket::{Bucket, Invalid, MAX_DEBT, MAX_INSTANCES, MAX_LIMIT, Rate};
 use crate::charge::{Name, Secret, secret};
 use crate::table::Slot;
@@ -108,9 +108,9 @@ impl Limiter {
 
     fn own_records(&self, tick: u64) -> Vec<u8> {
         let mut records = Vec::new();
-        for Shard(table) in &*self.shards {
+        for at in 0..SHARDS {
             walk(&mut records, tick, Shelf::Domain, |end| {
-                lock(table).before(end, COPIED)
+                self.table(at).before(end, COPIED)
             });
         }
         walk(&mut records, tick, Shelf::Shared, |end| {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use dashmap::try_result::TryResult;
+
 use super::Limiter;
 use crate::charge::Name;
 
@@ -20,7 +22,7 @@ impl Limiter {
             let Some(turn) = self.rounds.next(domain.shard()) else {
                 return;
             };
-            let Ok(mut table) = self.shard(turn).try_lock() else {
+            let TryResult::Present(mut table) = self.tables.try_get_mut(&turn) else {
                 continue;
             };
             let looked = slots.min(table.len());
