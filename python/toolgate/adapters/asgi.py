@@ -39,8 +39,6 @@ __all__ = ["GateASGI"]
 _MUCH: Final = 100_000
 """A declared body of fewer bytes is sooner read and dropped than its connection made anew."""
 
-_MAX_DIGITS: Final = 15
-
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
 
@@ -152,7 +150,7 @@ class GateASGI:
 
     def _recognised(self, scope: Scope, head: Head) -> Decision | None:
         client = scope.get("client")
-        if "tls" in scope.get("extensions", ()):
+        if "tls" in (scope.get("extensions") or ()):
             return None  # it may have a certificate
         return self.gate.recognise(head, scheme=scope.get("scheme", "http"), peer=client[0] if client else None)
 
@@ -170,7 +168,7 @@ class GateASGI:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
         response = self.gate.render(decision)
         is_older = (decision.protocol or "") < STATELESS
-        if response.status == 404 and is_older and any(name == b"mcp-session-id" for name, _ in scope["headers"]):
+        if response.status == 404 and is_older and any(name.lower() == b"mcp-session-id" for name, _ in scope["headers"]):
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
             return response._replace(status=200)
         return response
@@ -287,4 +285,4 @@ def _has_much_to_say(scope: Scope, head: Head | None) -> bool:
     if head is not None and head.content_length is not None:
         return head.content_length >= _MUCH
     declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"")
-    return not declared.isdigit() or len(declared) > _MAX_DIGITS or int(declared) >= _MUCH
+    return not declared.isdigit() or len(declared) > len(str(_MUCH)) or int(declared) >= _MUCH

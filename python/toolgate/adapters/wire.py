@@ -45,7 +45,7 @@ def request_of(scope: Scope) -> Request:
         query=scope.get("query_string", b"").decode("latin-1"),
         raw_headers=scope["headers"],
         peer=client[0] if client else None,
-        certificate_sha256=_certificate(scope) if "extensions" in scope else None,
+        certificate_sha256=_certificate(scope) if scope.get("extensions") else None,
     )
 
 
