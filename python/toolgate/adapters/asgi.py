@@ -42,6 +42,8 @@ _MUCH: Final = 100_000
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
 
+_SESSION: Final = b"mcp-session-id"
+
 _BROKEN: Final = Response(
     500, (("content-type", "text/plain; charset=utf-8"), ("content-length", "21")), b"Internal Server Error"
 )
@@ -168,7 +170,7 @@ class GateASGI:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
         response = self.gate.render(decision)
         is_older = (decision.protocol or "") < STATELESS
-        if response.status == 404 and is_older and any(name.lower() == b"mcp-session-id" for name, _ in scope["headers"]):
+        if response.status == 404 and is_older and any(name.lower() == _SESSION for name, _ in scope["headers"]):
             # There a 404 means that the session has ended (MCP 2025-11-25, session management).
             return response._replace(status=200)
         return response
