@@ -197,6 +197,7 @@ from toolgate.audit import Trail
 from toolgate.settings import Audit
 path = Path(sys.argv[1])
 heard = []
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it, and what they start then does
 HANDLER
 trail = Trail(Audit(path=str(path)))
 trail.write(record("before"))
