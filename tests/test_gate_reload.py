@@ -13,6 +13,7 @@ import pytest
 from guarded import RESOURCE, Guarded, message
 
 import toolgate
+from toolgate._core import read_head
 from toolgate.testing import Issuer
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +203,20 @@ async def test_a_watched_file_is_read_when_it_changes(tmp_path: Path, issuer: Is
     a_second_passes()
     await file.allowed()
     assert file.gate.alarms["configuration_unreadable"] == 1, "told once"
+
+
+async def test_whoever_is_recognised_at_once_does_not_keep_a_change_from_being_seen(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    file = File(tmp_path, issuer, watch=True)
+    assert await file.allowed() == 3
+    file.write('limit = ["5/minute"]')
+    assert file.gate._source is not None
+    file.gate._source.looked_at -= SECOND
+    head = read_head([(b"host", b"mcp.example.com"), (b"authorization", b"Bearer t")])
+    assert head is not None
+    assert file.gate.recognise(head, scheme="https", peer=None) is None
+    assert await file.allowed() == 2
 
 
 async def test_a_gate_made_from_no_file_needs_to_be_told_what_to_do(guarded: Make) -> None:

@@ -68,6 +68,9 @@ class Callers:
         `Unavailable` where it cannot be told now."""
         try:
             token = bearer_token(request)
+            caller = self.seen(token, now=now)
+            if caller is not None:
+                return caller
             certificate = self._transport.certificate(request)
             caller = self._remembered.get(token, now=now)
             if caller is None:

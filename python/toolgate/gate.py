@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
-from toolgate._core import Head
+from toolgate._core import Head, read_head
 from toolgate.confirmation import Approver
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision
@@ -242,17 +242,17 @@ class Gate:
         the decision and closes it."""
         if request is None:
             parts = urlsplit(self.resource)
-            request = Request(
-                scheme="https",
-                host=parts.netloc,
-                path=parts.path,
-                headers=() if authorization is None else (("authorization", authorization),),
-                peer=peer,
-                body=body,
-            )
-        decision = await self.begin(request)
-        if decision.allowed and request.method == "POST":
-            await self.judge(decision, request.body)
+            headers = () if authorization is None else (("authorization", authorization),)
+            request = Request("https", parts.netloc, "POST", parts.path, headers=headers, peer=peer, body=body)
+            head = _head(parts.netloc, authorization)
+            decision = None if head is None else self.recognise(head, scheme="https", peer=peer)
+            decision = decision or await self.begin(request)
+        else:
+            decision = await self.begin(request)
+        if decision.refusal is None and request.method == "POST":
+            left = self.judge_at_once(decision, request.body)
+            if left is not None:
+                await left
         return decision
 
     def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
@@ -384,7 +384,9 @@ class Gate:
         self.close()
 
     async def _look_if_due(self) -> None:
-        if self._source is not None and self._source.is_due(self._tick()):
+        source = self._source
+        if source is not None and source.is_due(tick := self._tick()):
+            source.looked_at = tick
             await self._look()
 
     async def _look(self) -> None:
@@ -405,3 +407,9 @@ class Gate:
         self.alarms[slug] += 1
         self._telemetry.alarm(slug)
         _log.warning("%s", slug)
+
+
+def _head(host: str, authorization: str | None) -> Head | None:
+    if authorization is None or not authorization.isascii():
+        return None
+    return read_head([(b"host", host.encode()), (b"authorization", authorization.encode())])

@@ -37,10 +37,7 @@ class Source:
 
     def is_due(self, tick: int) -> bool:
         """Whether it is time to look; on the path of every request. ``tick``: monotonic nanoseconds."""
-        if not self._watched or tick - self.looked_at < _INTERVAL:
-            return False
-        self.looked_at = tick
-        return True
+        return self._watched and tick - self.looked_at >= _INTERVAL
 
     def has_changed(self) -> bool:
         """Whether it is another file than the one that was read last, readable or not."""
