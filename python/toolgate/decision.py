@@ -35,6 +35,9 @@ RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
 _OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
+_LONGEST: Final = 1 << 53
+"""Of waits, in milliseconds: the largest whole number that every reader of JSON has."""
+
 _NO_CALL: Final = Call("", None, None, None, None, None)
 _DROPPED: Final = Outcome("error", "dropped")
 
@@ -84,7 +87,7 @@ class Decision:
     hash_key: Secret | None = None
     """What the arguments of its call are hashed with."""
     _seen: Mapping[str, Any] | None = None
-    """The message that was found to be its call, as its framework has it."""
+    """The arguments that were found to be its call's, as its framework has them."""
     rule: Rule | None = None
     grant: Any = None
     """What was spent, and what it takes to settle it."""
@@ -161,9 +164,12 @@ class Decision:
         """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
         `Gate.call_of_message` tells what it is."""
         call, key = self.call, self.hash_key
+        # Copied before it is hashed: whoever stands behind may change the message, and is not to change both.
+        arguments = params.get("arguments") if params else None
+        seen = dict(arguments) if type(arguments) is dict else None
         if call is None or not repeats(call, method, rpc_id, params, key=None if key is None else key.value):
             return False
-        self._seen = params
+        self._seen = seen
         return True
 
     def runs(self, method: str, name: str, arguments: Mapping[str, Any] | None) -> bool:
@@ -171,7 +177,7 @@ class Decision:
         call = self.call
         if call is None or call.method != method or call.name != name:
             return False
-        if self._seen is not None and is_same(arguments, self._seen.get("arguments")):
+        if is_same(arguments, self._seen):
             return True
         params = {"uri": name} if call.target == "resource" else {"name": name, "arguments": arguments or {}}
         return self.repeats(method, call.id, params)
@@ -238,6 +244,7 @@ class Decision:
         """End it: what makes its record; when that was is known now. ``later``: whether this is no time to tell
         others."""
         self._state = _CLOSED
+        self._seen = None  # a record may wait for its sink, and keeps the decision
         if self.held is not None:
             self.held.free()
         latency = (time.perf_counter_ns() - self.began) / 1e6
@@ -300,7 +307,7 @@ class Decision:
 
 def _outcome_of(refusal: Refused) -> Outcome:
     if isinstance(refusal, Limited):
-        wait = None if refusal.retry_after is None else math.ceil(refusal.retry_after * 1000)
+        wait = None if refusal.retry_after is None else min(math.ceil(refusal.retry_after * 1000), _LONGEST)
         return Outcome("denied_rate", refusal.code, refusal.budget, wait)
     if isinstance(refusal, Unavailable):
         return Outcome("unavailable", refusal.code, None, math.ceil(refusal.retry_after * 1000))

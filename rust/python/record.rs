@@ -38,11 +38,15 @@ pub(super) fn call_record(
     disconnected: bool,
     latency_ms: Option<f64>,
 ) -> PyResult<String> {
+    let would_deny = would_deny
+        .iter()
+        .map(|slug| Ok(slug.cast_into::<PyString>()?))
+        .collect::<PyResult<Vec<_>>>()?;
     let denied = would_deny
         .iter()
-        .map(|slug| Ok(slug.str()?.to_str()?.as_bytes().to_vec()))
+        .map(|slug| Ok(bytes(Some(slug))?.unwrap_or_default()))
         .collect::<PyResult<Vec<_>>>()?;
-    let denied: Vec<_> = denied.iter().map(Vec::as_slice).collect();
+    let denied: Vec<&[u8]> = denied.iter().map(AsRef::as_ref).collect();
     let (parent_id, trace_id) = (bytes(parent_id.as_ref())?, bytes(trace_id.as_ref())?);
     let (method, name) = (bytes(method.as_ref())?, bytes(name.as_ref())?);
     let (hash_key, rule) = (bytes(hash_key.as_ref())?, bytes(rule.as_ref())?);

@@ -6,11 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from adapters.desk import LEGACY, MODERN, Desk, open_session
+from adapters.desk import LEGACY, MODERN, Desk, modern, modern_headers, open_session
 from adapters.serving import listening, served, url_of
 from guarded import Guarded
 from mcp import MCPError
@@ -175,3 +176,24 @@ def test_a_server_is_reached_in_one_way(guarded: Make, tmp_path: Path, first: st
     one()
     with pytest.raises(ValueError, match="make two servers"):
         other()
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["in place", "in another message"])
+def test_arguments_that_are_changed_behind_the_gate_are_another_call(guarded: Make, in_place: bool) -> None:
+    ran: list[str] = []
+    server = calling_others(ran)
+
+    async def changing(ctx: Any, call_next: Any) -> Any:
+        if ctx.method == "tools/call" and in_place:
+            ctx.params["arguments"]["name"] = "bob"
+        elif ctx.method == "tools/call":
+            ctx = replace(ctx, params={**ctx.params, "arguments": {"name": "bob"}})
+        return await call_next(ctx)
+
+    with opened(guarded, server, ran) as desk:
+        server._lowlevel_server.middleware.append(changing)
+        desk.post(modern("delete_user", name="ada"), "write", headers=modern_headers("delete_user"))
+        assert ran == ["delete_user bob"]
+        ada, bob = sorted(desk.calls(2), key=lambda record: record["parent_id"] is not None)
+    assert ada["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
+    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], toolgate.hash_arguments({"name": "bob"}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +18,8 @@ from toolgate import Charge
 from toolgate._redis import Patience, StoreRefused
 from toolgate.errors import Limited, Unavailable
 from toolgate.limits import RedisLimiter
-from toolgate.limits.redis_script import read
+from toolgate.limits.redis_keys import Plans
+from toolgate.limits.redis_script import limited, read
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +176,23 @@ async def test_a_key_that_holds_something_else_is_not_believed(
 def test_a_reply_that_is_none_is_an_error_of_the_store(reply: object) -> None:
     with pytest.raises(StoreRefused):
         read(reply, 1)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, 1e300], ids=str)
+@pytest.mark.parametrize("position", range(8))
+def test_a_reply_of_numbers_that_the_script_does_not_have_is_an_error_of_the_store(
+    position: int, number: float
+) -> None:
+    numbers = [1e15, 1, 0, 0, 0, 0, 0, 0]
+    numbers[position] = number
+    with pytest.raises(StoreRefused):
+        read(struct.pack("<8d", *numbers), 1)
+
+
+def test_a_refusal_where_nothing_is_short_is_an_error_of_the_store() -> None:
+    plan = Plans("p", apart=False).of("acme", (NARROW,))
+    with pytest.raises(StoreRefused):
+        limited(plan, [0.0])
 
 
 # --- when Redis does not answer ---------------------------------------------------------------------------------------

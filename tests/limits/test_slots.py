@@ -86,3 +86,19 @@ def test_threads_share_them() -> None:
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(many, range(8))) > 0
     assert len(slots) == 0
+
+
+def test_a_finalizer_frees_in_the_middle_of_a_take() -> None:
+    """A collection may run where this very thread has the lock."""
+    slots = Slots()
+    held = slots.take([TOOL])
+
+    class Freeing(str):
+        def __hash__(self) -> int:
+            held.free()  # as a decision does that is dropped
+            return super().__hash__()
+
+    slots.take([Slot(Freeing("other"), 1, "other")])
+    assert len(slots) == 1
+    slots.take([TOOL])
+    slots.take([TOOL])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
@@ -52,7 +51,7 @@ def call_record(
         f'"tool_name":{spelt(name)},"arguments_hash":{spelt(arguments_hash)},"hash_key":{spelt(hash_key)},'
         f'"scopes":{scopes},"result":{spelt(result)},"reason":{spelt(reason)},"budget":{spelt(budget)},'
         f'"retry_after_ms":{"null" if wait is None else wait},"rule":{spelt(rule)},'
-        f'"would_deny":{json.dumps(would_deny, separators=(",", ":"))},'
+        f'"would_deny":[{",".join(map(spelt, would_deny))}],'
         f'"disconnected":{"true" if disconnected else "false"},'
         f'"latency_ms":{"null" if latency_ms is None else f"{latency_ms:.3f}"}'
     )

@@ -177,12 +177,13 @@ class GateASGI:
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         method = None if decision.call is None else decision.call.method
+        shown = None
         if method in LISTS and not self.asks_clients(scope):
-            send = filtering(self.gate, decision, method, scope, send)
+            shown = filtering(self.gate, decision, method, scope, send)
         prepared = self.prepare(scope, decision)
         app = self.app_for(scope, body)
         outcome = OutcomeReader()
-        exchange = _Exchange(receive, send, body, decision, outcome, on_complete=self.finish)
+        exchange = _Exchange(receive, shown or send, body, decision, outcome, on_complete=self.finish)
         token = current_decision.set(decision)
         trace = decision.trace
         entered = None if trace is None else trace.enter()
@@ -196,9 +197,13 @@ class GateASGI:
                 await respond(send, self.gate.render(decision))
         except BaseException as error:
             outcome.failed(error)
+            # As `Starlette` and the server programs answer it, and with the id of its record.
             if isinstance(error, Exception) and not exchange.started:
-                # As `Starlette` and the server programs answer it, and with the id of its record.
                 await respond(exchange.send, _BROKEN)
+            elif isinstance(error, Exception) and shown is not None and shown.is_held:
+                self.finish(decision, outcome)
+                own_id = ("x-request-id", decision.request_id)
+                await respond(send, _BROKEN._replace(headers=(*_BROKEN.headers, own_id)))
             raise
         finally:
             current_decision.reset(token)

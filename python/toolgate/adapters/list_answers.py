@@ -16,7 +16,7 @@ from toolgate.adapters.wire import Message, Scope, Send, without
 from toolgate.decision import Decision
 from toolgate.gate import Gate
 
-__all__ = ["filtering"]
+__all__ = ["Answer", "filtering"]
 
 _MAX_HELD: Final = 4_194_304
 """Bytes of a list, or of one event: as much as a request may have by default."""
@@ -30,16 +30,17 @@ _BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 """What ends an event (HTML, server-sent events); whoever writes one ends all its lines alike."""
 
 
-def filtering(gate: Gate, decision: Decision, method: str, scope: Scope, send: Send) -> Send:
-    """What an app behind the gate sends its answer to a list with, so that it shows what its caller may call."""
+def filtering(gate: Gate, decision: Decision, method: str, scope: Scope, send: Send) -> Answer | None:
+    """What an app behind the gate sends its answer to a list with, so that it shows what its caller may call; None
+    where it shows all."""
     if not gate.configuration.filter_lists:
-        return send
+        return None
     # Compressed it could not be read.
     scope["headers"] = [*without(scope["headers"], {b"accept-encoding"}), (b"accept-encoding", b"identity")]
-    return _Answer(lambda result: filtered(gate, decision, method, result), send)
+    return Answer(lambda result: filtered(gate, decision, method, result), send)
 
 
-class _Answer:
+class Answer:
     """The answer to one list."""
 
     def __init__(self, shown: Callable[[Any], Any], send: Send) -> None:
@@ -51,6 +52,11 @@ class _Answer:
         """Waits until it is known how long the body is."""
         self._held = bytearray()
         self._searched = 0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer has begun, and nothing of it has been sent."""
+        return self._start is not None
 
     async def __call__(self, message: Message) -> None:
         """A frame passes, or waits for the rest of what it begins."""

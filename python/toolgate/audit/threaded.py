@@ -3,6 +3,7 @@ into a queue."""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ _LAST_SECONDS: Final = 1.0
 
 CHECKPOINT_SECONDS: Final = 1.0
 """Between two looks whether the last records wait for a signature for too long."""
+
+_log = logging.getLogger("toolgate.audit")
 
 _Queued = tuple[Record, Ticket | None]
 
@@ -155,7 +158,7 @@ class ThreadedLane(Lane):
         return batch, True
 
     def _deliver(self, batch: Sequence[_Queued], *, ends: bool) -> None:
-        records = [record if isinstance(record, str) else record() for record, _ in batch if record]
+        records = self._made(batch)
         while True:
             try:
                 closing = self._closing(sum(map(len, records)) + LINK_BYTES * len(records)) if records else b""
@@ -171,6 +174,19 @@ class ThreadedLane(Lane):
             with self._losing:
                 self._lose(len(records))
         self._pending = 0
+
+    def _made(self, batch: Sequence[_Queued]) -> list[str]:
+        """The records as texts. One that cannot be made is lost by itself, and not with all that come behind it."""
+        made = []
+        for record, _ in batch:
+            try:
+                if record:
+                    made.append(record if isinstance(record, str) else record())
+            except Exception as error:
+                with self._losing:
+                    self._lose()
+                _log.error("a record could not be made (%s): it is lost", type(error).__name__)
+        return made
 
     def _lines(self, records: Sequence[str], *, ends: bool) -> bytes:
         lines = [self._sealed(record) for record in records]

@@ -167,6 +167,14 @@ class Leases:
         return ask.grant
 
     def _answered(self, ask: _Ask, request: Request) -> None:
+        try:
+            self._settled(ask, request)
+        finally:
+            for one, _ in ask.plan.held:
+                one.asking = None
+            ask.done.set()
+
+    def _settled(self, ask: _Ask, request: Request) -> None:
         answer = None
         try:
             answer = None if request.error is not None else read(request.reply, len(ask.plan.buckets))
@@ -180,9 +188,6 @@ class Leases:
             if answer is not None:
                 self._block(ask, answer)
                 ask.refused = answer.wait
-        for one, _ in ask.plan.held:
-            one.asking = None
-        ask.done.set()
 
     def _credit(self, ask: _Ask, answer: Answer) -> None:
         now = monotonic()

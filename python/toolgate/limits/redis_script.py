@@ -32,6 +32,9 @@ class Answer:
         """Raises `LookupError`, `TypeError` or `ValueError` for what cannot be one."""
         if len(reply) != _HEAD + 6 * _SIZE * buckets:
             raise ValueError("not as long as an answer")
+        # Infinities and what is no number spoil the sum as well.
+        if not sum(map(abs, _form(2 + 6 * buckets).unpack(reply))) <= _LARGEST * len(reply):
+            raise ValueError("no numbers that the script has")
         self._reply = reply
         self._buckets = buckets
         self.admitted = _TRUTH[reply[_SIZE:_HEAD]]
@@ -66,6 +69,9 @@ class Answer:
     def _column(self, column: int) -> tuple[float, ...]:
         return _form(self._buckets).unpack_from(self._reply, _HEAD + column * _SIZE * self._buckets)
 
+
+_LARGEST: Final = 2.0**53
+"""Of whole numbers that a double has exactly."""
 
 _SIZE: Final = 8
 _HEAD: Final = 2 * _SIZE
@@ -119,8 +125,11 @@ def short_of(plan: Plan, wait: Sequence[float], *, observe: bool) -> tuple[str, 
 
 
 def limited(plan: Plan, wait: Sequence[float], left: Sequence[int] = ()) -> Limited:
-    """The refusal: of the longest wait, or of what never fits. Where nobody told what is ``left``, it says nothing."""
+    """The refusal: of the longest wait, or of what never fits. Where nobody told what is ``left``, it says nothing.
+    Raises `StoreRefused` where nothing is short: then that cannot be an answer."""
     enforced = [position for position in plan.order if wait[position] and not plan.buckets[position].observe]
+    if not enforced:
+        raise StoreRefused("NOTHING")
     worst = max(enforced, key=lambda position: math.inf if wait[position] < 0 else wait[position])
     return Limited(
         "cost_exceeds_limit" if wait[worst] < 0 else "rate_limited",

@@ -6,6 +6,7 @@ killed process would stay wrong until somebody corrects it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -53,14 +54,18 @@ class Slots:
 
     def __init__(self) -> None:
         self._taken: dict[str, int] = {}
+        self._freed: deque[Sequence[Slot]] = deque()
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._taken)
+        with self._lock:
+            self._collect()
+            return len(self._taken)
 
     def take(self, wanted: Sequence[Slot]) -> Held:
         """All of them or none. Raises `Limited` where a slot is not free."""
         with self._lock:
+            self._collect()
             short = [slot for slot in wanted if self._taken.get(slot.key, 0) >= slot.concurrency]
             enforced = [slot for slot in short if not slot.observe]
             if enforced:
@@ -70,8 +75,12 @@ class Slots:
         return Held(self, wanted, tuple(slot.budget for slot in short))
 
     def _free(self, wanted: Sequence[Slot]) -> None:
-        with self._lock:
-            for slot in wanted:
+        # Without the lock: a finalizer frees what its decision held, and may run while this very thread has it.
+        self._freed.append(wanted)
+
+    def _collect(self) -> None:
+        while self._freed:
+            for slot in self._freed.popleft():
                 left = self._taken[slot.key] - 1
                 if left:
                     self._taken[slot.key] = left
