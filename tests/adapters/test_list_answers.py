@@ -49,6 +49,8 @@ class Listing:
                 while not self.may_go_on.is_set():
                     time.sleep(0.01)  # noqa: ASYNC251 - nothing else runs on this loop
             await send({"type": "http.response.body", "body": frame, "more_body": number + 1 < len(self.frames)})
+        if not self.frames:
+            raise RuntimeError("it fails once it has begun")
 
 
 class Shop:
@@ -212,3 +214,12 @@ def test_without_filter_lists_nothing_is_read(guarded: Callable[..., Guarded]) -
         with served(it.gate.protect(app), listener):
             app.answers(JSON, answer())
             assert names(Shop(it, app).ask().text) == TOOLS
+
+
+def test_a_server_that_fails_before_its_list_is_sent_is_answered_for(shop: Shop) -> None:
+    shop.app.answers(JSON)
+    got = shop.ask()
+    assert (got.status_code, got.text) == (500, "Internal Server Error")
+    [record] = settled(shop.it, 1)
+    assert (record["result"], record["reason"]) == ("error", "exception")
+    assert got.headers["x-request-id"] == record["request_id"]

@@ -349,3 +349,16 @@ trail.close()
     assert names_in(path) == numbered(51, "parent")
     assert names_in(other) == numbered(50, "child")
     assert check_chain(path) == check_chain(other) == []
+
+
+def test_a_record_that_cannot_be_made_is_lost_alone(tmp_path: Path) -> None:
+    def broken() -> str:
+        raise ValueError("not a record")
+
+    path = tmp_path / "audit.jsonl"
+    trail = Trail(Audit(path=str(path), durability="buffered"))
+    for each in (record("before"), broken, record("after")):
+        trail.write(each)
+    trail.close()
+    assert names_in(path) == ["before", "after"]
+    assert trail.dropped == 1
