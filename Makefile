@@ -94,10 +94,10 @@ test-rust: ## cargo test alone: the core, without Python
 # Both at once, as neither keeps a processor busy for long; the second says nothing before the first has ended.
 test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
 	$(say) 'pytest, native core; pure Python beside it'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS) >$(VENV)/pure.log 2>&1 & pure=$$!; \
-	trap 'kill $$pure 2>/dev/null' EXIT; \
+	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS) >$(VENV)/pure.log 2>&1 & beside=$$!; \
+	trap 'kill $$beside 2>/dev/null' EXIT; \
 	TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS); native=$$?; \
-	wait $$pure; pure=$$?; \
+	wait $$beside; pure=$$?; trap - EXIT; \
 	printf '==> pytest, pure Python\n'; cat $(VENV)/pure.log; \
 	test $$native -eq 0 -a $$pure -eq 0
 
