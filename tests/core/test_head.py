@@ -31,7 +31,8 @@ def said(core: ModuleType, headers: object) -> dict[str, Any] | None:
 
 def changed(name: bytes, value: bytes | None) -> list[tuple[bytes, bytes]]:
     """The plain head with another value, or without that header."""
-    return [(each, was if each != name else value) for each, was in PLAIN if each != name or value is not None]  # type: ignore[misc]
+    others = [pair for pair in PLAIN if pair[0] != name]
+    return others if value is None else [*others, (name, value)]
 
 
 def test_a_plain_head_says_who_asks_whom_and_what_goes_on_to_the_server(core: ModuleType) -> None:

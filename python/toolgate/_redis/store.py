@@ -169,7 +169,7 @@ class Store:
 
 def _require_redis() -> None:
     try:
-        import hiredis  # noqa: F401
+        import hiredis  # noqa: F401 - here, where it can be said what to install
         import redis.asyncio  # noqa: F401 - now, since importing it takes longer than any deadline
     except ImportError:
         raise ImportError("limits in Redis need redis-py and hiredis: pip install 'toolgate[redis]'") from None

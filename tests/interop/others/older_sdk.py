@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from interop.others.tools import add_tools, noting
-from mcp.server.fastmcp import FastMCP  # type: ignore[attr-defined]
+from mcp.server.fastmcp import FastMCP  # type: ignore[attr-defined]  # the older SDK is in an environment of its own
 
 import toolgate
 
