@@ -265,16 +265,13 @@ def test_what_cannot_be_right(given: dict[str, Any], problem: str) -> None:
 
 # --- what passes at once ----------------------------------------------------------------------------------------------
 
+_HOSTS = st.sampled_from([HOST.encode(), f"{HOST}:443".encode(), b"evil.example"])
 _HEADERS = st.sampled_from(
     [
-        (b"host", HOST.encode()),
-        (b"host", b"evil.example"),
-        (b"Host", f"{HOST}:443".encode()),
-        (b"authorization", b"Bearer a.b.c"),
         (b"content-length", b"12"),
         (b"content-length", b"1001"),
         (b"content-encoding", b"gzip"),
-        (b"origin", b"https://evil.example"),
+        (b"Origin", b"https://evil.example"),
         (b"x-forwarded-proto", b"http"),
         (b"accept", b"*/*"),
     ]
@@ -282,12 +279,13 @@ _HEADERS = st.sampled_from(
 _PEERS = st.sampled_from([None, "127.0.0.1", "10.0.0.1", "192.0.2.7", "nobody"])
 
 
-@given(st.lists(_HEADERS, max_size=5), st.sampled_from(["https", "http"]), _PEERS)
+@given(_HOSTS, st.lists(_HEADERS, max_size=2), st.sampled_from(["https", "http"]), _PEERS)
 def test_what_passes_at_once_passes_every_check(
-    headers: list[tuple[bytes, bytes]], scheme: str, peer: str | None
+    host: bytes, more: list[tuple[bytes, bytes]], scheme: str, peer: str | None
 ) -> None:
     judge = transport(trusted_proxies=["10.0.0.0/8"])
-    head = read_head([(b"host", HOST.encode()), (b"authorization", b"Bearer t"), *headers]) or read_head(headers)
+    headers = [(b"host", host), (b"authorization", b"Bearer t"), *more]
+    head = read_head(headers)
     if head is not None and judge.passes(head, scheme=scheme, peer=peer):
         judge.check(Request(scheme=scheme, host=head.host, raw_headers=headers, peer=peer))
 
