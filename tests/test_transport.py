@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -265,29 +266,26 @@ def test_what_cannot_be_right(given: dict[str, Any], problem: str) -> None:
 
 # --- what passes at once ----------------------------------------------------------------------------------------------
 
-_HOSTS = st.sampled_from([HOST.encode(), f"{HOST}:443".encode(), b"evil.example"])
-_HEADERS = st.sampled_from(
-    [
-        (b"content-length", b"12"),
-        (b"content-length", b"1001"),
-        (b"content-encoding", b"gzip"),
-        (b"Origin", b"https://evil.example"),
-        (b"x-forwarded-proto", b"http"),
-        (b"accept", b"*/*"),
-    ]
+_HOSTS = (HOST.encode(), f"{HOST}:443".encode(), b"evil.example")
+_HEADERS = (
+    (b"content-length", b"12"),
+    (b"content-length", b"1001"),
+    (b"content-encoding", b"gzip"),
+    (b"Origin", b"https://evil.example"),
+    (b"x-forwarded-proto", b"http"),
+    (b"accept", b"*/*"),
 )
-_PEERS = st.sampled_from([None, "127.0.0.1", "10.0.0.1", "192.0.2.7", "nobody"])
+_PEERS = (None, "127.0.0.1", "10.0.0.1", "192.0.2.7", "nobody")
 
 
-@given(_HOSTS, st.lists(_HEADERS, max_size=2), st.sampled_from(["https", "http"]), _PEERS)
-def test_what_passes_at_once_passes_every_check(
-    host: bytes, more: list[tuple[bytes, bytes]], scheme: str, peer: str | None
-) -> None:
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_what_passes_at_once_passes_every_check(scheme: str) -> None:
     judge = transport(trusted_proxies=["10.0.0.0/8"])
-    headers = [(b"host", host), (b"authorization", b"Bearer t"), *more]
-    head = read_head(headers)
-    if head is not None and judge.passes(head, scheme=scheme, peer=peer):
-        judge.check(Request(scheme=scheme, host=head.host, raw_headers=headers, peer=peer))
+    for host, peer, *more in product(_HOSTS, _PEERS, (None, *_HEADERS), (None, *_HEADERS)):
+        headers = [(b"host", host), (b"authorization", b"Bearer t"), *(each for each in more if each is not None)]
+        head = read_head(headers)
+        if head is not None and judge.passes(head, scheme=scheme, peer=peer):
+            judge.check(Request(scheme=scheme, host=head.host, raw_headers=headers, peer=peer))
 
 
 def test_nearly_every_request_passes_at_once() -> None:
