@@ -9,13 +9,13 @@ pub mod charge;
 pub mod claims;
 pub mod crypto;
 pub mod envelope;
-pub mod head;
 pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod jwt;
 pub mod leases;
 pub mod limiter;
+pub mod recogniser;
 pub mod record;
 pub mod refusal;
 

@@ -9,10 +9,10 @@ use crate::refusal::Refused;
 mod body;
 mod cache;
 mod chain;
-mod head;
 mod keys;
 mod leases;
 mod limits;
+mod recogniser;
 mod record;
 mod tokens;
 mod values;
@@ -42,13 +42,13 @@ mod _rust {
     #[pymodule_export]
     use super::chain::Chain;
     #[pymodule_export]
-    use super::head::{Head, read_head};
-    #[pymodule_export]
     use super::keys::KeySet;
     #[pymodule_export]
     use super::leases::{Holding, Holdings, RemoteGrant};
     #[pymodule_export]
     use super::limits::{Charge, Charges, Grant, Limiter};
+    #[pymodule_export]
+    use super::recogniser::{Recognised, Recogniser};
     #[pymodule_export]
     use super::record::{call_record, spelt};
     #[pymodule_export]

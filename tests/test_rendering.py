@@ -7,7 +7,7 @@ import json
 import pytest
 
 from toolgate.errors import CODES, Forbidden, Limited, Refused, Unavailable, refusal
-from toolgate.rendering import Challenge, render
+from toolgate.rendering import Challenge, error_of, render
 
 METADATA = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
 CHALLENGE = Challenge(METADATA, ("mcp:tools:read",))
@@ -136,6 +136,25 @@ def test_every_refusal_renders_and_keeps_its_detail_to_itself(code: str) -> None
     assert "private" not in response.body.decode() + str(response.headers)
     content = json.loads(response.body)
     assert set(content) == {"error", "error_description"} if response.status == 401 else content["id"] is None
+
+
+@pytest.mark.parametrize("rpc_id", [None, 0, -(2**70), "a", 'a"\\\n\u2028\ud800'], ids=repr)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Limited("rate_limited", retry_after=2.0001, budget='"\\ü\n', limit="5/minute", remaining=3, shared_by="total"),
+        Limited("too_many_in_flight", retry_after=1.0, budget="client", limit="4 in flight", shared_by="client"),
+        Limited("too_many_failures", retry_after=0.5, budget="failed_auth"),
+        Limited("cost_exceeds_limit", budget="b", limit="5/minute"),
+        Unavailable("store_unavailable", retry_after=3.0),
+        Forbidden("insufficient_scope", required_scopes=("a", "b")),
+    ],
+    ids=lambda refused: refused.code,
+)
+def test_an_answer_holds_the_error_that_other_tiers_give(refused: Refused, rpc_id: str | int | None) -> None:
+    answer = render(refused, request_id="r1", rpc_id=rpc_id, challenge=CHALLENGE)
+    said = {"jsonrpc": "2.0", "id": rpc_id, "error": error_of(refused, request_id="r1")}
+    assert answer.body == json.dumps(said, separators=(",", ":")).encode()
 
 
 def test_a_name_that_the_caller_chose_cannot_break_out_of_the_rate_limit_field() -> None:

@@ -19,11 +19,12 @@ __all__ = [
     "Claims",
     "Envelope",
     "Grant",
-    "Head",
     "Holding",
     "Holdings",
     "KeySet",
     "Limiter",
+    "Recognised",
+    "Recogniser",
     "RemoteGrant",
     "TokenCache",
     "Verifier",
@@ -31,7 +32,6 @@ __all__ = [
     "call_record",
     "hash_arguments",
     "read_envelope",
-    "read_head",
     "spelt",
     "token_issuer",
     "verify_jws",
@@ -141,6 +141,33 @@ class TokenCache(Generic[_T]):
         that is heavier is not kept."""
     def clear(self) -> None: ...
     def __len__(self) -> int: ...
+
+@final
+class Recognised(Generic[_T]):
+    """A request that is like nearly all others, of somebody who was here before."""
+
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    @property
+    def caller(self) -> _T: ...
+    @property
+    def protocol(self) -> str | None:
+        """`MCP-Protocol-Version`."""
+    @property
+    def content_length(self) -> int | None: ...
+    @property
+    def others(self) -> list[tuple[bytes, bytes]]:
+        """The headers without the credentials: what the server behind the gate sees."""
+
+@final
+class Recogniser(Generic[_T]):
+    """Knows whose request it is where that takes no second look: a head with one Host, one of ours, one bearer token
+    and nothing else that is judged, each header once, over https or from this machine."""
+
+    def __new__(cls, callers: TokenCache[_T], *, hosts: Sequence[str], max_body_bytes: int) -> Recogniser[_T]: ...
+    def __class_getitem__(cls, key: Any) -> GenericAlias: ...
+    def recognise(self, headers: object, *, scheme: str, peer: str | None, now: float) -> Recognised[_T] | None:
+        """Whose request has such a head, from the list of pairs of bytes that an ASGI scope has; None for every other,
+        about which nothing is said by that. ``now``: seconds since the epoch."""
 
 def call_record(
     event: str,
@@ -340,28 +367,6 @@ class RemoteGrant:
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of
     any JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
-
-@final
-class Head:
-    """What the head of a request says that is like nearly all others: one Host, one bearer token, and nothing else that
-    is judged but the two below, each once."""
-
-    @property
-    def host(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-    @property
-    def protocol(self) -> str | None:
-        """`MCP-Protocol-Version`."""
-    @property
-    def content_length(self) -> int | None: ...
-    @property
-    def others(self) -> list[tuple[bytes, bytes]]:
-        """The headers without the credentials: what the server behind the gate sees."""
-
-def read_head(headers: object) -> Head | None:
-    """What a plain head says, from the list of pairs of bytes that an ASGI scope has; None for every other, about
-    which nothing is said by that."""
 
 @final
 class Envelope:

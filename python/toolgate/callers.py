@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from toolgate._core import TokenCache
+from toolgate._core import Recognised, Recogniser, TokenCache
 from toolgate.audit import principal_fragment, unverified_fragment
 from toolgate.errors import Refused, Unauthenticated
 from toolgate.limits import FailedAttempts, Spending
@@ -54,23 +54,23 @@ class Callers:
         self._failures = failures
         self._transport = transport
         self._remembered: TokenCache[Caller] = TokenCache()
+        self._recogniser = Recogniser(
+            self._remembered, hosts=transport.allowed_hosts, max_body_bytes=transport.max_body_bytes
+        )
 
-    def seen(self, token: str, *, now: float) -> Caller | None:
-        """The caller of a token that was seen before and still counts, as nearly all do; for the rest `of` says what
-        is true of them."""
-        caller = self._remembered.get(token, now=now)
-        if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
+    def recognise(self, headers: object, *, scheme: str, peer: str | None, now: float) -> Recognised[Caller] | None:
+        """Whose request it is, where `Transport.check` has nothing against a POST without a query that has such a head,
+        and the token was seen before and still counts. For the rest `of` says what is true of them."""
+        seen = self._recogniser.recognise(headers, scheme=scheme, peer=peer, now=now)
+        if seen is None or not self._tokens.holds(seen.caller.verified, now=now, certificate_sha256=None):
             return None
-        return caller
+        return seen
 
     async def of(self, request: Request, *, now: float, tick: int) -> Caller:
         """The caller of a request. Raises `Unauthenticated`, `Limited` for an address that fails too often, or
         `Unavailable` where it cannot be told now."""
         try:
             token = bearer_token(request)
-            caller = self.seen(token, now=now)
-            if caller is not None:
-                return caller
             certificate = self._transport.certificate(request)
             caller = self._remembered.get(token, now=now)
             if caller is None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from anyio import to_thread
 
-from toolgate._core import Head, read_head
+from toolgate._core import Recognised
 from toolgate.confirmation import Approver
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision
@@ -244,9 +244,8 @@ class Gate:
             parts = urlsplit(self.resource)
             headers = () if authorization is None else (("authorization", authorization),)
             request = Request("https", parts.netloc, "POST", parts.path, headers=headers, peer=peer, body=body)
-            head = _head(parts.netloc, authorization)
-            decision = None if head is None else self.recognise(head, scheme="https", peer=peer)
-            decision = decision or await self.begin(request)
+            known = self.recognise(_headers(parts.netloc, authorization), scheme="https", peer=peer)
+            decision = known[0] if known else await self.begin(request)
         else:
             decision = await self.begin(request)
         if decision.refusal is None and request.method == "POST":
@@ -255,13 +254,13 @@ class Gate:
                 await left
         return decision
 
-    def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
+    def recognise(self, headers: object, *, scheme: str, peer: str | None) -> tuple[Decision, Recognised[Any]] | None:
         """Steps 2 and 3 at once, for a POST without a query whose head is plain and whose token was seen before and
         still counts, as nearly every request is. None for every other: about those nothing is said, and `begin` has to
-        look."""
+        look. ``headers``: a list of pairs of bytes, as ASGI has them."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
-        return self._steps.recognise(head, scheme=scheme, peer=peer)
+        return self._steps.recognise(headers, scheme=scheme, peer=peer)
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
@@ -409,7 +408,7 @@ class Gate:
         _log.warning("%s", slug)
 
 
-def _head(host: str, authorization: str | None) -> Head | None:
+def _headers(host: str, authorization: str | None) -> list[tuple[bytes, bytes]] | None:
     if authorization is None or not authorization.isascii():
         return None
-    return read_head([(b"host", host.encode()), (b"authorization", authorization.encode())])
+    return [(b"host", host.encode()), (b"authorization", authorization.encode())]

@@ -11,10 +11,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
-from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
+from toolgate.errors import CODES, Forbidden, Limited, Refused, Unauthenticated, Unavailable
 
 __all__ = ["Challenge", "Response", "error_of", "render"]
 
@@ -52,10 +53,10 @@ class Response(NamedTuple):
 def render(refusal: Refused, *, request_id: str, rpc_id: str | int | None, challenge: Challenge) -> Response:
     """The HTTP answer to a refused request."""
     if isinstance(refusal, Unauthenticated):
-        content: dict[str, Any] = {"error": _oauth_error(refusal), "error_description": refusal.description}
+        body = _oauth_body(refusal.code)
     else:
-        content = {"jsonrpc": "2.0", "id": rpc_id, "error": error_of(refusal, request_id=request_id)}
-    body = _encode(content).encode()
+        error = _error_text(refusal, request_id)
+        body = f'{{"jsonrpc":"2.0","id":{_id_text(rpc_id)},"error":{error}}}'.encode()
     headers = [
         ("content-type", "application/json"),
         ("content-length", str(len(body))),
@@ -78,6 +79,26 @@ def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
     elif isinstance(refusal, Forbidden) and refusal.required_scopes:
         data["requiredScopes"] = list(refusal.required_scopes)
     return {"code": _rpc_code(refusal), "message": _message(refusal), "data": data}
+
+
+def _id_text(rpc_id: str | int | None) -> str:
+    if rpc_id is None:
+        return "null"
+    return encode_basestring_ascii(rpc_id) if isinstance(rpc_id, str) else str(rpc_id)
+
+
+def _error_text(refusal: Refused, request_id: str) -> str:
+    """`error_of` as JSON. Floods are answered with what is over a limit, so that one is put together from what all its
+    answers share."""
+    if not isinstance(refusal, Limited) or refusal.retry_after is None:
+        return _encode(error_of(refusal, request_id=request_id))
+    words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
+    wait = _whole_seconds(refusal.retry_after)
+    return (
+        f'{{"code":{_rpc_code(refusal)},"message":"{words.over_as_json}: retry in {wait} s",'
+        f'"data":{{"reason":"{refusal.code}","retryable":true,"requestId":"{request_id}",'
+        f'"retryAfterMs":{math.ceil(refusal.retry_after * 1000)},{words.members},"remaining":{refusal.remaining}}}}}'
+    )
 
 
 def _headers(refusal: Refused, challenge: Challenge) -> list[tuple[str, str]]:
@@ -122,30 +143,55 @@ def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
         return []
     wait = _whole_seconds(refusal.retry_after)
     headers = [("retry-after", str(wait))]
-    if refusal.code == "too_many_in_flight":
-        name = _structured(f"{refusal.budget}-concurrency")
-        headers.append(("ratelimit-policy", f'{name};q={refusal.limit.partition(" ")[0]};qu="concurrent-requests"'))
-        headers.append(("ratelimit", f"{name};r=0;t={wait}"))
-    quota, _, period = refusal.limit.partition("/")
-    seconds = _UNIT_SECONDS.get(period.partition(" ")[0])
-    if seconds is not None:
-        name = _structured(f"{refusal.budget}-{period.partition(' ')[0]}")
-        headers.append(("ratelimit-policy", f"{name};q={quota};w={seconds}"))
-        headers.append(("ratelimit", f"{name};r={refusal.remaining};t={wait}"))
+    words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
+    if words.policy:
+        headers.append(("ratelimit-policy", f"{words.name};{words.policy}"))
+        headers.append(("ratelimit", f"{words.name};r={refusal.remaining};t={wait}"))
     return headers
 
 
+class _Words(NamedTuple):
+    """What all answers share that are over one limit. Limits are the configuration's, so they are few."""
+
+    over: str
+    over_as_json: str
+    """Without its quotes."""
+    members: str
+    """Of the JSON-RPC error's data."""
+    name: str
+    """Of its policy, and of its state."""
+    policy: str
+    """Empty where the fields have no words for it."""
+
+
 @lru_cache(256)
+def _words(code: str, budget: str, limit: str, shared_by: str) -> _Words:
+    over = f"over {limit} for {budget}" + (f" ({shared_by})" if shared_by else "")
+    name, policy = budget, ""
+    quota, _, period = limit.partition("/")
+    unit = period.partition(" ")[0]
+    if code == "too_many_in_flight":
+        name, policy = f"{budget}-concurrency", f'q={limit.partition(" ")[0]};qu="concurrent-requests"'
+    elif unit in _UNIT_SECONDS:
+        name, policy = f"{budget}-{unit}", f"q={quota};w={_UNIT_SECONDS[unit]}"
+    return _Words(
+        over,
+        encode_basestring_ascii(over)[1:-1],
+        f'"budget":{encode_basestring_ascii(budget)},"limit":{encode_basestring_ascii(limit)}',
+        _structured(name),
+        policy,
+    )
+
+
 def _structured(text: str) -> str:
-    """A string of RFC 9651 section 3.3.3: visible ASCII and space alone; anything else becomes a question mark. The
-    names of budgets are the configuration's, so they are few."""
+    """A string of RFC 9651 section 3.3.3: visible ASCII and space alone; anything else becomes a question mark."""
     return json.dumps(_INVISIBLE.sub("?", text))
 
 
 def _message(refusal: Refused) -> str:
     """Words an agent can act on."""
     if isinstance(refusal, Limited):
-        over = f"over {refusal.limit} for {refusal.budget}" + (f" ({refusal.shared_by})" if refusal.shared_by else "")
+        over = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by).over
         if refusal.retry_after is None:
             return f"{over}: the call costs more than this limit ever holds; do not retry"
         return f"{over}: retry in {_whole_seconds(refusal.retry_after)} s"
@@ -154,9 +200,12 @@ def _message(refusal: Refused) -> str:
     return refusal.description
 
 
-def _oauth_error(refusal: Refused) -> str:
+@cache
+def _oauth_body(code: str) -> bytes:
     # RFC 6750 section 3.1: without credentials there is nothing to call invalid.
-    return "unauthorized" if refusal.code in _NOTHING_PRESENTED else "invalid_token"
+    error = "unauthorized" if code in _NOTHING_PRESENTED else "invalid_token"
+    _, description = CODES[code]
+    return _encode({"error": error, "error_description": description}).encode()
 
 
 def _rpc_code(refusal: Refused) -> int:

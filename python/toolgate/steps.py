@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
-from toolgate._core import Grant, Head, RemoteGrant, read_envelope
+from toolgate._core import Grant, Recognised, RemoteGrant, read_envelope
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.confirmation import Approver, Confirmations
@@ -144,18 +144,18 @@ class Steps:
             clock=clock,
         )
 
-    def recognise(self, head: Head, *, scheme: str, peer: str | None) -> Decision | None:
+    def recognise(
+        self, headers: object, *, scheme: str, peer: str | None
+    ) -> tuple[Decision, Recognised[Caller]] | None:
         """See `Gate.recognise`."""
-        if not self.transport.passes(head, scheme=scheme, peer=peer):
-            return None
         now = self._clock()
-        caller = self._callers.seen(head.token, now=now)
-        if caller is None:
+        seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
+        if seen is None:
             return None
         decision = self._made("http", now)
-        decision.protocol = head.protocol
-        decision.belongs_to(caller)
-        return decision
+        decision.protocol = seen.protocol
+        decision.belongs_to(seen.caller)
+        return decision, seen
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""

@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from toolgate import checks
-from toolgate._core import Head
 from toolgate.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
 from toolgate.certificates import from_client_cert, from_forwarded_client_cert
 from toolgate.errors import refusal
@@ -61,7 +60,7 @@ class Transport:
         # As each request of a connection has the same address, few are many.
         self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
         checks.whole("max_body_bytes", max_body_bytes, at_least=1)
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
 
     def check(self, request: Request) -> None:
         """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
@@ -80,15 +79,6 @@ class Transport:
             if coding.lower() != "identity":
                 raise refusal("unsupported_encoding")
         self._check_declared_size(request.header_values("content-length"))
-
-    def passes(self, head: Head, *, scheme: str, peer: str | None) -> bool:
-        """Whether `check` has nothing against a POST without a query that has such a head. It may also say no where
-        `check` says yes after a second look."""
-        return (
-            head.host in self._hosts
-            and (head.content_length or 0) <= self._max_body_bytes
-            and (scheme == "https" or self._peer(peer).is_loopback)
-        )
 
     def is_allowed_origin(self, origin: str) -> bool:
         """Whether pages of that origin may call; on a loopback resource those of any loopback port may."""
@@ -152,7 +142,7 @@ class Transport:
         is_one = len(declared) == 1 or len(set(declared)) == 1
         if not is_one or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_SIZE_DIGITS:
             raise refusal("invalid_request", "Content-Length is not one number")
-        if int(size) > self._max_body_bytes:
+        if int(size) > self.max_body_bytes:
             raise refusal("body_too_large")
 
 

@@ -23,10 +23,7 @@ impl TokenCache {
     /// What was kept for exactly this token, unless it has expired.
     #[pyo3(signature = (token, *, now))]
     fn get(&self, token: &Bound<'_, PyAny>, now: f64) -> PyResult<Option<Py<PyAny>>> {
-        let py = token.py();
-        Ok(self
-            .0
-            .get(token_bytes(token)?, now, |value| value.clone_ref(py)))
+        Ok(self.of(token.py(), token_bytes(token)?, now))
     }
 
     /// Keep what a token was found to mean, until it expires.
@@ -51,5 +48,12 @@ impl TokenCache {
 
     fn __len__(&self) -> usize {
         self.0.len()
+    }
+}
+
+impl TokenCache {
+    /// What `get` finds.
+    pub(super) fn of(&self, py: Python<'_>, token: &[u8], now: f64) -> Option<Py<PyAny>> {
+        self.0.get(token, now, |value| value.clone_ref(py))
     }
 }

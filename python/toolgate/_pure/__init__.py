@@ -8,12 +8,12 @@ from toolgate._pure.chain import Chain
 from toolgate._pure.charge import Charge
 from toolgate._pure.claims import Claims, token_issuer
 from toolgate._pure.envelope import Envelope, read_envelope
-from toolgate._pure.head import Head, read_head
 from toolgate._pure.jwk import KeySet
 from toolgate._pure.jws import verify_jws
 from toolgate._pure.jwt import Verifier, Verifiers
 from toolgate._pure.leases import Holding, Holdings, RemoteGrant
 from toolgate._pure.limiter import Charges, Grant, Limiter
+from toolgate._pure.recogniser import Recognised, Recogniser
 from toolgate._pure.record import call_record, spelt
 
 __all__ = [
@@ -24,11 +24,12 @@ __all__ = [
     "Claims",
     "Envelope",
     "Grant",
-    "Head",
     "Holding",
     "Holdings",
     "KeySet",
     "Limiter",
+    "Recognised",
+    "Recogniser",
     "RemoteGrant",
     "TokenCache",
     "Verifier",
@@ -36,7 +37,6 @@ __all__ = [
     "call_record",
     "hash_arguments",
     "read_envelope",
-    "read_head",
     "spelt",
     "token_issuer",
     "verify_jws",

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from contextvars import Token
 from typing import Any, Final
 
-from toolgate._core import Head, read_head
+from toolgate._core import Recognised
 from toolgate.adapters.bodies import Disconnected, read_body, run_unless_gone
 from toolgate.adapters.exempt import exempt, with_cors
 from toolgate.adapters.lifespan import running
@@ -112,9 +112,10 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["method"] == "POST"
-        head = read_head(scope["headers"]) if is_post and not scope.get("query_string") else None
-        decision = None if head is None else self._recognised(scope, head)
-        if decision is None:
+        known = self._recognised(scope) if is_post and not scope.get("query_string") else None
+        if known is not None:
+            decision, head = known
+        else:
             head = None
             request = request_of(scope)
             if request.header("origin") is not None:
@@ -150,11 +151,12 @@ class GateASGI:
         others = without_credentials(scope["headers"]) if head is None else head.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    def _recognised(self, scope: Scope, head: Head) -> Decision | None:
+    def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
         client = scope.get("client")
         if "tls" in (scope.get("extensions") or ()):
             return None  # it may have a certificate
-        return self.gate.recognise(head, scheme=scope.get("scheme", "http"), peer=client[0] if client else None)
+        scheme, peer = scope.get("scheme", "http"), client[0] if client else None
+        return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer)
 
     async def _judged(self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool) -> None:
         """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for
@@ -284,7 +286,7 @@ class _Exchange:
         return self.started
 
 
-def _has_much_to_say(scope: Scope, head: Head | None) -> bool:
+def _has_much_to_say(scope: Scope, head: Recognised[Any] | None) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
     if scope["method"] != "POST" or not scope.get("http_version", "1.1").startswith("1"):

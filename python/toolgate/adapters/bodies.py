@@ -25,19 +25,25 @@ class Disconnected(Exception):
 def read_body(receive: Receive, *, max_bytes: int) -> bytes | Awaitable[bytes]:
     """The whole body, or what there is to wait for. Raises `Malformed` as soon as it is longer than allowed (the rest
     is never read) or takes too long, and `Disconnected`."""
-    body = _Body(max_bytes)
     if not _enters_no_scope(receive):
-        return _in_time(body, receive(), receive)
+        return _in_time(_Body(max_bytes), receive(), receive)
     # A body has mostly come with its headers, and then is here without a wait: a scope and its timer would cost as much
     # as all that is decided about it.
     first = receive()
     try:
         waits_for = first.send(None)
     except StopIteration as ended:
-        if body.takes(ended.value):
-            return body.whole()
-        return _in_time(body, receive(), receive)
-    return _in_time(body, _resumed(first, waits_for), receive)
+        message: Message = ended.value
+    else:
+        return _in_time(_Body(max_bytes), _resumed(first, waits_for), receive)
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        whole: bytes = message.get("body", b"")
+        if len(whole) > max_bytes:
+            raise refusal("body_too_large")
+        return whole
+    body = _Body(max_bytes)
+    body.takes(message)
+    return _in_time(body, receive(), receive)
 
 
 async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,90 @@
+//! Requests that are known at once, from the headers of an ASGI scope.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use super::cache::TokenCache;
+use crate::recogniser;
+
+/// As many headers as a usual request has.
+const FEW: usize = 16;
+
+/// Knows whose request it is where that takes no second look.
+#[pyclass(frozen, generic, module = "toolgate._rust")]
+pub(super) struct Recogniser {
+    callers: Py<TokenCache>,
+    heads: recogniser::Recogniser,
+}
+
+/// A request of somebody who was here before.
+#[pyclass(frozen, get_all, generic, module = "toolgate._rust")]
+pub(super) struct Recognised {
+    caller: Py<PyAny>,
+    protocol: Option<Py<PyString>>,
+    content_length: Option<u64>,
+    others: Py<PyList>,
+}
+
+#[pymethods]
+impl Recogniser {
+    #[new]
+    #[pyo3(signature = (callers, *, hosts, max_body_bytes))]
+    fn new(callers: Py<TokenCache>, hosts: Vec<String>, max_body_bytes: u64) -> Self {
+        Self {
+            callers,
+            heads: recogniser::Recogniser::new(hosts, max_body_bytes),
+        }
+    }
+
+    /// Whose request has such a head, where it is like nearly all others and its token was seen before; None for every other,
+    /// about which nothing is said by that.
+    #[pyo3(signature = (headers, *, scheme, peer, now))]
+    fn recognise(
+        &self,
+        headers: &Bound<'_, PyAny>,
+        scheme: &str,
+        peer: Option<&str>,
+        now: f64,
+    ) -> PyResult<Option<Recognised>> {
+        let py = headers.py();
+        let Ok(headers) = headers.cast::<PyList>() else {
+            return Ok(None);
+        };
+        if !recogniser::is_safe(scheme, peer) {
+            return Ok(None);
+        }
+        let mut pairs = Vec::with_capacity(FEW);
+        for pair in headers {
+            let Some(pair) = bytes_of(&pair) else {
+                return Ok(None);
+            };
+            pairs.push(pair);
+        }
+        let read = self.heads.read_head(
+            pairs
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        );
+        let Some(head) = read else {
+            return Ok(None);
+        };
+        let Some(caller) = self.callers.get().of(py, head.token, now) else {
+            return Ok(None);
+        };
+        let others = headers.get_slice(0, pairs.len());
+        others.del_item(head.credentials_at)?;
+        Ok(Some(Recognised {
+            caller,
+            protocol: head.protocol.map(|text| PyString::new(py, text).unbind()),
+            content_length: head.content_length,
+            others: others.unbind(),
+        }))
+    }
+}
+
+fn bytes_of<'py>(pair: &Bound<'py, PyAny>) -> Option<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let pair = pair.cast::<PyTuple>().ok()?;
+    let name = pair.get_item(0).ok()?.cast_into().ok()?;
+    let value = pair.get_item(1).ok()?.cast_into().ok()?;
+    (pair.len() == 2).then_some((name, value))
+}
