@@ -64,8 +64,9 @@ PYTHON = {
     # only the steps of the gate know that there is more than one
     "callers": Row(3, "0 1 2"),
     "decision": Row(3, "0 1 2"),
-    "confirming": Row(3, "0 1 2 decision"),
-    "steps": Row(3, "0 1 2 callers confirming decision"),
+    "admitting": Row(3, "0 1 2 decision"),
+    "confirming": Row(3, "0 1 2 admitting decision"),
+    "steps": Row(3, "0 1 2 admitting callers confirming decision"),
     "gate": Row(3, "0 1 2 callers confirming decision steps"),
     "adapters": Row(4, "0 1 2 3"),
     "testing": Row(4, "0 1 2 3"),
@@ -93,7 +94,6 @@ RUST = {
     "canonical": "refusal json",
     "chain": "canonical",
     "envelope": "refusal json canonical",
-    "head": "",
     "record": "canonical",
     "crypto": "refusal",
     "jwk": "refusal json crypto",
@@ -101,14 +101,15 @@ RUST = {
     "claims": "refusal json jwk jws",
     "jwt": "refusal json crypto jwk jws claims",
     "cache": "jws jwt",
+    "recogniser": "cache",
     "bucket": "",
     "charge": "bucket",
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
     "leases": "charge",
     "python": (
-        "refusal json canonical chain envelope head record crypto jwk jws claims jwt cache bucket charge table limiter "
-        "leases"
+        "refusal json canonical chain envelope record crypto jwk jws claims jwt cache recogniser bucket charge table "
+        "limiter leases"
     ),
 }
 """The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""

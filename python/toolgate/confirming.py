@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from toolgate.admitting import Admitting
 from toolgate.confirmation import Confirmations, Consent, NotAsked, brought_by
 from toolgate.decision import Decision
 from toolgate.errors import Refused, refusal
-from toolgate.limits import Spender, Spending
+from toolgate.limits import Spending
 from toolgate.request import Call
 from toolgate.settings import Rule
 
@@ -25,21 +26,15 @@ class Confirming:
     def __init__(
         self,
         confirmations: Confirmations,
-        spender: Spender,
+        admitting: Admitting,
         *,
-        hold: Callable[[Decision, Spending], None],
-        spend: Callable[[Decision, Spending], Awaitable[None]],
-        intend: Callable[[Decision], Awaitable[None]],
         ensure_still: Callable[[Decision], None],
         tick: Callable[[], int],
     ) -> None:
-        """``hold``, ``spend`` and ``intend`` are step 6 and what follows it: a place among the calls in flight, the
-        budgets, the intent. ``ensure_still`` looks at the credential and the trail again."""
+        """``ensure_still`` looks at the credential and the trail again."""
         self.confirmations = confirmations
-        self._spender = spender
-        self._hold = hold
-        self._spend = spend
-        self._intend = intend
+        self._admitting = admitting
+        self._spender = admitting.spender
         self._ensure_still = ensure_still
         self._tick = tick
 
@@ -97,7 +92,7 @@ class Confirming:
 
     async def _judge_answer(self, decision: Decision, consent: Consent) -> None:
         await self.confirmations.ensure_accepted(consent)
-        await self._spend(decision, consent.spending)
+        await self._admitting.spend(decision, consent.spending)
         try:
             await self.confirmations.take(consent)
         except Refused:
@@ -107,7 +102,7 @@ class Confirming:
         consent.given = True
         if consent.rounds == 0:
             decision.note("confirmed")
-        await self._intend(decision)
+        await self._admitting.intend(decision)
 
     async def _begin_to_ask(self, decision: Decision, consent: Consent, *, by_client: bool) -> None:
         by_approver = self.confirmations.has_approver
@@ -116,7 +111,7 @@ class Confirming:
         is_answer = by_client and not by_approver and bool(consent.brought.shows_forms)
         if not is_answer:
             # It waits here, and is in flight while it does.
-            self._hold(decision, consent.spending)
+            self._admitting.hold(decision, consent.spending)
         spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
         grant = consent.grant = await self._spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
@@ -142,10 +137,10 @@ class Confirming:
     async def _confirm(self, decision: Decision, consent: Consent) -> None:
         # A human takes their time: the credential may have expired or been withdrawn meanwhile.
         self._ensure_still(decision)
-        await self._spend(decision, consent.spending)
+        await self._admitting.spend(decision, consent.spending)
         consent.given = True
         decision.note("confirmed")
-        await self._intend(decision)
+        await self._admitting.intend(decision)
 
     async def _settling(self, decision: Decision, judge: Callable[[Decision, Consent], Awaitable[None]]) -> None:
         consent = decision.consent

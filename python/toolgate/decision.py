@@ -89,6 +89,9 @@ class Decision:
     _seen: Mapping[str, Any] | None = None
     """The arguments that were found to be its call's, as its framework has them."""
     rule: Rule | None = None
+    parent_id: str | None = None
+    """The id of the call that led to it."""
+    transport = "http"
     grant: Any = None
     """What was spent, and what it takes to settle it."""
     held: Held | None = None
@@ -111,8 +114,10 @@ class Decision:
         self.began = time.perf_counter_ns()
         """By `time.perf_counter_ns`."""
         self.request_id = request_id
-        self.parent_id = parent_id
-        self.transport = transport
+        if parent_id is not None:
+            self.parent_id = parent_id
+        if transport != "http":
+            self.transport = transport
 
     @property
     def trace_id(self) -> str | None:
@@ -186,7 +191,8 @@ class Decision:
         """Refuse and record it."""
         # A traceback holds the frames that hold the decision: a circle for the collector, at each refusal.
         self.refusal = refusal.with_traceback(None)
-        self.close()
+        if self._state is not _CLOSED:
+            self._ticket = self._sink.write(self._ended(_outcome_of(refusal)))
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
         """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
@@ -248,8 +254,6 @@ class Decision:
         if self.held is not None:
             self.held.free()
         latency = (time.perf_counter_ns() - self.began) / 1e6
-        if self.refusal is not None:
-            outcome = _outcome_of(self.refusal)
         if self.trace is not None:
             self._tell(self.trace, outcome, latency / 1e3, later=later)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)

@@ -240,16 +240,12 @@ class Gate:
     ) -> Decision:
         """Decide about one request. The shorthand is a POST to the resource. Nothing is sent: whoever asks renders
         the decision and closes it."""
-        if request is None:
-            parts = urlsplit(self.resource)
-            headers = () if authorization is None else (("authorization", authorization),)
-            request = Request("https", parts.netloc, "POST", parts.path, headers=headers, peer=peer, body=body)
-            known = self.recognise(_headers(parts.netloc, authorization), scheme="https", peer=peer)
-            decision = known[0] if known else await self.begin(request)
+        if request is not None:
+            decision, is_call, body = await self.begin(request), request.method == "POST", request.body
         else:
-            decision = await self.begin(request)
-        if decision.refusal is None and request.method == "POST":
-            left = self.judge_at_once(decision, request.body)
+            decision, is_call = await self._begin_call(authorization, peer), True
+        if decision.refusal is None and is_call:
+            left = self.judge_at_once(decision, body)
             if left is not None:
                 await left
         return decision
@@ -381,6 +377,14 @@ class Gate:
         """`flush` and `close`."""
         await self.flush()
         self.close()
+
+    async def _begin_call(self, authorization: str | None, peer: str | None) -> Decision:
+        parts = urlsplit(self.resource)
+        known = self.recognise(_headers(parts.netloc, authorization), scheme="https", peer=peer)
+        if known is not None:
+            return known[0]
+        headers = () if authorization is None else (("authorization", authorization),)
+        return await self.begin(Request("https", parts.netloc, "POST", parts.path, headers=headers, peer=peer))
 
     async def _look_if_due(self) -> None:
         source = self._source

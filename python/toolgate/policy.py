@@ -126,17 +126,16 @@ def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
     could not be answered."""
     kind, method = envelope.kind, envelope.method
     governor = METHODS.get(method or "")
-    if governor in _FINGERPRINTED:
-        target, name = governor, envelope.name
-    elif protocol is not None and protocol >= STATELESS and method in REMOVED:
+    if governor in _FINGERPRINTED and kind == "request":
+        return Call(kind, method, envelope.id, governor, envelope.name, envelope.arguments_hash)
+    if protocol is not None and protocol >= STATELESS and method in REMOVED:
         # What governed it there is gone with it: it is a method nobody knows.
         target, name = None, None
     else:
         target, name = _target(envelope, governor)
     if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
-    return Call(kind, method, envelope.id, target, name, fingerprint)
+    return Call(kind, method, envelope.id, target, name, None)
 
 
 def pattern_of_template(template: str) -> str:
@@ -178,7 +177,9 @@ def is_same(arguments: Mapping[str, Any] | None, seen: Any) -> bool:
 
 
 def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
-    """What governs any other message than a call of a tool or prompt, and the name of what it is about."""
+    """What governs a message, and the name of what it is about."""
+    if governor in _FINGERPRINTED:
+        return governor, envelope.name
     if governor == "reference":
         if envelope.reference is None:
             raise refusal("invalid_request", "a completion without a reference")

@@ -21,6 +21,9 @@ __all__ = ["Challenge", "Response", "error_of", "render"]
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
+_JSON = (b"content-type", b"application/json")
+_NO_STORE = (b"cache-control", b"no-store")
+
 _INVISIBLE = re.compile(r"[^ -~]")
 
 _REALM = "mcp"
@@ -46,25 +49,26 @@ class Response(NamedTuple):
     """An answer of the gate's own."""
 
     status: int
-    headers: Sequence[tuple[str, str]]
+    raw_headers: Sequence[tuple[bytes, bytes]]
+    """As ASGI has them."""
     body: bytes
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """The same as texts."""
+        return [(name.decode(), value.decode("latin-1")) for name, value in self.raw_headers]
 
 
 def render(refusal: Refused, *, request_id: str, rpc_id: str | int | None, challenge: Challenge) -> Response:
     """The HTTP answer to a refused request."""
+    if isinstance(refusal, Limited) and refusal.retry_after is not None:
+        return _over_limit(refusal, refusal.retry_after, request_id, rpc_id)
     if isinstance(refusal, Unauthenticated):
         body = _oauth_body(refusal.code)
     else:
-        error = _error_text(refusal, request_id)
-        body = f'{{"jsonrpc":"2.0","id":{_id_text(rpc_id)},"error":{error}}}'.encode()
-    headers = [
-        ("content-type", "application/json"),
-        ("content-length", str(len(body))),
-        ("cache-control", "no-store"),
-        ("x-request-id", request_id),
-        *_headers(refusal, challenge),
-    ]
-    return Response(refusal.status, headers, body)
+        error = error_of(refusal, request_id=request_id)
+        body = _encode({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
+    return Response(refusal.status, [*_always(body, request_id), *_own(refusal, challenge)], body)
 
 
 def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
@@ -81,73 +85,53 @@ def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
     return {"code": _rpc_code(refusal), "message": _message(refusal), "data": data}
 
 
-def _id_text(rpc_id: str | int | None) -> str:
-    if rpc_id is None:
-        return "null"
-    return encode_basestring_ascii(rpc_id) if isinstance(rpc_id, str) else str(rpc_id)
-
-
-def _error_text(refusal: Refused, request_id: str) -> str:
-    """`error_of` as JSON. Floods are answered with what is over a limit, so that one is put together from what all its
-    answers share."""
-    if not isinstance(refusal, Limited) or refusal.retry_after is None:
-        return _encode(error_of(refusal, request_id=request_id))
+def _over_limit(refusal: Limited, wait: float, request_id: str, rpc_id: str | int | None) -> Response:
+    """Floods are answered with these, so that they are put together from what all answers over one limit share:
+    `error_of`, ``Retry-After``, and the fields of draft-ietf-httpapi-ratelimit-headers-10 for the violated budget."""
     words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
-    wait = _whole_seconds(refusal.retry_after)
-    return (
-        f'{{"code":{_rpc_code(refusal)},"message":"{words.over_as_json}: retry in {wait} s",'
+    seconds = _whole_seconds(wait)
+    spelt_id = str(rpc_id) if type(rpc_id) is int else _encode(rpc_id)
+    body = (
+        f'{{"jsonrpc":"2.0","id":{spelt_id},"error":{{"code":429,'
+        f'"message":"{words.over_as_json}: retry in {seconds} s",'
         f'"data":{{"reason":"{refusal.code}","retryable":true,"requestId":"{request_id}",'
-        f'"retryAfterMs":{math.ceil(refusal.retry_after * 1000)},{words.members},"remaining":{refusal.remaining}}}}}'
-    )
+        f'"retryAfterMs":{math.ceil(wait * 1000)},{words.members},"remaining":{refusal.remaining}}}}}}}'
+    ).encode()
+    headers = [*_always(body, request_id), (b"retry-after", b"%d" % seconds)]
+    if words.policy:
+        headers += words.policy, (b"ratelimit", b"%b;r=%d;t=%d" % (words.name, refusal.remaining, seconds))
+    return Response(429, headers, body)
 
 
-def _headers(refusal: Refused, challenge: Challenge) -> list[tuple[str, str]]:
+def _always(body: bytes, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
+    return _JSON, (b"content-length", b"%d" % len(body)), _NO_STORE, (b"x-request-id", request_id.encode())
+
+
+def _own(refusal: Refused, challenge: Challenge) -> list[tuple[bytes, bytes]]:
     if isinstance(refusal, Unauthenticated):
         if refusal.code in _NOTHING_PRESENTED:
-            return [("www-authenticate", _bearer(challenge, scopes=challenge.scopes))]
-        return [("www-authenticate", _bearer(challenge, error="invalid_token", description=refusal.description))]
+            return [_www_authenticate(challenge, scopes=challenge.scopes)]
+        return [_www_authenticate(challenge, error="invalid_token", description=refusal.description)]
     if isinstance(refusal, Forbidden) and refusal.required_scopes:
-        return [
-            (
-                "www-authenticate",
-                _bearer(
-                    challenge,
-                    error="insufficient_scope",
-                    description=refusal.description,
-                    scopes=refusal.required_scopes,
-                ),
-            )
-        ]
-    if isinstance(refusal, Limited):
-        return _rate_limit(refusal)
+        said, scopes = refusal.description, refusal.required_scopes
+        return [_www_authenticate(challenge, error="insufficient_scope", description=said, scopes=scopes)]
     if isinstance(refusal, Unavailable):
-        return [("retry-after", str(_whole_seconds(refusal.retry_after)))]
+        return [(b"retry-after", b"%d" % _whole_seconds(refusal.retry_after))]
     if refusal.code == "method_not_allowed":
-        return [("allow", "GET, HEAD, POST, DELETE, OPTIONS")]
+        return [(b"allow", b"GET, HEAD, POST, DELETE, OPTIONS")]
     return []
 
 
-def _bearer(challenge: Challenge, *, error: str = "", description: str = "", scopes: Sequence[str] = ()) -> str:
+def _www_authenticate(
+    challenge: Challenge, *, error: str = "", description: str = "", scopes: Sequence[str] = ()
+) -> tuple[bytes, bytes]:
     parts = [f'realm="{_REALM}"']
     if error:
         parts += [f'error="{error}"', f'error_description="{description}"']
     if scopes:
         parts.append(f'scope="{" ".join(scopes)}"')
     parts.append(f'resource_metadata="{challenge.metadata_url}"')
-    return f"Bearer {', '.join(parts)}"
-
-
-def _rate_limit(refusal: Limited) -> list[tuple[str, str]]:
-    """``Retry-After``, and the fields of draft-ietf-httpapi-ratelimit-headers-10 for the violated budget."""
-    if refusal.retry_after is None:
-        return []
-    wait = _whole_seconds(refusal.retry_after)
-    headers = [("retry-after", str(wait))]
-    words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
-    if words.policy:
-        headers.append(("ratelimit-policy", f"{words.name};{words.policy}"))
-        headers.append(("ratelimit", f"{words.name};r={refusal.remaining};t={wait}"))
-    return headers
+    return b"www-authenticate", f"Bearer {', '.join(parts)}".encode("latin-1")
 
 
 class _Words(NamedTuple):
@@ -158,28 +142,27 @@ class _Words(NamedTuple):
     """Without its quotes."""
     members: str
     """Of the JSON-RPC error's data."""
-    name: str
-    """Of its policy, and of its state."""
-    policy: str
-    """Empty where the fields have no words for it."""
+    name: bytes
+    policy: tuple[bytes, bytes] | None
+    """``RateLimit-Policy``; None where the fields have no words for the limit."""
 
 
 @lru_cache(256)
 def _words(code: str, budget: str, limit: str, shared_by: str) -> _Words:
     over = f"over {limit} for {budget}" + (f" ({shared_by})" if shared_by else "")
-    name, policy = budget, ""
+    name, policy = "", ""
     quota, _, period = limit.partition("/")
     unit = period.partition(" ")[0]
     if code == "too_many_in_flight":
-        name, policy = f"{budget}-concurrency", f'q={limit.partition(" ")[0]};qu="concurrent-requests"'
+        name, policy = _structured(f"{budget}-concurrency"), f'q={limit.partition(" ")[0]};qu="concurrent-requests"'
     elif unit in _UNIT_SECONDS:
-        name, policy = f"{budget}-{unit}", f"q={quota};w={_UNIT_SECONDS[unit]}"
+        name, policy = _structured(f"{budget}-{unit}"), f"q={quota};w={_UNIT_SECONDS[unit]}"
     return _Words(
         over,
         encode_basestring_ascii(over)[1:-1],
         f'"budget":{encode_basestring_ascii(budget)},"limit":{encode_basestring_ascii(limit)}',
-        _structured(name),
-        policy,
+        name.encode(),
+        (b"ratelimit-policy", f"{name};{policy}".encode()) if policy else None,
     )
 
 

@@ -10,20 +10,19 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from toolgate import checks
-from toolgate._core import Grant, Recognised, RemoteGrant, read_envelope
+from toolgate._core import Recognised, read_envelope
+from toolgate.admitting import Admitting
 from toolgate.audit import HashKey, Trail
 from toolgate.callers import Caller, Callers
 from toolgate.confirmation import Approver, Confirmations
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision, Sink
-from toolgate.errors import Forbidden, Refused, Unavailable, refusal
+from toolgate.errors import Forbidden, Refused, refusal
 from toolgate.limits import FailedAttempts, Spender, Spending, remote_limiter
 from toolgate.metadata import Metadata
-from toolgate.methods import STREAMS
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
@@ -126,15 +125,8 @@ class Steps:
             self._failures = before._failures.succeeded(limits)
             self.trail = before.trail
             self._hash_key = before._hash_key
-        self.confirming = Confirming(
-            self._confirmations,
-            self.spender,
-            hold=self._hold,
-            spend=partial(self._spend_waiting, intends=False),
-            intend=self._intend,
-            ensure_still=self._ensure_still,
-            tick=tick,
-        )
+        self._admitting = Admitting(self.spender, self.trail, tick=tick)
+        self.confirming = Confirming(self._confirmations, self._admitting, ensure_still=self._ensure_still, tick=tick)
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
         self._sink = Sink(
             write=self.trail.write,
@@ -174,7 +166,7 @@ class Steps:
             decision.refuse(refused)
             return decision
         if request.method not in _NO_STREAM:
-            self._open_stream(decision)
+            self._admitting.open_stream(decision)
         return decision
 
     async def decide_local(
@@ -295,7 +287,7 @@ class Steps:
         return "\n".join(lines)
 
     def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
-        decision = Decision(self._sink, request_id(), parent_id=parent_id, transport=transport)
+        decision = Decision(self._sink, os.urandom(_REQUEST_ID_BYTES).hex(), parent_id=parent_id, transport=transport)
         decision.steps, decision.hash_key = self, self._hash_key.now(now)
         decision.trace = self._telemetry.begin(decision.began)
         return decision
@@ -309,40 +301,7 @@ class Steps:
         self.trail.ensure_writable()
         if rule is not None and rule.confirm and rule.mode != "observe":
             return self.confirming.judge(decision, call, rule, spending, params(), by_client=by_client)
-        return self._spend(decision, spending)
-
-    def _spend(self, decision: Decision, spending: Spending) -> Awaitable[None] | None:
-        """Step 6; what is left of it, where a store or a disk is waited for."""
-        if self.spender.waits_for(spending) or self.trail.is_durable:
-            return self._spend_waiting(decision, spending, intends=True)
-        self._hold(decision, spending)
-        self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
-        return None
-
-    async def _spend_waiting(self, decision: Decision, spending: Spending, *, intends: bool) -> None:
-        self._hold(decision, spending)
-        self._spent(decision, spending, await self.spender.admit(spending, tick=self._tick()))
-        if intends:
-            await self._intend(decision)
-
-    def _open_stream(self, decision: Decision) -> None:
-        try:
-            self._hold(decision, self.spender.spending(decision.caller.principal, None, governed=False))
-        except Refused as refused:
-            decision.refuse(refused)
-
-    def _hold(self, decision: Decision, spending: Spending) -> None:
-        # Before the budgets: a slot costs nothing, and comes back by itself when the decision closes.
-        if (spending.slots or spending.streams) and decision.held is None:
-            streams = decision.call is None or decision.call.method in STREAMS
-            held = decision.held = self.spender.hold(spending, nested=decision.is_nested, streams=streams)
-            if held is not None:
-                decision.would_deny += held.would_deny
-
-    def _spent(self, decision: Decision, spending: Spending, grant: Grant | RemoteGrant | None) -> None:
-        decision.grant = grant
-        if grant is not None and grant.would_deny:
-            decision.would_deny += self.spender.names(spending, grant.would_deny)
+        return self._admitting.admit(decision, spending)
 
     def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
         """What a call under the rule spends, if the caller may make it: remembered, with that, where nothing is held
@@ -358,17 +317,6 @@ class Steps:
         """What held when a call began to wait for a human, and may not hold any more."""
         self.ensure_held(decision)
         self.trail.ensure_writable()
-
-    async def _intend(self, decision: Decision) -> None:
-        """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
-        if not self.trail.is_durable:
-            return
-        try:
-            await self.trail.intend(decision.intent())
-        except Unavailable:
-            if decision.grant is not None:
-                await self.spender.settle(decision.grant, 0)
-            raise
 
     def _authorise_watching(self, decision: Decision, call: Call, params: Any) -> None:
         """To be told about a resource takes what reading it takes."""

@@ -45,7 +45,7 @@ _OWN: Final = frozenset({b"x-request-id"})
 _SESSION: Final = b"mcp-session-id"
 
 _BROKEN: Final = Response(
-    500, (("content-type", "text/plain; charset=utf-8"), ("content-length", "21")), b"Internal Server Error"
+    500, ((b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"21")), b"Internal Server Error"
 )
 
 
@@ -171,11 +171,11 @@ class GateASGI:
     def _refusal(self, decision: Decision, scope: Scope) -> Response:
         """The answer to a refused request, in the words that its protocol has for a method nobody knows."""
         response = self.gate.render(decision)
-        is_older = (decision.protocol or "") < STATELESS
-        if response.status == 404 and is_older and any(name.lower() == _SESSION for name, _ in scope["headers"]):
-            # There a 404 means that the session has ended (MCP 2025-11-25, session management).
-            return response._replace(status=200)
-        return response
+        if response.status != 404 or (decision.protocol or "") >= STATELESS:
+            return response
+        # There a 404 means that the session has ended (MCP 2025-11-25, session management).
+        is_in_session = any(name.lower() == _SESSION for name, _ in scope["headers"])
+        return response._replace(status=200) if is_in_session else response
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, decision: Decision, body: bytes) -> None:
         method = None if decision.call is None else decision.call.method
@@ -190,7 +190,8 @@ class GateASGI:
         trace = decision.trace
         entered = None if trace is None else trace.enter()
         try:
-            if not self._ends_with_its_token(decision):
+            if decision.call is not None and method not in STREAMS:
+                # The answer of a running tool is not cut; a stream that carries no call ends with its token.
                 await app(scope, exchange.receive, exchange.send)
                 return
             ended = await run_while_held(self.gate, decision, lambda: app(scope, exchange.receive, exchange.send))
@@ -204,8 +205,8 @@ class GateASGI:
                 await respond(exchange.send, _BROKEN)
             elif isinstance(error, Exception) and shown is not None and shown.is_held:
                 self.finish(decision, outcome)
-                own_id = ("x-request-id", decision.request_id)
-                await respond(send, _BROKEN._replace(headers=(*_BROKEN.headers, own_id)))
+                own_id = (b"x-request-id", decision.request_id.encode())
+                await respond(send, _BROKEN._replace(raw_headers=(*_BROKEN.raw_headers, own_id)))
             raise
         finally:
             current_decision.reset(token)
@@ -215,10 +216,6 @@ class GateASGI:
                 prepared.var.reset(prepared)
             if decision.is_open:
                 self.finish(decision, outcome)
-
-    def _ends_with_its_token(self, decision: Decision) -> bool:
-        """A stream that carries no call does; the answer of a running tool is not cut."""
-        return decision.call is None or decision.call.method in STREAMS
 
 
 class _Exchange:
@@ -289,9 +286,9 @@ class _Exchange:
 def _has_much_to_say(scope: Scope, head: Recognised[Any] | None) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
+    if head is not None and head.content_length is not None and head.content_length < _MUCH:
+        return False
     if scope["method"] != "POST" or not scope.get("http_version", "1.1").startswith("1"):
         return False
-    if head is not None and head.content_length is not None:
-        return head.content_length >= _MUCH
     declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"")
     return not declared.isdigit() or len(declared) > len(str(_MUCH)) or int(declared) >= _MUCH

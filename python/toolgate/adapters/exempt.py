@@ -14,6 +14,7 @@ __all__ = ["WellKnownASGI", "exempt", "with_cors"]
 
 _EXPOSED: Final = b"WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id"
 _PREFLIGHT_SECONDS: Final = b"600"
+_EMPTY: Final = (b"content-length", b"0")
 
 
 class WellKnownASGI:
@@ -28,7 +29,7 @@ class WellKnownASGI:
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
         if scope["type"] == "http":
             answer = exempt(self._gate, request_of(scope))
-            nothing = Response(404, [("content-length", "0"), _own_id()], b"")
+            nothing = Response(404, [_EMPTY, _own_id()], b"")
             await respond(with_cors(self._gate, scope, send), answer or nothing)
 
 
@@ -37,11 +38,16 @@ def exempt(gate: Gate, request: Request) -> Response | None:
     server."""
     metadata = gate.metadata
     if request.path in metadata.paths and request.method in ("GET", "HEAD"):
-        headers = [("content-type", "application/json"), ("content-length", str(len(metadata.document)))]
-        return Response(200, [*headers, ("cache-control", "max-age=3600"), _own_id()], metadata.document)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(metadata.document)),
+            (b"cache-control", b"max-age=3600"),
+            _own_id(),
+        ]
+        return Response(200, headers, metadata.document)
     origin = request.header("origin")
     if request.method == "OPTIONS" and origin is not None and gate.transport.is_allowed_origin(origin):
-        return Response(204, [("content-length", "0"), _own_id()], b"")
+        return Response(204, [_EMPTY, _own_id()], b"")
     return None
 
 
@@ -72,6 +78,6 @@ def with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
     return adding
 
 
-def _own_id() -> tuple[str, str]:
+def _own_id() -> tuple[bytes, bytes]:
     """For answers that need no decision, so that every answer has an id."""
-    return "x-request-id", request_id()
+    return b"x-request-id", request_id().encode()

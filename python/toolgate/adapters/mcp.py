@@ -87,9 +87,11 @@ class ServerASGI(AppASGI):
     def asks_clients(self, scope: Scope) -> bool:
         if self.messages_at is None:
             return False
+        path = scope["path"]
+        if path == self._path or self._is_for_us(scope):
+            return True
         # As it is routed inside: below where an app has mounted it.
-        below = scope["path"].removeprefix(scope.get("root_path", ""))
-        return self._is_for_us(scope) or below == self.messages_at
+        return bool(path.removeprefix(scope.get("root_path", "")) == self.messages_at)
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         if scope["path"] == self._path:
@@ -104,9 +106,10 @@ class ServerASGI(AppASGI):
     def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
         # Prepared, its path is the server's own, below wherever that is mounted.
         way = self._straight
-        if way is None or len(body) > way.max_body_bytes or not self._is_for_us(scope):
+        if way is None or len(body) > way.max_body_bytes or not (scope["path"] == self._path or self._is_for_us(scope)):
             return self._app
-        return way.run
+        scope.update(way.found, path_params={})
+        return way.transport
 
     def _is_for_us(self, scope: Scope) -> bool:
         return self._path is not None and (scope["path"] == self._path or scope["path"] in self._called)

@@ -178,7 +178,9 @@ async def run_under(
     finally:
         current_decision.reset(token)
         if closes:
-            await decision.aclose(result, reason=reason)
+            decision.close(result, reason=reason)
+            if decision.is_awaited:
+                await decision.kept()
 
 
 def install(gate: Gate, server: Server[Any]) -> GateMiddleware:

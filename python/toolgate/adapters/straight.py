@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from starlette.applications import Starlette
 from starlette.routing import Match
 
-from toolgate.adapters.wire import ASGIApp, Receive, Scope, Send
+from toolgate.adapters.wire import ASGIApp
 
 __all__ = ["Straight", "straight"]
 
@@ -23,11 +23,7 @@ class Straight(NamedTuple):
     max_body_bytes: int
     """A longer body has to take the app's own way, which refuses it."""
     found: dict[str, Any]
-
-    async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As an ASGI app does."""
-        scope.update(self.found, path_params={})
-        await self.transport(scope, receive, send)
+    """For the scope, beside ``path_params`` that are of each request."""
 
 
 def straight(app: Any, path: str) -> Straight | None:

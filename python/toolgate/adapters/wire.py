@@ -62,9 +62,9 @@ def _certificate(scope: Scope) -> bytes | None:
 
 
 async def respond(send: Send, response: Response, *, close: bool = False) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    headers = response.raw_headers
     if close:
-        headers.append((b"connection", b"close"))
+        headers = [*headers, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 

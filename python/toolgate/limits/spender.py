@@ -82,9 +82,10 @@ class Spender:
         slots = (spending.nested_slots if nested else spending.slots) + (spending.streams if streams else ())
         return self._slots.take(slots) if slots else None
 
-    def waits_for(self, spending: Spending) -> bool:
-        """Whether `admit` has anybody to wait for."""
-        return self._remote is not None and bool(spending.charges)
+    @property
+    def is_remote(self) -> bool:
+        """Whether `admit` has a store to wait for."""
+        return self._remote is not None
 
     def admit_at_once(self, spending: Spending, *, tick: int) -> Grant | None:
         """`admit`, where nobody has to be waited for."""
@@ -146,7 +147,7 @@ def _explain(limited: Limited, spending: Spending) -> None:
     """Put the words of the configuration in the place of the keys."""
     label = spending.labels[limited.budget]
     limited.budget, limited.limit, limited.shared_by = label.budget, label.limit, label.shared_by
-    limited.violated = _names(spending, limited.violated)
+    limited.violated = (label.budget,) if len(limited.violated) == 1 else _names(spending, limited.violated)
 
 
 def _names(spending: Spending, keys: Iterable[str]) -> tuple[str, ...]:

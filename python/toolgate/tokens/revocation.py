@@ -80,10 +80,17 @@ class Revocations:
             await self._shared.ready()
 
     def cover(self, principal: Principal, *, now: float) -> bool:
-        """Whether the caller's credential was revoked. On the path of every request."""
+        """Whether the caller's credential was revoked, for all that is known here."""
         if not 0.0 <= now - self._looked_at < INTERVAL:
             self._look(now)
         return bool(self._added or self._listed) and self._covers(principal, now)
+
+    def spare(self, principal: Principal, *, now: float) -> bool:
+        """Whether it is known that the caller's credential was not revoked, here or elsewhere. On the path of every
+        request."""
+        if self._shared is None and not self._added and not self._listed and 0.0 <= now - self._looked_at < INTERVAL:
+            return True
+        return self.is_live and not self.cover(principal, now=now)
 
     def revoke(
         self,

@@ -83,10 +83,8 @@ class Tokens:
 
     def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
         """Whether a remembered answer still is the answer; where it is not, `authenticate` says what is."""
-        return (
-            verified.holds(now=now, certificate_sha256=certificate_sha256)
-            and self.revocations.is_live
-            and not self.revocations.cover(verified.principal, now=now)
+        return verified.holds(now=now, certificate_sha256=certificate_sha256) and self.revocations.spare(
+            verified.principal, now=now
         )
 
     def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
