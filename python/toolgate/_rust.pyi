@@ -391,6 +391,10 @@ class Envelope:
     @property
     def arguments_hash(self) -> str:
         """`hash_arguments` of ``params.arguments``; absent or null hashes as ``{}``."""
+    @property
+    def called(self) -> tuple[str, str, str | int | None, str, str | None, str] | None:
+        """All that is judged of a request for a tool or a prompt, at once: its kind, method and id, ``tool`` or
+        ``prompt``, the name, and the fingerprint of the arguments. None for every other message."""
 
 def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
     """Read a request body once. Raises `Malformed`: ``invalid_json`` or ``invalid_request``."""

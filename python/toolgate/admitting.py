@@ -31,7 +31,8 @@ class Admitting:
         """All of it at once; what is left to be awaited where a store or a disk is waited for."""
         if self._waits:
             return self._admit_and_intend(decision, spending)
-        self.hold(decision, spending)
+        if spending.slots or spending.streams:
+            self.hold(decision, spending)
         self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
         return None
 

@@ -92,6 +92,7 @@ class Decision:
     parent_id: str | None = None
     """The id of the call that led to it."""
     transport = "http"
+    """How its message came: ``http`` or ``stdio``."""
     grant: Any = None
     """What was spent, and what it takes to settle it."""
     held: Held | None = None
@@ -109,15 +110,11 @@ class Decision:
     _if_dropped = _DROPPED
     _ticket: Ticket | None = None
 
-    def __init__(self, sink: Sink, request_id: str, *, parent_id: str | None = None, transport: str = "http") -> None:
+    def __init__(self, sink: Sink, request_id: str) -> None:
         self._sink = sink
         self.began = time.perf_counter_ns()
         """By `time.perf_counter_ns`."""
         self.request_id = request_id
-        if parent_id is not None:
-            self.parent_id = parent_id
-        if transport != "http":
-            self.transport = transport
 
     @property
     def trace_id(self) -> str | None:

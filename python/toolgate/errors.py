@@ -93,7 +93,6 @@ class Refused(Exception):
         self.status, self.description = CODES[code]
         self.code = code
         self.detail = detail
-        super().__init__(code, detail)
 
     @property
     def retryable(self) -> bool:

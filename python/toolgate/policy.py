@@ -124,10 +124,11 @@ class Policy:
 def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
     """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
     could not be answered."""
+    called = envelope.called
+    if called is not None:
+        return tuple.__new__(Call, called)
     kind, method = envelope.kind, envelope.method
     governor = METHODS.get(method or "")
-    if governor in _FINGERPRINTED and kind == "request":
-        return Call(kind, method, envelope.id, governor, envelope.name, envelope.arguments_hash)
     if protocol is not None and protocol >= STATELESS and method in REMOVED:
         # What governed it there is gone with it: it is a method nobody knows.
         target, name = None, None

@@ -144,7 +144,7 @@ class Steps:
         seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
         if seen is None:
             return None
-        decision = self._made("http", now)
+        decision = self._made(now)
         decision.protocol = seen.protocol
         decision.belongs_to(seen.caller)
         return decision, seen
@@ -152,7 +152,7 @@ class Steps:
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
         now = self._clock()
-        decision = self._made("http", now)
+        decision = self._made(now)
         if decision.trace is not None:
             decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
         decision.protocol = request.header("mcp-protocol-version")
@@ -173,7 +173,8 @@ class Steps:
         self, token: Callable[[], str], *, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None
     ) -> Decision:
         """Steps 3 to 7 for a message that came without HTTP: step 2 has nothing to look at. ``token`` may refuse."""
-        decision = self._made("stdio", self._clock())
+        decision = self._made(self._clock())
+        decision.transport = "stdio"
         try:
             decision.call = self.call_of_message(method, rpc_id, params, under=decision)
             decision.belongs_to(await self.caller_of(token()))
@@ -217,7 +218,8 @@ class Steps:
     ) -> Decision:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
         ``refused``: what its adapter holds against it already."""
-        decision = self._made(parent.transport, self._clock(), parent_id=parent.request_id)
+        decision = self._made(self._clock())
+        decision.transport, decision.parent_id = parent.transport, parent.request_id
         decision.belongs_to(parent.caller)
         decision.call, decision.hash_key = call, parent.hash_key
         if decision.trace is not None:
@@ -286,8 +288,8 @@ class Steps:
             lines += [f"  {line}" for line in self._confirmations.describe()]
         return "\n".join(lines)
 
-    def _made(self, transport: str, now: float, *, parent_id: str | None = None) -> Decision:
-        decision = Decision(self._sink, os.urandom(_REQUEST_ID_BYTES).hex(), parent_id=parent_id, transport=transport)
+    def _made(self, now: float) -> Decision:
+        decision = Decision(self._sink, request_id())
         decision.steps, decision.hash_key = self, self._hash_key.now(now)
         decision.trace = self._telemetry.begin(decision.began)
         return decision

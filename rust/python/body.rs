@@ -1,11 +1,12 @@
 //! Bodies and arguments: `Envelope`, `read_envelope`, `hash_arguments`.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
 use crate::canonical::{self, Canonical};
-use crate::envelope::{self, Id};
+use crate::envelope::{self, Id, Kind};
 use crate::json::MAX_DEPTH;
 use crate::refusal::{Refusal, Refused};
 
@@ -55,6 +56,23 @@ impl Envelope {
     #[getter]
     fn arguments_hash(&self) -> &str {
         &self.0.arguments_hash
+    }
+
+    /// All that is judged of a request for a tool or a prompt, at once.
+    #[getter]
+    fn called<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let (method, target) = match (self.0.kind, self.0.method.as_deref()) {
+            (Kind::Request, Some("tools/call")) => (intern!(py, "tools/call"), intern!(py, "tool")),
+            (Kind::Request, Some("prompts/get")) => {
+                (intern!(py, "prompts/get"), intern!(py, "prompt"))
+            }
+            _ => return Ok(None),
+        };
+        let kind = intern!(py, "request");
+        let (name, fingerprint) = (self.name(), self.arguments_hash());
+        (kind, method, self.id(py)?, target, name, fingerprint)
+            .into_pyobject(py)
+            .map(Some)
     }
 }
 

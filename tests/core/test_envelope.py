@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import toolgate._pure as pure
 from toolgate import Malformed
 from toolgate._pure.envelope import MAX_ID_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_URI_BYTES
+from toolgate.methods import METHODS
 
 native = pytest.importorskip("toolgate._rust")
 
-MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "arguments_hash")
+MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "arguments_hash", "called")
 
 
 def read(core: ModuleType, body: bytes, **options: Any) -> dict[str, Any]:
@@ -223,6 +224,16 @@ def test_the_reference_of_a_completion(core: ModuleType, reference: Any, expecte
     found = verdict(core, message(id=1, method="completion/complete", params={"ref": reference, "argument": {}}))
     assert (found if isinstance(found, str) else found["reference"]) == expected
     assert read(core, call(ref=reference))["reference"] is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_called_is_told_at_once_of_every_tool_and_prompt(core: ModuleType, method: str) -> None:
+    target = METHODS[method]
+    params = {"name": "n", "uri": "u", "arguments": {"a": 1}, "ref": {"type": "ref/prompt", "name": "n"}}
+    asked = core.read_envelope(message(id="i", method=method, params=params))
+    told = ("request", method, "i", target, "n", asked.arguments_hash) if target in ("tool", "prompt") else None
+    assert asked.called == told
+    assert core.read_envelope(message(method=method, params=params)).called is None, "not of a notification"
 
 
 def test_an_envelope_is_frozen(core: ModuleType) -> None:

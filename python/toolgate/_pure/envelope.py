@@ -28,6 +28,8 @@ MAX_NAME_BYTES: Final = 256
 MAX_URI_BYTES: Final = 8192
 """The longest ``uri``: what HTTP servers commonly take as a request line."""
 
+_TARGETS: Final = {"tools/call": "tool", "prompts/get": "prompt"}
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class Envelope:
     uri: str | None = None
     reference: tuple[str, str] | None = None
     arguments_hash: str = ""
+
+    @property
+    def called(self) -> tuple[str, str, str | int | None, str, str | None, str] | None:
+        """All that is judged of a request for a tool or a prompt, at once."""
+        target = _TARGETS.get(self.method or "")
+        if target is None or self.method is None or self.kind != "request":
+            return None
+        return self.kind, self.method, self.id, target, self.name, self.arguments_hash
 
 
 def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
