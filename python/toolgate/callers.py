@@ -126,13 +126,13 @@ class Callers:
 def _bytes_of(claims: Mapping[str, Any]) -> int:
     """What a JSON object takes in memory; the token's own bound bounds the walk."""
     left: list[Any] = [dict(claims)]
-    total = 0
+    total = sys.getsizeof(left[0])
     while left:
         value = left.pop()
-        total += sys.getsizeof(value)
+        parts = value
         if isinstance(value, dict):
-            left += value
-            left += value.values()
-        elif isinstance(value, list):
-            left += value
+            total += sum(map(sys.getsizeof, value))
+            parts = value.values()
+        total += sum(map(sys.getsizeof, parts))
+        left += [part for part in parts if isinstance(part, dict | list)]
     return total

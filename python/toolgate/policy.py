@@ -102,7 +102,8 @@ class Policy:
 
     def effective(self, scopes: Iterable[str]) -> frozenset[str]:
         """The scopes and all that they imply."""
-        return frozenset().union(*(self._implied.get(scope, {scope}) for scope in scopes))
+        given = frozenset(scopes)
+        return given.union(*(self._implied[scope] for scope in given if scope in self._implied))
 
     def authorise(self, rule: Rule, effective: frozenset[str]) -> None:
         """Raises `Forbidden` with every scope the call needs, also those it has (MCP 2026-07-28: one challenge)."""

@@ -46,4 +46,4 @@ class Principal:
 
 def joined(*parts: str | None) -> str:
     """The parts behind their lengths, absent told apart from empty, so that no two lists make one string."""
-    return "".join("-" if part is None else f"{len(part)}:{part}" for part in parts)
+    return "".join(["-" if part is None else f"{len(part)}:{part}" for part in parts])

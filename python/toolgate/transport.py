@@ -91,7 +91,7 @@ class Transport:
         peer = self._peer(request.peer)
         address = peer.address
         if not peer.is_trusted:
-            return str(address) if address is not None else request.peer or UNIX
+            return peer.text
         # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
         for part in reversed(_listed(request, "x-forwarded-for")):
             before = parse_address(part)
@@ -131,8 +131,9 @@ class Transport:
     def _peer_at(self, text: str | None) -> _Peer:
         address = parse_address(text) if text else None
         if address is None:
-            return _Peer(None, is_loopback=False, is_trusted=self._trusts_unix and not text)
-        return _Peer(address, is_loopback=address.is_loopback, is_trusted=lies_in(address, self._proxies))
+            return _Peer(None, text or UNIX, is_loopback=False, is_trusted=self._trusts_unix and not text)
+        is_trusted = lies_in(address, self._proxies)
+        return _Peer(address, str(address), is_loopback=address.is_loopback, is_trusted=is_trusted)
 
     def _check_declared_size(self, declared: Sequence[str]) -> None:
         if not declared:
@@ -166,6 +167,7 @@ class _Peer(NamedTuple):
     """The other end of a connection."""
 
     address: Address | None
+    text: str
     is_loopback: bool
     is_trusted: bool
 

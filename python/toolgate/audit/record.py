@@ -6,8 +6,8 @@ once per caller, here.
 
 from __future__ import annotations
 
-import json
 import time
+from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple
 
 from toolgate._core import call_record, spelt
@@ -52,7 +52,7 @@ def principal_fragment(principal: Principal) -> tuple[str, str]:
         f'"issuer":{spelt(principal.issuer)},"organization":{spelt(principal.organization)},'
         f'"token_id":{spelt(principal.token_id)},"verified":true'
     )
-    return members, json.dumps(list(principal.scopes), separators=(",", ":"))
+    return members, f"[{','.join(map(encode_basestring_ascii, principal.scopes))}]"
 
 
 def unverified_fragment(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from copy import copy
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
+from typing import Final
 
 from toolgate._core import Charge, Grant, Limiter
 from toolgate.addresses import parse_address
@@ -15,6 +17,9 @@ __all__ = ["FailedAttempts"]
 _VERIFICATIONS = Charge("verifications", "1000/second burst 100")
 """Of new tokens from addresses that are over their budget: a fiftieth of what one core verifies, so that a flood of
 forgeries costs little, and somebody honest behind the same address is still heard."""
+
+_MAX_KNOWN: Final = 1024
+"""Addresses whose charge is kept ready."""
 
 
 class FailedAttempts:
@@ -53,7 +58,7 @@ class FailedAttempts:
         self._spend(address, tick)
 
     def _spend(self, address: str, tick: int) -> Grant:
-        charge = Charge(_site(address), self._budget.limit, observe=self._budget.mode == "observe")
+        charge = _charge(address, self._budget.limit, self._budget.mode == "observe")
         try:
             return self._limiter.admit(domain="failed_auth", charges=(charge,), tick=tick)
         except Limited as limited:
@@ -67,6 +72,11 @@ class FailedAttempts:
             limit=self._budget.rate,
             shared_by="address",
         )
+
+
+@lru_cache(_MAX_KNOWN)
+def _charge(address: str, limit: str, observe: bool) -> Charge:
+    return Charge(_site(address), limit, observe=observe)
 
 
 def _site(address: str) -> str:
