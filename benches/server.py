@@ -13,13 +13,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from benches.serving import ISSUER, SERVERS
 
 from toolgate.testing import Issuer
 
-VERSION: Final = "2026-07-28"
+MODERN: Final = "2026-07-28"
+HANDSHAKE: Final = "2025-06-18"
+"""The eras of the protocol. Of the older one each call stands for itself, too: the servers keep no sessions."""
+
+ARGUMENTS: Final = {
+    "text": "x" * 200,
+    "items": [{"id": n, "name": f"some name {n}", "tags": ["a", "b"], "price": 12.5} for n in range(10)],
+}
+"""Some 800 bytes."""
+
 CONNECTIONS: Final = 4
 
 
@@ -49,20 +58,22 @@ class Server:
                 made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._connections.append(made)
 
-    def request(self, tool: str, *, authorized: bool = True) -> bytes:
+    def request(self, tool: str, *, authorized: bool = True, version: str = MODERN) -> bytes:
         """A call, as bytes."""
-        meta = {f"io.modelcontextprotocol/{name}": value for name, value in _META.items()}
-        params = {"name": tool, "arguments": {"text": "x" * 200} if tool != "stream" else {}, "_meta": meta}
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        params: dict[str, Any] = {"name": tool, "arguments": ARGUMENTS if tool != "stream" else {}}
+        if version == MODERN:
+            params["_meta"] = {f"io.modelcontextprotocol/{name}": value for name, value in _META.items()}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        body = json.dumps(message, separators=(",", ":")).encode()
         head = {
             "Host": f"127.0.0.1:{self.port}",
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             "Accept": "application/json, text/event-stream",
-            "MCP-Protocol-Version": VERSION,
-            "Mcp-Method": "tools/call",
-            "Mcp-Name": tool,
+            "MCP-Protocol-Version": version,
         }
+        if version == MODERN:
+            head |= {"Mcp-Method": "tools/call", "Mcp-Name": tool}
         if authorized:
             head["Authorization"] = f"Bearer {self.token}"
         return "\r\n".join(["POST /mcp HTTP/1.1", *(f"{k}: {v}" for k, v in head.items()), "", ""]).encode() + body
@@ -97,7 +108,7 @@ class Server:
         return int(_answer(self._connections[0]).rpartition(b"\r\n")[2])
 
 
-_META: Final = {"protocolVersion": VERSION, "clientCapabilities": {}}
+_META: Final = {"protocolVersion": MODERN, "clientCapabilities": {}}
 
 
 def _answer(connection: socket.socket, begun: bytes = b"") -> bytes:
@@ -211,8 +222,11 @@ def main() -> None:
     size = {"rounds": chosen.rounds, "count": chosen.count}
     with running() as servers:
         names = ["bare", "gate", "SDK auth and PyJWT"]
-        calls = [Measured(name, servers[name], servers[name].request("echo"), b"200") for name in names]
-        take_turns("tools/call", calls, **size)
+        for version in (MODERN, HANDSHAKE):
+            calls = [
+                Measured(name, servers[name], servers[name].request("echo", version=version), b"200") for name in names
+            ]
+            take_turns(f"tools/call of {version}", calls, **size)
         gate, echo = servers["gate"], servers["ASGI echo"]
         gate.spend(gate.request("limited"))
         refused = [

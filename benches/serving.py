@@ -32,7 +32,7 @@ def mcp_server(**settings: Any) -> MCPServer[Any]:
 
     @server.tool(name="echo")
     @server.tool(name="limited")
-    async def echo(text: str) -> str:
+    async def echo(text: str, items: list[dict[str, Any]]) -> str:
         return text
 
     @server.tool()
