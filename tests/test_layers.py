@@ -34,6 +34,7 @@ PYTHON = {
     "principal": Row(0, "errors"),
     "certificates": Row(0, ""),
     "request": Row(0, "errors"),
+    "request_ids": Row(0, ""),
     "resource": Row(0, "hosts"),
     "addresses": Row(0, ""),
     "background": Row(0, ""),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,7 @@ from toolgate.metadata import Metadata
 from toolgate.policy import Policy, call_of
 from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
+from toolgate.request_ids import request_id
 from toolgate.resource import spellings
 from toolgate.settings import Configuration, Rule
 from toolgate.telemetry import Telemetry, traceparent_in, traceparent_of
@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from toolgate._redis import Store
     from toolgate.limits import RedisLimiter
 
-__all__ = ["Steps", "request_id"]
-
-_REQUEST_ID_BYTES: Final = 12
+__all__ = ["Steps"]
 
 _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
@@ -372,9 +370,3 @@ def _watched(params: Any) -> list[str]:
     if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
         raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
     return uris
-
-
-def request_id() -> str:
-    """A new id for a request: random, so that ids of several workers never meet and none can be guessed from
-    another."""
-    return os.urandom(_REQUEST_ID_BYTES).hex()

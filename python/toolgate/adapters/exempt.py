@@ -8,7 +8,7 @@ from toolgate.adapters.wire import Message, Receive, Scope, Send, request_of, re
 from toolgate.gate import Gate
 from toolgate.rendering import Response
 from toolgate.request import Request
-from toolgate.steps import request_id
+from toolgate.request_ids import request_id
 
 __all__ = ["WellKnownASGI", "exempt", "with_cors"]
 
