@@ -102,6 +102,14 @@ class Server:
         _answer(connection, first)
         return took
 
+    def whole(self, request: bytes) -> float:
+        """Seconds until all of the answer is here."""
+        connection = self._connections[0]
+        began = time.perf_counter()
+        connection.sendall(request)
+        _answer(connection)
+        return time.perf_counter() - began
+
     def cpu(self) -> int:
         """Nanoseconds of processor time that it has used."""
         self._connections[0].sendall(b"GET /cpu HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -190,6 +198,20 @@ def first_bytes(servers: dict[str, Server], names: Sequence[str], *, count: int)
         print(f"{name:<40} {undisturbed(taken[name], best=min):>10.2f}")
 
 
+def latencies(servers: dict[str, Server], names: Sequence[str], *, count: int) -> None:
+    """How long lone calls take, in turns."""
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    requests = {name: servers[name].request("echo") for name in names}
+    for _ in range(count):
+        for name in names:
+            taken[name].append(servers[name].whole(requests[name]) * 1000)
+    print(f"\none call after another, {count} each, ms")
+    print(f"{'':<40} {'p50':>10} {'p90':>10} {'p99':>10}")
+    for name in names:
+        ordered = sorted(taken[name])
+        print(f"{name:<40} " + " ".join(f"{ordered[len(ordered) * part // 100]:>10.2f}" for part in (50, 90, 99)))
+
+
 @contextmanager
 def running() -> Iterator[dict[str, Server]]:
     """All servers."""
@@ -236,6 +258,7 @@ def main() -> None:
         ]
         take_turns("refused", refused, **size)
         first_bytes(servers, names[:2], count=chosen.rounds * 10)
+        latencies(servers, names[:2], count=chosen.rounds * chosen.count // 2)
 
 
 if __name__ == "__main__":
