@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -27,16 +26,3 @@ async def test_its_repr_tells_nothing_about_the_caller(guarded: Callable[..., Gu
     assert "private" not in repr(decision)
     assert decision.request_id in repr(decision)
     decision.close()
-
-
-async def test_a_decision_that_waits_for_its_record_keeps_no_arguments(guarded: Callable[..., Guarded]) -> None:
-    decision = await guarded().call("read_order", "read")
-    assert decision.call is not None
-    note = "".join(["x"] * 1000)
-    arguments = {"note": note}
-    decision.call = decision.call._replace(arguments_hash=toolgate.hash_arguments(arguments))
-    before = sys.getrefcount(note)
-    assert decision.repeats("tools/call", decision.call.id, {"name": "read_order", "arguments": arguments})
-    assert sys.getrefcount(note) > before
-    decision.close()
-    assert sys.getrefcount(note) == before

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from toolgate.audit import SUCCESS, UNKNOWN_PRINCIPAL, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
-from toolgate.policy import is_same, repeats
+from toolgate.policy import repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
@@ -86,8 +86,6 @@ class Decision:
     call: Call | None = None
     hash_key: Secret | None = None
     """What the arguments of its call are hashed with."""
-    _seen: Mapping[str, Any] | None = None
-    """The arguments that were found to be its call's, as its framework has them."""
     rule: Rule | None = None
     parent_id: str | None = None
     """The id of the call that led to it."""
@@ -162,25 +160,21 @@ class Decision:
             self._state = _CLAIMED
         return True
 
-    def repeats(self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None) -> bool:
+    def repeats(
+        self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, arguments: bool = True
+    ) -> bool:
         """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
-        `Gate.call_of_message` tells what it is."""
+        `Gate.call_of_message` tells what it is. ``arguments``: whether nobody looks at those later, as `runs` does."""
         call, key = self.call, self.hash_key
-        # Copied before it is hashed: whoever stands behind may change the message, and is not to change both.
-        arguments = params.get("arguments") if params else None
-        seen = dict(arguments) if type(arguments) is dict else None
-        if call is None or not repeats(call, method, rpc_id, params, key=None if key is None else key.value):
-            return False
-        self._seen = seen
-        return True
+        return call is not None and repeats(
+            call, method, rpc_id, params, key=None if key is None else key.value, arguments=arguments
+        )
 
     def runs(self, method: str, name: str, arguments: Mapping[str, Any] | None) -> bool:
         """Whether a component that is about to run is for certain the one its call names, with its arguments."""
         call = self.call
         if call is None or call.method != method or call.name != name:
             return False
-        if is_same(arguments, self._seen):
-            return True
         params = {"uri": name} if call.target == "resource" else {"name": name, "arguments": arguments or {}}
         return self.repeats(method, call.id, params)
 
@@ -247,7 +241,6 @@ class Decision:
         """End it: what makes its record; when that was is known now. ``later``: whether this is no time to tell
         others."""
         self._state = _CLOSED
-        self._seen = None  # a record may wait for its sink, and keeps the decision
         if self.held is not None:
             self.held.free()
         latency = (time.perf_counter_ns() - self.began) / 1e6

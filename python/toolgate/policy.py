@@ -15,13 +15,11 @@ from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of", "is_same", "pattern_of_template", "repeats"]
+__all__ = ["Policy", "call_of", "pattern_of_template", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
-
-_UNCHANGING: Final = frozenset({str, int, float, bool, type(None)})
 
 _MAX_KNOWN: Final = 1024
 """Names whose rule is kept at hand, each of at most so many characters:"""
@@ -146,10 +144,17 @@ def pattern_of_template(template: str) -> str:
 
 
 def repeats(
-    call: Call, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, key: bytes | None
+    call: Call,
+    method: str,
+    rpc_id: str | int | None,
+    params: Mapping[str, Any] | None,
+    *,
+    key: bytes | None,
+    arguments: bool = True,
 ) -> bool:
     """Whether a message in a framework's objects is for certain the call that was read from a body before; one that is
-    not for certain is read like any other. The fingerprint is made with ``key``, as the call's was."""
+    not for certain is read like any other. The fingerprint is made with ``key``, as the call's was; without
+    ``arguments`` none is made, and only the rest is compared."""
     if method != call.method or rpc_id != call.id or type(rpc_id) is not type(call.id):
         return False
     if call.target is None:
@@ -158,24 +163,15 @@ def repeats(
         return False
     if call.target == "resource":
         return params.get("uri") == call.name
-    arguments = params.get("arguments")
+    if params.get("name") != call.name:
+        return False
+    if not arguments:
+        return True
+    given = params.get("arguments")
     try:
-        return params.get("name") == call.name and (
-            hash_arguments({} if arguments is None else arguments, key=key) == call.arguments_hash
-        )
+        return hash_arguments({} if given is None else given, key=key) == call.arguments_hash
     except (TypeError, Malformed):
         return False
-
-
-def is_same(arguments: Mapping[str, Any] | None, seen: Any) -> bool:
-    """Whether arguments are for certain the ones seen before, in another mapping: these very objects, none of which
-    can have changed meanwhile. Any others may be as well; that takes `repeats`."""
-    if not arguments or type(seen) is not dict or len(arguments) != len(seen):
-        return False
-    for name, value in arguments.items():
-        if type(value) not in _UNCHANGING or seen.get(name, _UNKNOWN) is not value:
-            return False
-    return True
 
 
 def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:

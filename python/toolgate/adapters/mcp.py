@@ -133,10 +133,12 @@ def _tier(gate: Gate, app: ASGIApp, server: Any, path: str | None) -> GateASGI:
 
 
 def _install(gate: Gate, server: Any) -> GateMiddleware:
-    if isinstance(server, MCPServer):
-        components.install(gate, server)
-        return install(gate, server._lowlevel_server)
-    return install(gate, server)
+    if not isinstance(server, MCPServer):
+        return install(gate, server)
+    components.install(gate, server)
+    middleware = install(gate, server._lowlevel_server)
+    middleware.guards_components = True
+    return middleware
 
 
 def _check_bare(server: Any) -> None:
