@@ -69,10 +69,12 @@ impl Table {
         }
     }
 
-    /// Store what `fetch` did not find.
-    pub(crate) fn insert(&mut self, name: Name, bucket: Bucket) {
-        self.index.insert(name, self.slots.len());
+    /// Store what `fetch` did not find. Says where.
+    pub(crate) fn insert(&mut self, name: Name, bucket: Bucket) -> usize {
+        let at = self.slots.len();
+        self.index.insert(name, at);
         self.slots.push(Slot { name, bucket });
+        at
     }
 
     /// The bucket of this name as it is.

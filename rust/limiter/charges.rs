@@ -61,3 +61,22 @@ fn check_each<C: Borrow<Charge>>(charges: &[C]) -> Result<bool, Invalid> {
     }
     Ok(distinct)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::{Limiter, Settings};
+    use super::*;
+    use crate::charge::Terms;
+
+    #[test]
+    fn the_second_call_knows_where_the_first_put_its_buckets() {
+        let limiter = Limiter::new(Settings::default()).unwrap();
+        for (slot, key) in ["a", "b", "c"].iter().enumerate() {
+            let charge = Charge::new(key, "9/day", Terms::default()).unwrap();
+            let charges = Charges::new(&[&charge]).unwrap();
+            assert!(limiter.admit_all("acme", &charges, 0).unwrap().is_ok());
+            assert_eq!(usize::try_from(charges.seen.get()), Ok(slot));
+        }
+    }
+}

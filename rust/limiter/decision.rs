@@ -74,7 +74,10 @@ impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
                 refused |= !item.observe;
             }
         }
-        self.store(&items, refused);
+        self.store(&mut items, refused);
+        if let (Some(seen), Some(slot)) = (seen, items.first().and_then(|item| item.slot)) {
+            seen.set(narrow(slot));
+        }
         Verdict {
             items,
             refused,
@@ -103,9 +106,6 @@ impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
         if self.overflowed {
             // Newcomers of one limit meet in one overflow bucket, within a call too.
             merge(&mut items);
-        }
-        if let (Some(seen), Some(slot)) = (seen, items.first().and_then(|item| item.slot)) {
-            seen.set(narrow(slot));
         }
         items
     }
@@ -189,7 +189,7 @@ impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
     }
 
     /// Store what was spent, and give back the room nobody needs.
-    fn store(&mut self, items: &[Item], refused: bool) {
+    fn store(&mut self, items: &mut [Item], refused: bool) {
         for item in items {
             let spent = !refused && item.cost > 0;
             match item.slot {
@@ -219,7 +219,7 @@ impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
 
     /// Store a new bucket. One that gives nothing is stored if it began with less than it holds: or it would
     /// begin again with each call, and never hold what is asked of it.
-    fn store_new(&mut self, item: &Item, spent: bool) {
+    fn store_new(&mut self, item: &mut Item, spent: bool) {
         let asked = item.cost > 0 || item.shortage.is_some();
         let untouched = self.limiter.fresh(item.bucket.rate(), self.tick);
         let bucket = if spent { item.bucket } else { untouched };
@@ -227,7 +227,8 @@ impl<'a, C: Borrow<Charge>> Deciding<'a, C> {
             let reserved = matches!(item.shelf, Shelf::Domain | Shelf::Shared);
             self.limiter.room.release(usize::from(reserved));
         } else if let Some(table) = self.shelf(item.shelf) {
-            table.insert(item.spot, bucket);
+            // For the second call, which would have to seek it.
+            item.slot = Some(table.insert(item.spot, bucket));
             self.grew = true;
         }
     }

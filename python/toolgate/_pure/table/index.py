@@ -11,6 +11,9 @@ _T = TypeVar("_T")
 _FILL: Final = 512
 """Names a bin holds on average: moving half of twice as many takes a fraction of a millisecond."""
 
+_WITHIN: Final = 20
+"""The bits of a hash by which the dict of a bin finds a name, or all names of a bin would meet in it."""
+
 
 class Index(Generic[_T]):
     """A dict by hashed name, in bins that split one at a time (linear hashing): a dict of a million names doubles, and
@@ -45,7 +48,7 @@ class Index(Generic[_T]):
         return self._len
 
     def _bin(self, name: bytes) -> dict[bytes, _T]:
-        at = int.from_bytes(name[:4], "little") & self._mask
+        at = hash(name) >> _WITHIN & self._mask
         return self._bins[at if at < len(self._bins) else at & self._half]
 
     def _split(self) -> None:
@@ -53,7 +56,7 @@ class Index(Generic[_T]):
         if new > self._mask:
             self._half, self._mask = self._mask, 2 * self._mask + 1
         old = self._bins[new & self._half]
-        moved = {name: old[name] for name in old if int.from_bytes(name[:4], "little") & self._mask == new}
+        moved = {name: old[name] for name in old if hash(name) >> _WITHIN & self._mask == new}
         for name in moved:
             del old[name]
         self._bins.append(moved)
