@@ -49,8 +49,8 @@ impl Recogniser {
         }
     }
 
-    /// What a head says that has one Host, one of ours, one bearer token and nothing else that is judged, each header
-    /// once, and a body that may be so long; None for every other, about which nothing is said by that.
+    /// What a head says that has one Host, one of ours, one bearer token and nothing else that is judged, each of
+    /// these once, and a body that may be so long; None for every other, about which nothing is said by that.
     pub fn read_head<'a>(
         &self,
         headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
@@ -73,7 +73,9 @@ impl Recogniser {
         let (credentials_at, token) = token?;
         let host = host?;
         let is_ours = self.hosts.iter().any(|ours| ours == host);
-        (is_ours && content_length <= Some(self.max_body_bytes)).then_some(Head {
+        // A body of no declared length is bounded while it is read.
+        let is_bounded = content_length.is_none_or(|length| length <= self.max_body_bytes);
+        (is_ours && is_bounded).then_some(Head {
             token: token.as_bytes(),
             credentials_at,
             protocol,

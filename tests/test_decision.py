@@ -26,3 +26,11 @@ async def test_its_repr_tells_nothing_about_the_caller(guarded: Callable[..., Gu
     assert "private" not in repr(decision)
     assert decision.request_id in repr(decision)
     decision.close()
+
+
+async def test_a_refusal_of_what_is_closed_writes_no_second_record(guarded: Callable[..., Guarded]) -> None:
+    it = guarded()
+    decision = await it.call("read_order", "read")
+    decision.close()
+    decision.refuse(toolgate.Forbidden("no_rule"))
+    assert [record["result"] for record in it.records()] == ["success"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 import re
 import traceback
 from collections.abc import Callable
@@ -53,6 +55,23 @@ def test_every_code_makes_the_class_of_its_status(code: str) -> None:
 def test_an_unknown_code_is_a_bug() -> None:
     with pytest.raises(KeyError):
         refusal("no_such_code")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        refusal("no_rule", "a detail"),
+        Forbidden(code="insufficient_scope", required_scopes=("read",)),
+        Limited(code="rate_limited", retry_after=1.0, budget="client"),
+        Unavailable("store_unavailable", retry_after=2.0),
+    ],
+    ids=lambda made: made.code,
+)
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_a_refusal_travels(made: Refused, again: Callable[[Refused], Refused]) -> None:
+    """Between processes, and through whatever copies what it raises again."""
+    other = again(made)
+    assert (type(other), str(other), vars(other)) == (type(made), str(made), vars(made))
 
 
 def test_codes_cannot_be_changed() -> None:

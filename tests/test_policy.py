@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate._core import read_envelope
+from toolgate._core import hash_arguments, read_envelope
 from toolgate.errors import Forbidden, Malformed, Refused
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS
 from toolgate.policy import Policy, call_of, repeats
@@ -109,6 +109,11 @@ def test_a_response_needs_no_rule() -> None:
 def test_a_call_without_an_id_could_not_be_answered(method: str) -> None:
     with pytest.raises(Malformed, match="a call without an id"):
         call(method, id=None, name="a", uri="a:b", ref={"type": "ref/prompt", "name": "a"})
+
+
+def test_a_completion_for_a_prompt_has_the_fingerprint_of_no_arguments() -> None:
+    assert reference("ref/prompt", name="a").arguments_hash == hash_arguments({})
+    assert reference("ref/resource", uri="a://b").arguments_hash is None
 
 
 def test_a_completion_of_nothing_is_malformed() -> None:

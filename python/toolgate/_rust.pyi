@@ -161,7 +161,7 @@ class Recognised(Generic[_T]):
 @final
 class Recogniser(Generic[_T]):
     """Knows whose request it is where that takes no second look: a head with one Host, one of ours, one bearer token
-    and nothing else that is judged, each header once, over https or from this machine."""
+    and nothing else that is judged, each of these once, over https or from this machine."""
 
     def __new__(cls, callers: TokenCache[_T], *, hosts: Sequence[str], max_body_bytes: int) -> Recogniser[_T]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...

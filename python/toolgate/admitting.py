@@ -18,21 +18,21 @@ __all__ = ["Admitting"]
 
 
 class Admitting:
-    """What one configuration makes of limits. Every method raises `Limited` for a call that is over one, and
-    `Unavailable` where that cannot be told."""
+    """What one configuration makes of limits: whatever admits raises `Limited` for a call that is over one, and
+    `Unavailable` where that cannot be told, or not be recorded."""
 
     def __init__(self, spender: Spender, trail: Trail, *, tick: Callable[[], int]) -> None:
         self.spender = spender
         self._trail = trail
         self._tick = tick
-        self._waits = spender.is_remote or trail.is_durable
+        self._is_remote = spender.is_remote
+        self._is_durable = trail.is_durable
 
     def admit(self, decision: Decision, spending: Spending) -> Awaitable[None] | None:
         """All of it at once; what is left to be awaited where a store or a disk is waited for."""
-        if self._waits:
+        if self._is_durable or (self._is_remote and spending.charges):
             return self._admit_and_intend(decision, spending)
-        if spending.slots or spending.streams:
-            self.hold(decision, spending)
+        self.hold(decision, spending)
         self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
         return None
 

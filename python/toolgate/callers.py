@@ -13,7 +13,7 @@ from toolgate.limits import FailedAttempts, Spending
 from toolgate.policy import Policy
 from toolgate.request import Request
 from toolgate.tokens import Tokens, Verified, named
-from toolgate.transport import Transport, bearer_token
+from toolgate.transport import LARGEST_SIZE, Transport, bearer_token
 
 __all__ = ["Caller", "Callers"]
 
@@ -55,7 +55,9 @@ class Callers:
         self._transport = transport
         self._remembered: TokenCache[Caller] = TokenCache()
         self._recogniser = Recogniser(
-            self._remembered, hosts=transport.allowed_hosts, max_body_bytes=transport.max_body_bytes
+            self._remembered,
+            hosts=transport.allowed_hosts,
+            max_body_bytes=min(transport.max_body_bytes, LARGEST_SIZE),
         )
 
     def recognise(self, headers: object, *, scheme: str, peer: str | None, now: float) -> Recognised[Caller] | None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import ssl
@@ -33,7 +32,7 @@ def from_client_cert(header: str) -> bytes | None:
         return None
     try:
         return hashlib.sha256(base64.b64decode(text[1:-1], validate=True)).digest()
-    except binascii.Error:
+    except ValueError:  # also of what is not ASCII
         return None
 
 

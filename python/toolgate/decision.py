@@ -164,7 +164,8 @@ class Decision:
         self, method: str, rpc_id: str | int | None, params: Mapping[str, Any] | None, *, arguments: bool = True
     ) -> bool:
         """Whether a message in a framework's objects is for certain the call it was made for. Where it is not,
-        `Gate.call_of_message` tells what it is. ``arguments``: whether nobody looks at those later, as `runs` does."""
+        `Gate.call_of_message` tells what it is. Without ``arguments`` the rest is compared: then `runs` looks at them
+        where they run."""
         call, key = self.call, self.hash_key
         return call is not None and repeats(
             call, method, rpc_id, params, key=None if key is None else key.value, arguments=arguments

@@ -93,6 +93,7 @@ class Refused(Exception):
         self.status, self.description = CODES[code]
         self.code = code
         self.detail = detail
+        self.args = code, detail
 
     @property
     def retryable(self) -> bool:

@@ -135,7 +135,8 @@ def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
         target, name = _target(envelope, governor)
     if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    return Call(kind, method, envelope.id, target, name, None)
+    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
+    return Call(kind, method, envelope.id, target, name, fingerprint)
 
 
 def pattern_of_template(template: str) -> str:

@@ -90,7 +90,7 @@ def _over_limit(refusal: Limited, wait: float, request_id: str, rpc_id: str | in
     `error_of`, ``Retry-After``, and the fields of draft-ietf-httpapi-ratelimit-headers-10 for the violated budget."""
     words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
     seconds = _whole_seconds(wait)
-    spelt_id = str(rpc_id) if type(rpc_id) is int else _encode(rpc_id)
+    spelt_id = str(rpc_id) if type(rpc_id) is int else _encode(rpc_id)  # nearly all are, and an encoder takes longer
     body = (
         f'{{"jsonrpc":"2.0","id":{spelt_id},"error":{{"code":429,'
         f'"message":"{words.over_as_json}: retry in {seconds} s",'

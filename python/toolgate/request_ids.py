@@ -1,4 +1,8 @@
-"""Ids of requests: random, so that ids of several workers never meet and none can be guessed from another."""
+"""Ids of requests: random, so that ids of several workers never meet and none can be guessed from another.
+
+Some are made in advance, and a machine that is copied while it runs gives these out in both copies. They are names in a
+record, which has its instance beside it, and no secrets.
+"""
 
 from __future__ import annotations
 

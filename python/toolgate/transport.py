@@ -14,7 +14,7 @@ from toolgate.errors import refusal
 from toolgate.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
 from toolgate.request import Request
 
-__all__ = ["HTTP_METHODS", "Transport", "bearer_token", "is_loopback_host"]
+__all__ = ["HTTP_METHODS", "LARGEST_SIZE", "Transport", "bearer_token", "is_loopback_host"]
 
 _MAX_PEERS: Final = 1024
 """Addresses of connections that are kept parsed."""
@@ -23,7 +23,8 @@ HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
 
 _MAX_SIZE_DIGITS: Final = 15
-"""Of a declared size: a petabyte. Longer ones would only make the conversion slow."""
+LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
+"""That a body can be declared to have: a petabyte. Longer numbers would only make the conversion slow."""
 
 _CERTIFICATE_HEADERS: Final = (
     ("client-cert", from_client_cert),
@@ -131,7 +132,8 @@ class Transport:
     def _peer_at(self, text: str | None) -> _Peer:
         address = parse_address(text) if text else None
         if address is None:
-            return _Peer(None, text or UNIX, is_loopback=False, is_trusted=self._trusts_unix and not text)
+            name = (text or UNIX).encode("utf-8", "backslashreplace").decode()
+            return _Peer(None, name, is_loopback=False, is_trusted=self._trusts_unix and not text)
         is_trusted = lies_in(address, self._proxies)
         return _Peer(address, str(address), is_loopback=address.is_loopback, is_trusted=is_trusted)
 

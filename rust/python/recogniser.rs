@@ -43,13 +43,15 @@ impl Recogniser {
         &self,
         headers: &Bound<'_, PyAny>,
         scheme: &str,
-        peer: Option<&str>,
+        peer: Option<Bound<'_, PyString>>,
         now: f64,
     ) -> PyResult<Option<Recognised>> {
         let py = headers.py();
         let Ok(headers) = headers.cast::<PyList>() else {
             return Ok(None);
         };
+        // A name that has no UTF-8 is no address.
+        let peer = peer.as_ref().and_then(|peer| peer.to_str().ok());
         if !recogniser::is_safe(scheme, peer) {
             return Ok(None);
         }

@@ -105,3 +105,13 @@ def test_what_receives_may_wait_in_scopes_of_its_own(backend: str, chunks: list[
         return found if isinstance(found, bytes) else await found
 
     assert anyio.run(read, backend=backend) == b"{}"
+
+
+def test_whoever_went_before_the_body_came_has_sent_no_bad_one() -> None:
+    class Gone:
+        async def receive(self) -> Message:
+            return {"type": "http.disconnect"}
+
+    Gone.__module__ = "uvicorn.protocols.http.any"
+    with pytest.raises(bodies.Disconnected):
+        bodies.read_body(Gone().receive, max_bytes=9)

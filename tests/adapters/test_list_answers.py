@@ -18,6 +18,8 @@ from guarded import Guarded
 
 import toolgate
 from toolgate.adapters import list_answers
+from toolgate.adapters.asgi import GateASGI
+from toolgate.adapters.wire import Message, Receive, Scope, Send
 
 TOOLS = ["delete_order", "read_order", "unruled", "read_more"]
 SHOWN = ["read_order", "read_more"]
@@ -223,3 +225,31 @@ def test_a_server_that_fails_before_its_list_is_sent_is_answered_for(shop: Shop)
     [record] = settled(shop.it, 1)
     assert (record["result"], record["reason"]) == ("error", "exception")
     assert got.headers["x-request-id"] == record["request_id"]
+
+
+@pytest.mark.anyio
+async def test_what_stands_outside_may_add_to_the_headers_of_such_an_answer(guarded: Callable[..., Guarded]) -> None:
+    it = guarded()
+    sent: list[Message] = []
+
+    async def breaks(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        raise RuntimeError("broken")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}', "more_body": False}
+
+    async def adding(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"].append((b"x-outer", b"1"))
+        sent.append(message)
+
+    credentials = (b"authorization", f"Bearer {it.token('read')}".encode())
+    scope: Scope = {"type": "http", "scheme": "https", "method": "POST", "path": "/mcp", "client": ("127.0.0.1", 1)}
+    scope["headers"] = [(b"host", b"mcp.example.com"), credentials]
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="broken"):
+            await GateASGI(it.gate, breaks)(scope, receive, adding)
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    assert [start["status"] for start in starts] == [500, 500]
+    assert [start["headers"].count((b"x-outer", b"1")) for start in starts] == [1, 1]

@@ -87,11 +87,10 @@ class ServerASGI(AppASGI):
     def asks_clients(self, scope: Scope) -> bool:
         if self.messages_at is None:
             return False
-        path = scope["path"]
-        if path == self._path or self._is_for_us(scope):
+        if self._is_for_us(scope):
             return True
         # As it is routed inside: below where an app has mounted it.
-        return bool(path.removeprefix(scope.get("root_path", "")) == self.messages_at)
+        return bool(scope["path"].removeprefix(scope.get("root_path", "")) == self.messages_at)
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         if scope["path"] == self._path:
@@ -106,7 +105,7 @@ class ServerASGI(AppASGI):
     def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
         # Prepared, its path is the server's own, below wherever that is mounted.
         way = self._straight
-        if way is None or len(body) > way.max_body_bytes or not (scope["path"] == self._path or self._is_for_us(scope)):
+        if way is None or len(body) > way.max_body_bytes or not self._is_for_us(scope):
             return self._app
         scope.update(way.found, path_params={})
         return way.transport

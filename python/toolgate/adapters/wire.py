@@ -62,9 +62,8 @@ def _certificate(scope: Scope) -> bytes | None:
 
 
 async def respond(send: Send, response: Response, *, close: bool = False) -> None:
-    headers = response.raw_headers
-    if close:
-        headers = [*headers, (b"connection", b"close")]
+    # A list of this answer's own: what stands outside may add to it.
+    headers = [*response.raw_headers, (b"connection", b"close")] if close else [*response.raw_headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
