@@ -12,6 +12,7 @@ mod chain;
 mod keys;
 mod leases;
 mod limits;
+mod pieces;
 mod recogniser;
 mod record;
 mod tokens;

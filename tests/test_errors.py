@@ -67,7 +67,7 @@ def test_an_unknown_code_is_a_bug() -> None:
     ],
     ids=lambda made: made.code,
 )
-@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])  # noqa: S301 - its own bytes
 def test_a_refusal_travels(made: Refused, again: Callable[[Refused], Refused]) -> None:
     """Between processes, and through whatever copies what it raises again."""
     other = again(made)

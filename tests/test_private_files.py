@@ -75,12 +75,12 @@ def test_a_file_is_replaced_as_a_whole_with_mode_0600(tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = os.umask(0)
     try:
-        private_files.replace(path, b"one")
+        private_files.replace(path, [b"one"])
     finally:
         os.umask(before)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"one", 0o600)
     inode = path.stat().st_ino
-    private_files.replace(path, b"two")
+    private_files.replace(path, [b"two"])
     assert path.read_bytes() == b"two"
     assert path.stat().st_ino != inode
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
@@ -90,7 +90,7 @@ def test_a_server_that_reads_it_by_its_group_goes_on_to_do_so(tmp_path: Path) ->
     path = tmp_path / "file"
     path.touch()
     path.chmod(0o660)
-    private_files.replace(path, b"")
+    private_files.replace(path, [b""])
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -99,7 +99,7 @@ def test_a_file_that_root_changes_stays_its_owner_s(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch(mode=0o600)
     os.chown(path, 12345, 23456)
-    private_files.replace(path, b"")
+    private_files.replace(path, [b""])
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 23456)
     with pytest.raises(ValueError, match="belongs to another user"):
         private_files.read(path)
@@ -108,7 +108,7 @@ def test_a_file_that_root_changes_stays_its_owner_s(tmp_path: Path) -> None:
 
 def test_behind_a_link_the_file_is_replaced_and_not_the_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "file")
-    private_files.replace(tmp_path / "link", b"one")
+    private_files.replace(tmp_path / "link", [b"one"])
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"one"
 
@@ -117,14 +117,14 @@ def test_where_it_cannot_be_written_nothing_changes_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    private_files.replace(path, b"one")
+    private_files.replace(path, [b"one"])
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        private_files.replace(path, b"two")
+        private_files.replace(path, [b"two"])
     assert path.read_bytes() == b"one"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 

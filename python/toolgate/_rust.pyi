@@ -292,6 +292,9 @@ class Limiter:
         """All buckets that are not full, for `restore` in a later process of the same implementation. Decisions go on
         meanwhile. The bytes carry the secret by which names are hashed: keep them where only their owner reads them
         (mode 0600)."""
+    def snapshot_pieces(self, *, tick: int) -> Iterator[bytes]:
+        """The same in pieces, whose sum it is: to make one `bytes` of a million buckets would hold up the other threads
+        for tens of milliseconds."""
     def restore(self, data: bytes, *, tick: int, elapsed: int) -> None:
         """Take up a snapshot, ``elapsed`` nanoseconds of wall-clock time after it was made (a negative number counts as
         none). What finds no room is left out, the fullest buckets first. Raises `ValueError` for bytes that are torn,

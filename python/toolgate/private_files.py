@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -61,15 +61,15 @@ def read(
     return data, _stamp(status)
 
 
-def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Put a whole new file in place of the old one: after a crash at any moment there is one or the other. Raises
-    `OSError`, `PermissionError` where the file would change hands."""
+def replace(path: Path, pieces: Iterable[bytes], *, durable: bool = True) -> None:
+    """Put a whole new file of these pieces in place of the old one: after a crash at any moment there is one or the
+    other. Raises `OSError`, `PermissionError` where the file would change hands."""
     path = path.resolve()  # behind a link stands the file that is meant
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     with suppress(FileNotFoundError):
         temporary.unlink()
     try:
-        _write(temporary, data, _status(path), durable=durable)
+        _write(temporary, pieces, _status(path), durable=durable)
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
@@ -142,7 +142,7 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _write(temporary: Path, data: bytes, replaced: os.stat_result | None, *, durable: bool) -> None:
+def _write(temporary: Path, pieces: Iterable[bytes], replaced: os.stat_result | None, *, durable: bool) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     with open(descriptor, "wb") as file:
         if hasattr(os, "fchmod"):
@@ -151,7 +151,7 @@ def _write(temporary: Path, data: bytes, replaced: os.stat_result | None, *, dur
             made = os.fstat(descriptor)
             if replaced and (replaced.st_uid, replaced.st_gid) != (made.st_uid, made.st_gid):
                 os.fchown(descriptor, replaced.st_uid, replaced.st_gid)
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
         if durable:
             os.fsync(descriptor)

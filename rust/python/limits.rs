@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyList, PySequence, PyTuple, PyType};
 
+use super::pieces::Pieces;
 use crate::bucket::Invalid;
 use crate::{charge, limiter};
 
@@ -188,6 +189,13 @@ impl Limiter {
         // A million buckets take a while, and the other threads decide meanwhile.
         let bytes = py.detach(|| self.0.snapshot(tick.0))?;
         Ok(PyBytes::new(py, &bytes))
+    }
+
+    /// The same in pieces: to make one object of a million buckets would hold up the other threads.
+    #[pyo3(signature = (*, tick))]
+    fn snapshot_pieces(&self, py: Python<'_>, tick: Whole) -> PyResult<Pieces> {
+        let bytes = py.detach(|| self.0.snapshot(tick.0))?;
+        Ok(Pieces::of(bytes))
     }
 
     /// Take up a snapshot of an earlier process.

@@ -160,6 +160,24 @@ print(limiter.admit(domain="d", charges=(Charge("k", "24/day"),), tick=7).remain
     assert (done.stdout.strip(), done.stderr) == ("(13,)", "")
 
 
+def test_its_pieces_are_the_whole(core: ModuleType) -> None:
+    limiter = core.Limiter(max_keys=10_000)
+    for key in range(5_000):
+        limiter.admit(domain="acme", charges=[core.Charge(f"client {key}", "9/day")], tick=7)
+    pieces = list(limiter.snapshot_pieces(tick=7))
+    assert b"".join(pieces) == limiter.snapshot(tick=7)
+    assert len(pieces) > 2
+    assert max(map(len, pieces)) <= 1 << 16
+    with pytest.raises(ValueError, match="tick"):
+        limiter.snapshot_pieces(tick=1 << 63)
+
+
+def test_its_pieces_come_once(core: ModuleType, limiter: Any) -> None:
+    pieces = limiter.snapshot_pieces(tick=7)
+    assert list(pieces)
+    assert list(pieces) == []
+
+
 # --- what is no snapshot ----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,8 @@ class Snapshot:
             try:
                 wall = int(self._clock() * 1e9).to_bytes(_WALL_BYTES, "big")
                 # Not flushed to the disk: a power failure loses no more than the seconds a killed process loses.
-                private_files.replace(self._path, wall + self._limiter.snapshot(tick=self._tick()), durable=False)
+                pieces = self._limiter.snapshot_pieces(tick=self._tick())
+                private_files.replace(self._path, chain([wall], pieces), durable=False)
             except OSError as error:
                 if not self._failing:
                     _log.error("%s: what was spent cannot be kept: %s", self._path, error.strerror)

@@ -68,7 +68,7 @@ def change(path: Path, changed: Callable[[tuple[Agent, ...]], Iterable[Agent]]) 
             agents = ()
         data = render(changed(agents))
         parse(data)  # what could not be read again is not written
-        private_files.replace(path, data)
+        private_files.replace(path, [data])
 
 
 def parse(data: bytes) -> tuple[Agent, ...]:

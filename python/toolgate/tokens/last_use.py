@@ -45,7 +45,7 @@ class LastUse:
         self._uses = {agent_id: seen for agent_id, seen in uses.items() if agent_id in known}
         try:
             lines = [f"{agent_id} = {int(seen)} # {written_instant(seen)}\n" for agent_id, seen in self._uses.items()]
-            private_files.replace(self._path, "".join(lines).encode(), durable=False)
+            private_files.replace(self._path, ["".join(lines).encode()], durable=False)
         except (OSError, OverflowError, ValueError) as error:
             if not self._complained:
                 _log.warning("%s: the last use of agents is not kept: %s", self._path, type(error).__name__)

@@ -7,7 +7,7 @@ limit, or are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from operator import index
 from threading import Lock
 from typing import Final, final
@@ -32,6 +32,9 @@ _MAX_OVERFLOW: Final = 4_096
 
 _SWEEP: Final = 8
 """Slots looked at after a decision that added some: more than a usual decision adds."""
+
+_PIECE: Final = 1 << 16
+"""Bytes of a snapshot that are handed out at once."""
 
 
 @final
@@ -118,6 +121,11 @@ class Limiter:
         # What was restored first: a bucket that is asked for meanwhile moves to the tables, not from them.
         restored = restored_records(self, tick)
         return write_snapshot([(SECRET, own_records(self, tick)), *restored])
+
+    def snapshot_pieces(self, *, tick: int) -> Iterator[bytes]:
+        """The same in pieces."""
+        data = self.snapshot(tick=tick)
+        return iter([data[at : at + _PIECE] for at in range(0, len(data), _PIECE)])
 
     def restore(self, data: bytes, *, tick: int, elapsed: int) -> None:
         """Take up what an earlier process wrote, ``elapsed`` nanoseconds later. If there is not room for all, those
