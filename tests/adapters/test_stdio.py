@@ -20,6 +20,7 @@ from mcp.client.stdio import stdio_client
 
 import toolgate
 from toolgate.adapters.local import TOKEN_VARIABLE
+from toolgate.audit.sinks import files
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,29 @@ async def test_the_same_rules_limits_and_records(guarded: Make, tmp_path: Path, 
     assert {(record["transport"], record["subject"], record["verified"]) for record in it.records()} == {
         ("stdio", "user-1", True)
     }
+
+
+@SERVERS
+async def test_a_durable_answer_waits_for_its_record(
+    guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    synced = 0
+    sync = files._sync
+
+    def slowly(descriptor: int) -> None:
+        nonlocal synced
+        time.sleep(0.1)
+        sync(descriptor)
+        synced += 1
+
+    monkeypatch.setattr(files, "_sync", slowly)
+    it = guarded(tools=RULES, audit=toolgate.Audit(path=str(tmp_path / "durable.jsonl"), durability="durable"))
+    it.now = time.time()
+    server = it.gate.protect_stdio(server_of(kind, []), token_file=written(tmp_path / "token", it.token("read")))
+    async with Client(below(server), mode=MODERN) as client:
+        before = synced
+        assert not (await client.call_tool("limited", {})).is_error
+        assert synced - before >= 2, "one for its intent, one for its record"
 
 
 async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
