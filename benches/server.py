@@ -187,29 +187,38 @@ def undisturbed(values: Sequence[float], *, best: Callable[[Sequence[float]], fl
 
 
 def first_bytes(servers: dict[str, Server], names: Sequence[str], *, count: int) -> None:
-    """The time to the first byte of a stream, in turns."""
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    requests = {name: servers[name].request("stream") for name in names}
-    for _ in range(count):
-        for name in names:
-            taken[name].append(servers[name].first_byte(requests[name]) * 1000)
+    """The time to the first byte of a stream."""
+    taken = in_turns(servers, names, "stream", Server.first_byte, count=count)
     print(f"\ntime to the first byte of a stream, quickest quarter of {count}, ms")
     for name in names:
         print(f"{name:<40} {undisturbed(taken[name], best=min):>10.2f}")
 
 
 def latencies(servers: dict[str, Server], names: Sequence[str], *, count: int) -> None:
-    """How long lone calls take, in turns."""
-    taken: dict[str, list[float]] = {name: [] for name in names}
-    requests = {name: servers[name].request("echo") for name in names}
-    for _ in range(count):
-        for name in names:
-            taken[name].append(servers[name].whole(requests[name]) * 1000)
+    """How long lone calls take."""
+    taken = in_turns(servers, names, "echo", Server.whole, count=count)
     print(f"\none call after another, {count} each, ms")
     print(f"{'':<40} {'p50':>10} {'p90':>10} {'p99':>10}")
     for name in names:
         ordered = sorted(taken[name])
         print(f"{name:<40} " + " ".join(f"{ordered[len(ordered) * part // 100]:>10.2f}" for part in (50, 90, 99)))
+
+
+def in_turns(
+    servers: dict[str, Server],
+    names: Sequence[str],
+    tool: str,
+    measure: Callable[[Server, bytes], float],
+    *,
+    count: int,
+) -> dict[str, list[float]]:
+    """What is measured of calls of a tool, in milliseconds."""
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    requests = {name: servers[name].request(tool) for name in names}
+    for _ in range(count):
+        for name in names:
+            taken[name].append(measure(servers[name], requests[name]) * 1000)
+    return taken
 
 
 @contextmanager
