@@ -13,13 +13,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from benches.contest import CORES, OURS, Measure, Tell
+from benches.contest import CALLS, CORES, OURS, Measure, Tell, many
 from pytest_benchmark.fixture import BenchmarkFixture
 
 LIMIT = "1000000000/day"
 MANY = 1_000_000
 THREADS = 8
-CALLS = 1_000
 
 Charges = Sequence[Any]
 
@@ -71,16 +70,6 @@ def counting(_: Any, calls: list[Charges]) -> Callable[[], Any]:
 
 
 IN_A_TUPLE = f"{OURS}, charges in a tuple"
-
-
-def many(call: Callable[[], Any]) -> Callable[[], None]:
-    """So many calls that reading the clock, which takes as long as one, is of no account."""
-
-    def calls() -> None:
-        for _ in range(CALLS):
-            call()
-
-    return calls
 
 
 DOINGS = {
