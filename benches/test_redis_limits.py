@@ -49,6 +49,10 @@ class Contest:
         self.loop = asyncio.new_event_loop()
         self.close: list[Callable[[], Awaitable[Any]]] = []
 
+    def closes(self, client: Any) -> None:
+        """A client of redis-py's, whoever made its pool: left open, its connections complain when the run ends."""
+        self.close.append(client.connection_pool.disconnect)
+
     def run(self, admit: Admit, *, tasks: int = 1) -> None:
         """So many decisions in all."""
         self.loop.run_until_complete(_run(admit, tasks))
@@ -81,6 +85,7 @@ def in_process(_: Contest, budgets: tuple[str, ...]) -> Admit:
 def limits_asynchronous(contest: Contest, budgets: tuple[str, ...]) -> Admit:
     """A call a budget, one window, the cheapest strategy."""
     storage = limits.aio.storage.RedisStorage(f"async+{contest.server.url}", implementation="redispy")
+    contest.closes(storage.bridge.get_connection())
     hit, limit = limits.aio.strategies.FixedWindowRateLimiter(storage).hit, limits.parse(f"{DAY}/minute")
 
     async def admit() -> bool:
@@ -103,6 +108,7 @@ def limits_synchronous(contest: Contest, budgets: tuple[str, ...]) -> Admit:
 def throttled_py(contest: Contest, budgets: tuple[str, ...]) -> Admit:
     """A token bucket in Lua, a call a budget, one window."""
     store = throttled.asyncio.RedisStore(server=contest.server.url)
+    contest.closes(store._backend.get_client())
     quota = throttled.rate_limiter.per_min(MINUTE, burst=MINUTE)
     limiters = [
         throttled.asyncio.Throttled(key=budget, using="token_bucket", quota=quota, store=store) for budget in budgets
@@ -117,7 +123,7 @@ def throttled_py(contest: Contest, budgets: tuple[str, ...]) -> Admit:
 def pyrate(contest: Contest, budgets: tuple[str, ...]) -> Admit:
     """Both windows of a budget in one script, a call a budget, as its token bucket keeps no log of every call."""
     client = redis.asyncio.Redis.from_url(contest.server.url)
-    contest.close.append(client.aclose)
+    contest.closes(client)
     rates = [
         pyrate_limiter.Rate(MINUTE, pyrate_limiter.Duration.MINUTE),
         pyrate_limiter.Rate(DAY, pyrate_limiter.Duration.DAY),
