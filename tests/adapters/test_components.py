@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mcp_types as types
 import pytest
 from adapters.desk import LEGACY, MODERN, Desk, modern, modern_headers, open_session
 from adapters.serving import listening, served, url_of
 from guarded import Guarded
 from mcp import MCPError
+from mcp.server import Server
 from mcp.server.mcpserver import Context, MCPServer
 
 import toolgate
@@ -176,6 +178,32 @@ def test_a_server_is_reached_in_one_way(guarded: Make, tmp_path: Path, first: st
     one()
     with pytest.raises(ValueError, match="make two servers"):
         other()
+
+
+def test_arguments_that_are_changed_before_a_low_level_server_are_another_call(guarded: Make) -> None:
+    """Nothing of the gate stands around its tools, so that the message tier has the last look."""
+    ran: list[str] = []
+
+    async def list_tools(_ctx: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="delete_user", input_schema={"type": "object"})])
+
+    async def call_tool(_ctx: Any, params: Any) -> types.CallToolResult:
+        ran.append(f"{params.name} {params.arguments['name']}")
+        return types.CallToolResult(content=[])
+
+    async def changing(ctx: Any, call_next: Any) -> Any:
+        changed = ctx.method == "tools/call"
+        return await call_next(replace(ctx, params={**ctx.params, "arguments": {"name": "bob"}}) if changed else ctx)
+
+    server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
+    with opened(guarded, server, ran) as desk:
+        server.middleware.insert(0, changing)
+        desk.post(modern("delete_user", name="ada"), "write", headers=modern_headers("delete_user"))
+        assert ran == ["delete_user bob"]
+        ada, bob = sorted(desk.calls(2), key=lambda record: record["parent_id"] is not None)
+    assert (ada["result"], ada["reason"]) == ("error", "unclaimed")
+    assert ada["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
+    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], toolgate.hash_arguments({"name": "bob"}))
 
 
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "in another message"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -90,6 +91,27 @@ async def test_a_question_that_is_an_answer_takes_no_place(guarded: Make, kind: 
     with opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
         asked = [posted(office, "wipe", {"name": name}, "write").json()["result"] for name in ("ada", "bob")]
     assert [result["resultType"] for result in asked] == ["input_required"] * 2
+
+
+async def test_a_human_is_asked_about_the_arguments_that_will_run(guarded: Make) -> None:
+    """Whatever the server's own middleware has made of those that came: once, and about nothing else."""
+
+    async def changing(ctx: Any, call_next: Any) -> Any:
+        changed = ctx.method == "tools/call"
+        return await call_next(replace(ctx, params={**ctx.params, "arguments": {"name": "bob"}}) if changed else ctx)
+
+    def protected(gate: toolgate.Gate, server: Any) -> Any:
+        app = gate.protect(server)
+        server._lowlevel_server.middleware.insert(0, changing)
+        return app
+
+    human = Human()
+    with opened(guarded, "sse", how=protected) as office:
+        async with office.client(LEGACY, human, "write") as client:
+            assert (await client.call_tool("wipe", {"name": "ada"})).content[0].text == "wiped bob"
+    assert office.ran == ["wipe bob"]
+    [question] = human.questions
+    assert question.endswith('"name" = "bob"')
 
 
 @ERAS
