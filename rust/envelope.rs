@@ -74,6 +74,27 @@ pub struct Envelope {
     pub arguments_hash: String,
 }
 
+impl Envelope {
+    /// What a request calls by its name and with arguments; None for every other message.
+    #[must_use]
+    pub fn called(&self) -> Option<Called> {
+        match (self.kind, self.method.as_deref()?) {
+            (Kind::Request, "tools/call") => Some(Called::Tool),
+            (Kind::Request, "prompts/get") => Some(Called::Prompt),
+            _ => None,
+        }
+    }
+}
+
+/// What takes arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// By `tools/call`.
+    Tool,
+    /// By `prompts/get`.
+    Prompt,
+}
+
 /// The kinds of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

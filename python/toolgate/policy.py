@@ -177,7 +177,7 @@ def repeats(
 
 def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
     """What governs a message, and the name of what it is about."""
-    if governor in _FINGERPRINTED:
+    if governor in _FINGERPRINTED:  # but no request
         return governor, envelope.name
     if governor == "reference":
         if envelope.reference is None:

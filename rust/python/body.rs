@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
 use crate::canonical::{self, Canonical};
-use crate::envelope::{self, Id, Kind};
+use crate::envelope::{self, Called, Id};
 use crate::json::MAX_DEPTH;
 use crate::refusal::{Refusal, Refused};
 
@@ -61,12 +61,10 @@ impl Envelope {
     /// All that is judged of a request for a tool or a prompt, at once.
     #[getter]
     fn called<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let (method, target) = match (self.0.kind, self.0.method.as_deref()) {
-            (Kind::Request, Some("tools/call")) => (intern!(py, "tools/call"), intern!(py, "tool")),
-            (Kind::Request, Some("prompts/get")) => {
-                (intern!(py, "prompts/get"), intern!(py, "prompt"))
-            }
-            _ => return Ok(None),
+        let (method, target) = match self.0.called() {
+            Some(Called::Tool) => (intern!(py, "tools/call"), intern!(py, "tool")),
+            Some(Called::Prompt) => (intern!(py, "prompts/get"), intern!(py, "prompt")),
+            None => return Ok(None),
         };
         let kind = intern!(py, "request");
         let (name, fingerprint) = (self.name(), self.arguments_hash());

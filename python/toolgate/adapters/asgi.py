@@ -114,9 +114,9 @@ class GateASGI:
         is_post = scope["method"] == "POST"
         known = self._recognised(scope) if is_post and not scope.get("query_string") else None
         if known is not None:
-            decision, head = known
+            decision, seen = known
         else:
-            head = None
+            seen = None
             request = request_of(scope)
             if request.header("origin") is not None:
                 send = with_cors(self.gate, scope, send)
@@ -146,9 +146,9 @@ class GateASGI:
         if decision.refusal is not None:
             if decision.is_awaited:
                 await decision.kept()
-            await respond(send, self._refusal(decision, scope), close=_has_much_to_say(scope, head))
+            await respond(send, self._refusal(decision, scope), close=_has_much_to_say(scope, seen))
             return
-        others = without_credentials(scope["headers"]) if head is None else head.others
+        others = without_credentials(scope["headers"]) if seen is None else seen.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
     def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
@@ -283,10 +283,10 @@ class _Exchange:
         return self.started
 
 
-def _has_much_to_say(scope: Scope, head: Recognised[Any] | None) -> bool:
+def _has_much_to_say(scope: Scope, seen: Recognised[Any] | None) -> bool:
     """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
     up."""
-    if head is not None and head.content_length is not None and head.content_length < _MUCH:
+    if seen is not None and seen.content_length is not None and seen.content_length < _MUCH:
         return False
     if scope["method"] != "POST" or not scope.get("http_version", "1.1").startswith("1"):
         return False

@@ -12,7 +12,7 @@ import anyio
 try:
     from mcp.server.mcpserver import Context
 except ImportError:  # before version 2
-    from mcp.server.fastmcp import Context  # type: ignore[attr-defined,no-redef]
+    from mcp.server.fastmcp import Context  # type: ignore[attr-defined,no-redef]  # as the newer SDK has it elsewhere
 
 __all__ = ["add_tools", "noting"]
 
