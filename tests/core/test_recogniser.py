@@ -27,15 +27,20 @@ PLAIN: Headers = [
 ]
 
 
-def said(
+def recognised(
     core: ModuleType, headers: object, *, scheme: str = "https", peer: str | None = None, now: float = NOW
-) -> dict[str, Any] | None:
-    """What is known of a request, with callers who came until a minute after `NOW`."""
+) -> Any:
+    """What becomes of a request, with callers who came until a minute after `NOW`."""
     callers = core.TokenCache()
     for token in ("a.b.c", "a"):
         callers.put(token, f"caller of {token}", expires_at=NOW + 60)
     recogniser = core.Recogniser(callers, hosts=["mcp.example.com", "h"], max_body_bytes=1_000)
-    seen = recogniser.recognise(headers, scheme=scheme, peer=peer, now=now)
+    return recogniser.recognise(headers, scheme=scheme, peer=peer, now=now)
+
+
+def said(core: ModuleType, headers: object, **about: Any) -> dict[str, Any] | None:
+    """What is known of it."""
+    seen = recognised(core, headers, **about)
     members = ("caller", "protocol", "content_length", "others")
     return None if seen is None else {member: getattr(seen, member) for member in members}
 
@@ -61,6 +66,12 @@ def test_what_is_not_needed_may_be_missing(core: ModuleType) -> None:
     seen = said(core, PLAIN[:2])
     assert seen is not None
     assert (seen["protocol"], seen["content_length"]) == (None, None)
+
+
+def test_its_repr_tells_no_header_and_no_caller(core: ModuleType) -> None:
+    seen = recognised(core, [*PLAIN, (b"cookie", b"a-session")])
+    assert (b"cookie", b"a-session") in seen.others
+    assert not any(secret in repr(seen) for secret in ("a-session", "a.b.c", "caller"))
 
 
 def test_names_count_in_any_case(core: ModuleType) -> None:

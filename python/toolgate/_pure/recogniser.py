@@ -36,7 +36,7 @@ _PLAIN: Final = frozenset({b"host", _WITHHELD, b"mcp-protocol-version", b"conten
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Recognised(Generic[_T]):
     """A request of somebody who was here before."""
 
