@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 _BUDGET = 40
 _AT_ONCE = 8
-"""Clients: so many that one worker cannot take every connection."""
+"""Clients."""
 
 CONFIGURATION = """
 resource = "{resource}"
@@ -104,16 +105,25 @@ async def test_two_workers_share_a_budget_and_leave_one_trail(
     with workers(kind, tmp_path, issuer, redis_server) as resource:
         token = issuer.token(audience=resource, scopes=["read"])
 
-        async def call(mode: str) -> None:
-            for _ in range(_BUDGET):
-                # A connection each, which is what the workers share.
-                async with connected(resource, token, mode) as client:
-                    try:
-                        seen[mode].append((await client.call_tool("read_pid", {})).content[0].text)
-                    except MCPError as error:
-                        refused.append(error.error.data["reason"])
-                        return
+        async def is_answered(mode: str) -> bool:
+            # A connection each, which is what the workers share.
+            async with connected(resource, token, mode) as client:
+                try:
+                    seen[mode].append((await client.call_tool("read_pid", {})).content[0].text)
+                except MCPError as error:
+                    refused.append(error.error.data["reason"])
+                    return False
+                return True
 
+        async def call(mode: str) -> None:
+            while await is_answered(mode):
+                pass
+
+        for mode in seen:
+            assert await is_answered(mode)
+            # Of two that wait the kernel may wake the same one each time.
+            with stopped(int(seen[mode][0])):
+                assert await is_answered(mode)
         async with anyio.create_task_group() as group:
             for number in range(_AT_ONCE):
                 group.start_soon(call, (MODERN, LEGACY)[number % 2])
@@ -160,6 +170,16 @@ def test_of_answers_at_once_on_two_workers_one_runs_the_call(
     assert (tmp_path / "wiped").read_text().split() == [str(number) for number in range(questions)]
     files = [path.read_text() for path in (tmp_path / "trail").glob("audit*.jsonl")]
     assert all('"tool_name":"wipe"' in lines for lines in files), "both workers were asked"
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Meanwhile the other worker takes every connection."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
