@@ -32,8 +32,10 @@ class Admitting:
         """All of it at once; what is left to be awaited where a store or a disk is waited for."""
         if self._is_durable or (self._is_remote and spending.charges):
             return self._admit_and_intend(decision, spending)
-        self.hold(decision, spending)
-        self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
+        if spending.slots or spending.streams:
+            self.hold(decision, spending)
+        if spending.charges:
+            self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
         return None
 
     def hold(self, decision: Decision, spending: Spending) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from toolgate.audit import SUCCESS, UNKNOWN_PRINCIPAL, Outcome, Ticket, call_record
 from toolgate.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from toolgate.limits import Held
-from toolgate.policy import repeats
+from toolgate.policy import has_arguments, repeats
 from toolgate.principal import Principal
 from toolgate.request import Call
 from toolgate.settings import Rule, Secret
@@ -34,7 +34,6 @@ current_decision: Final[ContextVar[Decision | None]] = ContextVar("toolgate_deci
 RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question to a human has not run."""
 
-_OPEN, _CLAIMED, _CLOSED = "open", "claimed", "closed"
 _LONGEST: Final = 1 << 53
 """Of waits, in milliseconds: the largest whole number that every reader of JSON has."""
 
@@ -104,9 +103,12 @@ class Decision:
     """Whether the client had gone before the answer was complete."""
     trace: Trace | None = None
     """Its span and what is measured of it; None where nobody listens."""
-    _state = _OPEN
+    is_open = True
+    """Whether nobody has claimed or closed it yet."""
+    ticket: Ticket | None = None
+    """What `kept` waits for; None where there is nothing to wait for."""
+    _is_closed = False
     _if_dropped = _DROPPED
-    _ticket: Ticket | None = None
 
     def __init__(self, sink: Sink, request_id: str) -> None:
         self._sink = sink
@@ -118,11 +120,6 @@ class Decision:
     def trace_id(self) -> str | None:
         """Of its span (W3C Trace Context), where there is one."""
         return None if self.trace is None else self.trace.trace_id
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether there is anything to wait for in `kept`."""
-        return self._ticket is not None
 
     @property
     def allowed(self) -> bool:
@@ -139,11 +136,6 @@ class Decision:
         """Whether another call led to it, which is still in flight."""
         return self.parent_id is not None and (self.consent is None or self.consent.opened is None)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether nobody has claimed or closed it yet."""
-        return self._state is _OPEN
-
     def belongs_to(self, caller: Any) -> None:
         """It is about this caller."""
         self.caller = caller
@@ -154,10 +146,9 @@ class Decision:
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
         claimant alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
-        if not self.allowed or self._state is not _OPEN or self.call != call:
+        if self.refusal is not None or not self.is_open or self.call != call:
             return False
-        if call.kind == "request":
-            self._state = _CLAIMED
+        self.is_open = call.kind != "request"
         return True
 
     def repeats(
@@ -173,27 +164,26 @@ class Decision:
 
     def runs(self, method: str, name: str, arguments: Mapping[str, Any] | None) -> bool:
         """Whether a component that is about to run is for certain the one its call names, with its arguments."""
-        call = self.call
+        call, key = self.call, self.hash_key
         if call is None or call.method != method or call.name != name:
             return False
-        params = {"uri": name} if call.target == "resource" else {"name": name, "arguments": arguments or {}}
-        return self.repeats(method, call.id, params)
+        return call.target == "resource" or has_arguments(call, arguments or {}, key=None if key is None else key.value)
 
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""
         # A traceback holds the frames that hold the decision: a circle for the collector, at each refusal.
         self.refusal = refusal.with_traceback(None)
-        if self._state is not _CLOSED:
-            self._ticket = self._sink.write(self._ended(_outcome_of(refusal)))
+        if not self._is_closed:
+            self.ticket = self._sink.write(self._ended(_outcome_of(refusal)))
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
         """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
         ``cancelled`` or ``asked``; that of a refused decision is the refusal's."""
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
-        if self._state is not _CLOSED:
+        if not self._is_closed:
             plain = result == "success" and reason is None
-            self._ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
+            self.ticket = self._sink.write(self._ended(SUCCESS if plain else Outcome(result, reason)))
 
     def leave(self, result: str, *, reason: str | None = None) -> None:
         """Let go of it while its message may still be on its way to whoever claims it; dropped on that way, this is
@@ -205,7 +195,7 @@ class Decision:
         instead of what the rule says, once, and may fall short by it. From a handler that runs in a thread:
         ``anyio.from_thread.run(decision.settle, cost)``. Raises `ValueError` for a call that has ended, and for a cost
         that is none."""
-        if self._state is _CLOSED or self.refusal is not None:
+        if self._is_closed or self.refusal is not None:
             raise ValueError("the call has ended: settle what it costs before it does")
         if self.grant is not None:
             await self._sink.settle(self.grant, cost)
@@ -213,13 +203,13 @@ class Decision:
     async def aclose(self, result: str = "success", *, reason: str | None = None) -> None:
         """`close`, for every durability: in ``durable`` mode the record is on disk afterwards."""
         self.close(result, reason=reason)
-        if self._ticket is not None:
+        if self.ticket is not None:
             await self.kept()
 
     async def kept(self) -> None:
         """Wait until its record is on disk, where that was promised and for as long as the disk works."""
-        if self._ticket is not None:
-            await self._sink.kept(self._ticket)
+        if self.ticket is not None:
+            await self._sink.kept(self.ticket)
 
     def intent(self) -> str:
         """The record that it is about to run."""
@@ -235,13 +225,13 @@ class Decision:
 
     def __del__(self) -> None:
         # Dropped: whoever asked never said how the call ended.
-        if self._state is not _CLOSED:
+        if not self._is_closed:
             self._sink.leave(self._ended(self._if_dropped, later=True)())
 
     def _ended(self, outcome: Outcome, *, later: bool = False) -> Callable[[], str]:
         """End it: what makes its record; when that was is known now. ``later``: whether this is no time to tell
         others."""
-        self._state = _CLOSED
+        self.is_open, self._is_closed = False, True
         if self.held is not None:
             self.held.free()
         latency = (time.perf_counter_ns() - self.began) / 1e6

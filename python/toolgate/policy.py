@@ -15,7 +15,7 @@ from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from toolgate.uris import is_disguised
 
-__all__ = ["Policy", "call_of", "pattern_of_template", "repeats"]
+__all__ = ["Policy", "call_of", "has_arguments", "pattern_of_template", "repeats"]
 
 _FINGERPRINTED: Final = frozenset({"tool", "prompt"})
 
@@ -166,11 +166,13 @@ def repeats(
         return params.get("uri") == call.name
     if params.get("name") != call.name:
         return False
-    if not arguments:
-        return True
-    given = params.get("arguments")
+    return not arguments or has_arguments(call, params.get("arguments"), key=key)
+
+
+def has_arguments(call: Call, arguments: Any, *, key: bytes | None) -> bool:
+    """Whether these are for certain the arguments of the call, which is one that has a fingerprint."""
     try:
-        return hash_arguments({} if given is None else given, key=key) == call.arguments_hash
+        return hash_arguments({} if arguments is None else arguments, key=key) == call.arguments_hash
     except (TypeError, Malformed):
         return False
 

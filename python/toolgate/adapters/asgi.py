@@ -144,7 +144,7 @@ class GateASGI:
                 decision.close("cancelled")
                 raise
         if decision.refusal is not None:
-            if decision.is_awaited:
+            if decision.ticket is not None:
                 await decision.kept()
             await respond(send, self._refusal(decision, scope), close=_has_much_to_say(scope, seen))
             return
@@ -268,7 +268,7 @@ class _Exchange:
                 self._outcome.body(message.get("body", b""), last=self._complete)
                 if self._complete:
                     self._on_complete(decision, self._outcome)
-            if self._complete and decision.is_awaited:
+            if self._complete and decision.ticket is not None:
                 return self._send_kept(message)
         return self._send(message)
 

@@ -165,7 +165,7 @@ async def run_under(
     human."""
     if closes and decision.is_pending:
         raise ValueError("nothing runs before its human has answered")
-    token = current_decision.set(decision)
+    token = None if current_decision.get() is decision else current_decision.set(decision)
     result, reason = "cancelled", None
     try:
         answer = await run()
@@ -181,10 +181,11 @@ async def run_under(
         result, reason = "error", "exception"
         raise
     finally:
-        current_decision.reset(token)
+        if token is not None:
+            current_decision.reset(token)
         if closes:
             decision.close(result, reason=reason)
-            if decision.is_awaited:
+            if decision.ticket is not None:
                 await decision.kept()
 
 

@@ -44,10 +44,7 @@ class Names(Protocol):
         """The name by which whoever calls from outside reaches it; None where nobody does."""
 
 
-class _Run(NamedTuple):
-    decision: Decision
-    component: Component
-
+_Run = tuple[Decision, Component]
 
 _running: Final[ContextVar[_Run | None]] = ContextVar("toolgate_component", default=None)
 
@@ -80,14 +77,14 @@ class Nesting:
         """Run a component under the decision made for it, or under one of its own. ``names``: where servers are
         mounted in others."""
         decision, above = self.decision(), _running.get()
-        if above is None or above.decision is not decision:
+        if above is None or above[0] is not decision:
             is_own = decision.runs(component.method, component.name, arguments) and not decision.is_pending
             is_covered = is_own and (names is None or await names.listed_name(component) == component.name)
         else:
-            is_covered = names is not None and await names.leads_to(above.component, component)
+            is_covered = names is not None and await names.leads_to(above[1], component)
         if not is_covered:
             return await self._run_anew(decision, component, arguments, run, names)
-        token = _running.set(_Run(decision, component))
+        token = _running.set((decision, component))
         try:
             return await run()
         finally:
@@ -114,7 +111,7 @@ class Nesting:
             raise self.error(decision.refusal, decision.request_id)
         return await run_under(
             decision,
-            lambda: _entered(_Run(decision, component), run),
+            lambda: _entered((decision, component), run),
             is_error=lambda answer: getattr(answer, "is_error", None) is True,
             tool_errors=self.tool_errors,
         )

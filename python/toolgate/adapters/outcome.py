@@ -20,20 +20,22 @@ class OutcomeReader:
     disconnected = False
     complete = False
     _error: BaseException | None = None
+    _headers: Sequence[tuple[bytes, bytes]] | None = None
+    """Those that nobody has looked at yet."""
     _cut = False
     _is_stream = False
     _kept = b""
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        """The response has begun."""
+        """The response has begun. A stream begins before its message tier has named the outcome, and mostly no body is
+        looked at then: so its headers wait until one is."""
         self.status = status
-        self._is_stream = any(
-            name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
-        )
-        self._cut = any(name.lower() == b"content-encoding" and value != b"identity" for name, value in headers)
+        self._headers = tuple(headers)  # as they are: what stands outside may change its list, and compress
 
     def body(self, chunk: bytes, *, last: bool) -> None:
         """A frame passes."""
+        if self._headers is not None:
+            self._look(self._headers)
         self.complete = last
         self._kept = self._kept + chunk if self._kept else chunk
         if self._is_stream:
@@ -57,6 +59,13 @@ class OutcomeReader:
         if self.status >= 400:
             return "error", f"http{self.status}"
         return self._of_message()
+
+    def _look(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self._headers = None
+        self._is_stream = any(
+            name.lower() == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers
+        )
+        self._cut = any(name.lower() == b"content-encoding" and value != b"identity" for name, value in headers)
 
     def _keep_last_event(self) -> None:
         """Only the last event with data can be the response: comments and what came before are done with."""

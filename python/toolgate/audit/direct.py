@@ -52,7 +52,7 @@ class DirectLane(Lane):
 
     def is_failing(self) -> bool:
         """Whether a record would have to wait now; tries once more what failed, unless that might take long."""
-        if self._hangs or self._append_hangs():
+        if self._hangs or (self._began is not None and self._append_hangs()):
             return True
         if self._waiting:
             self._flush()
