@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import jwt
 import uvicorn
+from benches.least import least
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import Context, MCPServer
@@ -66,6 +67,14 @@ def gate(resource: str, jwks: dict[str, Any]) -> Any:
     return app
 
 
+def one_function(resource: str, jwks: dict[str, Any]) -> Any:
+    """Behind as little as a gate can be."""
+    trail = tempfile.NamedTemporaryFile(prefix="toolgate-bench-", suffix=".jsonl")  # noqa: SIM115 - as long as the process
+    made = least(bare(resource, jwks), resource, jwks, issuer=ISSUER, trail=trail.fileno())
+    made.keeps = trail  # type: ignore[attr-defined]
+    return made
+
+
 def sdk_auth(resource: str, jwks: dict[str, Any]) -> Any:
     """The SDK's own bearer auth and what one would write for it: PyJWT, every token every time."""
     key = jwt.PyJWK.from_dict(jwks["keys"][0])
@@ -113,6 +122,7 @@ def echo(_resource: str, _jwks: dict[str, Any]) -> Any:
 
 SERVERS: Final[dict[str, Callable[[str, dict[str, Any]], Any]]] = {
     "bare": bare,
+    "one function": one_function,
     "gate": gate,
     "SDK auth and PyJWT": sdk_auth,
     "ASGI echo": echo,
