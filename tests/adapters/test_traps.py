@@ -46,6 +46,22 @@ def test_a_stream_ends_when_its_token_is_revoked(desk: Desk, how: str) -> None:
     assert httpx2.request(method, desk.gate.resource, headers=headers, content=body).status_code == 401
 
 
+def test_a_token_that_is_revoked_while_its_body_is_on_its_way_runs_nothing(desk: Desk) -> None:
+    body = modern("read_caller")
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:5]
+        time.sleep(0.3)  # by now its head has been judged
+        desk.gate.revoke(subject="user-1", issuer=desk.it.issuer.url)
+        yield body[5:]
+
+    headers = modern_headers("read_caller") | {"Content-Type": "application/json"}
+    headers["Authorization"] = f"Bearer {desk.it.token('read')}"
+    assert httpx2.post(desk.gate.resource, headers=headers, content=slowly(), timeout=10).status_code == 401
+    assert desk.ran == []
+    assert [record["reason"] for record in desk.it.records()] == ["token_revoked"]
+
+
 @pytest.mark.parametrize("how", ["GET", "subscriptions/listen"])
 def test_a_stream_ends_when_its_token_expires(desk: Desk, how: str) -> None:
     method, headers, body = opening(desk, how)

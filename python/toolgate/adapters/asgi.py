@@ -129,7 +129,12 @@ class GateASGI:
         if is_post and decision.refusal is None:
             try:
                 read = read_body(receive, max_bytes=self.gate.max_body_bytes)
-                body = read if isinstance(read, bytes) else await read
+                if isinstance(read, bytes):
+                    body = read
+                else:
+                    body = await read
+                    # It took its time: the credential may have been withdrawn meanwhile.
+                    self.gate.ensure_held(decision)
                 by_client = self.asks_clients(scope)
                 left = self.gate.judge_at_once(decision, body, by_client=by_client)
                 if left is not None:
