@@ -23,6 +23,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def reason_of(decision: toolgate.Decision) -> str | None:
+    return None if decision.refusal is None else decision.refusal.code
+
+
 async def test_a_client_has_so_many_calls_of_a_tool_in_flight_and_nobody_else_notices(guarded: Make) -> None:
     it = guarded(tools=[RULE, toolgate.ToolRule("*", scopes=[])])
     first, second, third = [await it.call("slow", "read") for _ in range(3)]
@@ -53,6 +57,25 @@ async def test_what_a_call_leads_to_is_no_second_call_of_the_client(guarded: Mak
     assert nested.allowed
     again = await it.gate.judge_message(running, call)
     assert isinstance(again.refusal, toolgate.Limited), "the tool itself still runs twice at most"
+
+
+async def test_what_a_call_leaves_behind_counts_as_one_of_the_client(guarded: Make) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=toolgate.Limits(concurrency=1))
+    parent = await it.call("spawn", "read")
+    call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}}, under=parent)
+    left = await it.gate.judge_message(parent, call)
+    grandchild = await it.gate.judge_message(left, call)
+    parent.close()
+    left.close()
+    assert grandchild.allowed
+    assert reason_of(await it.call("a", "read")) == "too_many_in_flight", "it keeps the place that it began in"
+    assert reason_of(await it.gate.judge_message(parent, call)) == "too_many_in_flight", "and nobody begins in it later"
+    grandchild.close()
+    late = await it.gate.judge_message(parent, call)
+    assert late.allowed
+    assert reason_of(await it.call("a", "read")) == "too_many_in_flight", "who comes late has a place of its own"
+    late.close()
+    assert (await it.call("a", "read")).allowed
 
 
 async def test_what_brings_no_message_may_be_a_stream(guarded: Make) -> None:

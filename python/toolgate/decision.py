@@ -94,6 +94,10 @@ class Decision:
     """What was spent, and what it takes to settle it."""
     held: Held | None = None
     """The call's place among those in flight."""
+    is_nested = False
+    """Whether it counts as one of its client's with the call that led to it,"""
+    shared: Held | None = None
+    """whose place it keeps with it until both have ended."""
     consent: Consent | None = None
     """What is known of a human's answer, where the rule asks for one."""
     refusal: Refused | None = None
@@ -131,17 +135,21 @@ class Decision:
         """Whether it waits for a human: nothing may run under it before."""
         return self.consent is not None and not self.consent.given
 
-    @property
-    def is_nested(self) -> bool:
-        """Whether another call led to it, which is still in flight."""
-        return self.parent_id is not None and (self.consent is None or self.consent.opened is None)
-
     def belongs_to(self, caller: Any) -> None:
         """It is about this caller."""
         self.caller = caller
         self.principal = caller.principal
         self.fragment = caller.fragment
         self.good_until = caller.good_until
+
+    def is_led_to_by(self, parent: Decision) -> None:
+        """The call of ``parent`` led to it: the same principal, and one place in flight for both, as long as that one
+        has it."""
+        self.belongs_to(parent.caller)
+        self.transport, self.parent_id, self.hash_key = parent.transport, parent.request_id, parent.hash_key
+        place = parent.shared or parent.held
+        self.shared = None if place is None else place.shared()
+        self.is_nested = place is None or self.shared is not None
 
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
@@ -234,6 +242,8 @@ class Decision:
         self.is_open, self._is_closed = False, True
         if self.held is not None:
             self.held.free()
+        if self.shared is not None:
+            self.shared.free()
         latency = (time.perf_counter_ns() - self.began) / 1e6
         if self.trace is not None:
             self._tell(self.trace, outcome, latency / 1e3, later=later)

@@ -217,9 +217,8 @@ class Steps:
         """Decide anew about a message that the call of ``parent`` led to: same principal, a record of its own.
         ``refused``: what its adapter holds against it already."""
         decision = self._made(self._clock())
-        decision.transport, decision.parent_id = parent.transport, parent.request_id
-        decision.belongs_to(parent.caller)
-        decision.call, decision.hash_key = call, parent.hash_key
+        decision.is_led_to_by(parent)
+        decision.call = call
         if decision.trace is not None:
             decision.trace.start(call.method, is_known=True)
         try:

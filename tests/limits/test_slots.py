@@ -61,6 +61,22 @@ def test_an_observed_slot_never_refuses_and_takes_none_from_an_enforced_one() ->
     assert limited.value.violated == ("client",)
 
 
+@pytest.mark.parametrize("first", ["the call", "what it led to"])
+def test_a_place_that_is_shared_is_free_when_both_have_ended(first: str) -> None:
+    slots = Slots()
+    held = slots.take([CLIENT])
+    shared = held.shared()
+    assert shared is not None
+    one, other = (held, shared) if first == "the call" else (shared, held)
+    for _ in range(2):
+        one.free()
+    assert len(slots) == 1
+    for _ in range(2):
+        other.free()
+    assert len(slots) == 0
+    assert held.shared() is None, "who has ended shares nothing"
+
+
 def test_nobody_is_remembered_who_has_nothing_in_flight() -> None:
     slots = Slots()
     for number in range(1000):

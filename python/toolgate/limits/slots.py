@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
 
@@ -34,19 +35,42 @@ class Slot:
 class Held:
     """The slots of one call, until `free`."""
 
-    __slots__ = ("_slots", "_wanted", "would_deny")
+    __slots__ = ("_place", "would_deny")
 
     def __init__(self, slots: Slots, wanted: Sequence[Slot], would_deny: tuple[str, ...]) -> None:
-        self._slots: Slots | None = slots
-        self._wanted = wanted
+        self._place: _Place | None = _Place(slots, wanted)
         self.would_deny = would_deny
         """Budgets of the observed slots that were not free."""
 
+    def shared(self) -> Held | None:
+        """The same slots for a call that this one leads to: they are free when both have ended. None where this one
+        has."""
+        place = self._place
+        if place is None:
+            return None
+        place.users.append(_ANOTHER)
+        return copy(self)
+
     def free(self) -> None:
         """The call has ended; a second time does nothing."""
-        slots, self._slots = self._slots, None
-        if slots is not None:
-            slots._free(self._wanted)
+        place, self._place = self._place, None
+        if place is not None and place.users.pop() is _FIRST:
+            place.slots._free(place.wanted)
+
+
+_FIRST, _ANOTHER = object(), object()
+
+
+class _Place:
+    """Slots that several calls may share. The first of its users lies at the bottom, so that exactly one `free` finds
+    it, without a lock: a finalizer may be the one who frees."""
+
+    __slots__ = ("slots", "users", "wanted")
+
+    def __init__(self, slots: Slots, wanted: Sequence[Slot]) -> None:
+        self.slots = slots
+        self.wanted = wanted
+        self.users = [_FIRST]
 
 
 class Slots:
