@@ -76,3 +76,12 @@ def test_claims_cannot_be_changed_for_the_next_call() -> None:
     assert made.claims == {"cnf": {"x5t#S256": "a"}}
     with pytest.raises(TypeError):
         del made.claims["cnf"]  # type: ignore[attr-defined]
+
+
+def test_what_a_handler_does_to_a_claim_nobody_else_sees() -> None:
+    made = principal(claims={"roles": ["user"], "org": {"id": 1}})
+    made.claims["roles"].append("admin")
+    made.claims["org"]["id"] = 2
+    dict(made.claims)["roles"].append("admin")
+    assert made.claims == {"roles": ["user"], "org": {"id": 1}}
+    assert "user" not in repr(made.claims)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 __all__ = ["Principal"]
@@ -31,7 +31,7 @@ class Principal:
 
     def __post_init__(self) -> None:
         # One principal serves many calls: what a handler changed here, the next call would see.
-        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
+        object.__setattr__(self, "claims", _Claims(self.claims))
 
     @property
     def identity(self) -> str:
@@ -42,6 +42,25 @@ class Principal:
     def organization_identity(self) -> str:
         """The caller's organisation: an issuer and its value; callers without one share their issuer's "none"."""
         return joined(self.issuer, self.organization)
+
+
+class _Claims(Mapping[str, Any]):
+    """Claims to be read: what has parts is handed out as a copy."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        self._claims = dict(claims)
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._claims[name]
+        return deepcopy(value) if isinstance(value, dict | list) else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
 
 
 def joined(*parts: str | None) -> str:
