@@ -101,6 +101,26 @@ async def test_arguments_are_copied_for_an_approver_alone(guarded: Make) -> None
         assert Counted.copies == copies
 
 
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [(None, "rate_limited"), ("no state of ours", "confirmation_invalid")],
+    ids=["over asks", "forged"],
+)
+async def test_whoever_is_refused_puts_nothing_into_words(
+    guarded: Make, monkeypatch: pytest.MonkeyPatch, state: str | None, why: str
+) -> None:
+    """Four megabytes of empty lists took half a second of everybody's time."""
+    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    await asked(it)
+
+    def unpaid(*_: Any, **__: Any) -> str:
+        raise AssertionError("nobody is asked, and nobody has paid for this")
+
+    monkeypatch.setattr("toolgate.confirmation.confirmations.in_words", unpaid)
+    monkeypatch.setattr("toolgate.confirmation.confirmations.hash_arguments", unpaid)
+    assert reason(await judged(it, body(state))) == why
+
+
 async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
     from toolgate.adapters.messages import run_under
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from toolgate.admitting import Admitting
-from toolgate.confirmation import Confirmations, Consent, NotAsked, brought_by
+from toolgate.confirmation import Confirmations, Consent, NotAsked, Unread, brought_by
 from toolgate.decision import Decision
 from toolgate.errors import Refused, refusal
 from toolgate.limits import Spending
@@ -45,12 +45,13 @@ class Confirming:
         the client may be asked, for the approver right here where it may not. Raises `Refused`."""
         self.confirmations.ensure_possible(call, by_client=by_client)
         brought = brought_by(params)
+        found = None if brought.state is None else await self.confirmations.find(brought.state)
         principal = decision.caller.principal
         consent = decision.consent = self.confirmations.about(
             call, brought, principal=principal, rule=rule, request_id=decision.request_id
         )
         consent.spending = spending
-        if brought.state is not None and await self._is_answered(decision, consent, brought.state):
+        if found is not None and await self._is_answered(decision, consent, *found):
             await self._judge_answer(decision, consent)
             return
         await self._begin_to_ask(decision, consent, by_client=by_client)
@@ -60,6 +61,12 @@ class Confirming:
     async def consult(self, decision: Decision) -> None:
         """Ask the operator's approver; the decision may run afterwards, or is refused."""
         await self._settling(decision, self._consult)
+
+    def hold(self, decision: Decision) -> None:
+        """Its place among the calls in flight, before it waits within the call: what a message says of its client's
+        protocol need not be so, and then it has none yet. Raises `Limited`."""
+        if decision.consent is not None:
+            self._admitting.hold(decision, decision.consent.spending)
 
     async def answered(self, decision: Decision, *, accepted: bool) -> None:
         """The client's user has answered within the call; the decision may run afterwards, or is refused."""
@@ -79,8 +86,8 @@ class Confirming:
             await self._refund_asking(consent)
         decision.refuse(refused)
 
-    async def _is_answered(self, decision: Decision, consent: Consent, state: str) -> bool:
-        await self.confirmations.open(consent, state)
+    async def _is_answered(self, decision: Decision, consent: Consent, unread: Unread, key: bytes) -> bool:
+        self.confirmations.open(consent, unread, key)
         if self.confirmations.is_answered(consent):
             # The question led to this call, and the record says so.
             decision.parent_id = consent.asked_in

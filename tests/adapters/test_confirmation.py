@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -66,7 +67,14 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         assert [record["request_id"] for record in office.records("asked")] == [answered["request_id"]]
 
 
-async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: str) -> None:
+MODERN_BY_ITS_WORD = {
+    "io.modelcontextprotocol/protocolVersion": MODERN,
+    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+}
+
+
+@pytest.mark.parametrize("meta", [None, MODERN_BY_ITS_WORD], ids=["", "claiming the newer protocol"])
+async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: str, meta: Any) -> None:
     is_asked, may_answer = anyio.Event(), anyio.Event()
 
     async def human(_context: Any, _params: Any) -> types.ElicitResult:
@@ -76,7 +84,7 @@ async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: 
 
     with anyio.fail_after(20), opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
         async with office.client(LEGACY, human, "write") as client, anyio.create_task_group() as group:
-            group.start_soon(client.call_tool, "wipe", {"name": "ada"})
+            group.start_soon(partial(client.call_tool, "wipe", {"name": "ada"}, meta=meta))
             await is_asked.wait()
             with pytest.raises(MCPError) as refused:
                 await client.call_tool("free", {})

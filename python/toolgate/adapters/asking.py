@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from toolgate.confirmation import ANSWER, Consent, is_accepted, shows_forms
 from toolgate.confirming import Confirming
 from toolgate.decision import Decision
-from toolgate.errors import refusal
+from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
 
 __all__ = ["carried", "current_message", "settle"]
@@ -75,6 +75,11 @@ async def _elicit(
     consent = decision.consent
     if consent is None or message is None or not _can_ask(message):
         refused = refusal("confirmation_unavailable", "the client cannot be asked")
+        await confirming.give_up(decision, refused, is_asked=False)
+        return
+    try:
+        confirming.hold(decision)
+    except Refused as refused:
         await confirming.give_up(decision, refused, is_asked=False)
         return
     decision.note("asked")

@@ -4,6 +4,7 @@ from toolgate.confirmation.confirmations import Confirmations
 from toolgate.confirmation.consent import Consent
 from toolgate.confirmation.message import ANSWER, Brought, brought_by, is_accepted, shows_forms
 from toolgate.confirmation.question import Approver, NotAsked, Question
+from toolgate.confirmation.state import Unread
 
 __all__ = [
     "ANSWER",
@@ -13,6 +14,7 @@ __all__ = [
     "Consent",
     "NotAsked",
     "Question",
+    "Unread",
     "brought_by",
     "is_accepted",
     "shows_forms",

@@ -90,34 +90,43 @@ class Confirmations:
 
     def about(self, call: Call, brought: Brought, *, principal: Principal, rule: Rule, request_id: str) -> Consent:
         """Nothing is known yet: what is asked, and what an answer is bound to."""
-        digest = hash_arguments(dict(brought.arguments))
+        digest = _digest_of(call, brought)
         name, kind = call.name or "", call.target or ""
-        client = principal.client_id or principal.subject
-        text = in_words(kind, name, brought.arguments, client=client, digest=digest, version=brought.version)
-        question = Question(
-            kind=kind,
-            tool=name,
-            arguments=brought.arguments,
-            principal=principal,
-            request_id=request_id,
-            deadline=self._clock() + self.settings.lifetime,
-            text=text,
-            version=brought.version,
-        )
+        deadline = self._clock() + self.settings.lifetime
+
+        def worded() -> Question:
+            client = principal.client_id or principal.subject
+            return Question(
+                kind=kind,
+                tool=name,
+                arguments=brought.arguments,
+                principal=principal,
+                request_id=request_id,
+                deadline=deadline,
+                text=in_words(kind, name, brought.arguments, client=client, digest=digest, version=brought.version),
+                version=brought.version,
+            )
+
         what = (call.method, kind, name, type(rule).__name__, rule.match, digest, brought.version)
-        return Consent(question, brought, joined("confirmation", principal.identity, self._resource, *what))
+        binding = joined("confirmation", principal.identity, self._resource, *what)
+        return Consent(worded, brought, binding, request_id=request_id)
 
     # --- through the client, by results -----------------------------------------------------------------------------
 
-    async def open(self, consent: Consent, state: str) -> None:
-        """Read what the client brought back. Raises `Forbidden`: not of this call, used, expired; or `Unavailable`."""
+    async def find(self, state: str) -> tuple[Unread, bytes]:
+        """What the client brought back, and the key of its question: before anything is made of the call. Raises
+        `Forbidden`: of no question, used, expired; or `Unavailable`."""
         unread = read(state)
-        now = self._clock()
-        key = await self._kept.key_of(unread.nonce, now=now)
+        key = await self._kept.key_of(unread.nonce, now=self._clock())
         if key is None:
             raise refusal("confirmation_expired", "nobody knows the question")
         if key == USED:
             raise refusal("confirmation_used")
+        return unread, key
+
+    def open(self, consent: Consent, unread: Unread, key: bytes) -> None:
+        """Read it for this call. Raises `Forbidden`: not of this call, or expired."""
+        now = self._clock()
         opened = self._verified(unread, key, consent.binding)
         if opened.stage == ASKED and self.has_approver:
             raise refusal("confirmation_invalid", "the approver answers, and the client was asked before there was one")
@@ -144,7 +153,7 @@ class Confirmations:
     async def prepare(self, consent: Consent) -> None:
         """Make the state to ask with. Raises `Unavailable`."""
         expires = consent.question.deadline
-        consent.asking = await self._sealed(State(ASKED, consent.question.request_id, expires, 0, None), consent)
+        consent.asking = await self._sealed(State(ASKED, consent.request_id, expires, 0, None), consent)
 
     async def carry(self, consent: Consent, inner: str | None) -> str:
         """The state for a round that the tool itself has asked for. Raises `Unavailable`, `Forbidden` after too many
@@ -185,6 +194,12 @@ class Confirmations:
             with suppress(Forbidden):
                 return unread.verified(key=_combined(configured, key), binding=binding)
         return unread.verified(key=_combined(current, key), binding=binding)
+
+
+def _digest_of(call: Call, brought: Brought) -> str:
+    """That of the record, which was made when the body was read; one with a key is no hash that others can make."""
+    own = call.arguments_hash
+    return own if own is not None and own.startswith("sha256:") else hash_arguments(dict(brought.arguments))
 
 
 def _asker(approver: Approver) -> Ask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -19,10 +19,17 @@ MAX_ROUNDS: Final = 32
 class Consent:
     """One call's. Made by `Confirmations`."""
 
-    __slots__ = ("asking", "binding", "brought", "given", "grant", "nonce", "opened", "question", "spending")
+    __slots__ = (
+        *("_question", "_worded", "asking", "binding", "brought", "given", "grant", "nonce", "opened", "request_id"),
+        "spending",
+    )
 
-    def __init__(self, question: Question, brought: Brought, binding: str) -> None:
-        self.question = question
+    def __init__(self, worded: Callable[[], Question], brought: Brought, binding: str, *, request_id: str) -> None:
+        """``worded``: puts the question into words, which for large arguments takes long."""
+        self._worded = worded
+        self._question: Question | None = None
+        self.request_id = request_id
+        """Of the call's record."""
         self.brought = brought
         self.binding = binding
         self.given = False
@@ -42,6 +49,13 @@ class Consent:
         return f"<Consent given={self.given}>"
 
     @property
+    def question(self) -> Question:
+        """What a human is asked; worded when somebody is, and asking is paid for."""
+        if self._question is None:
+            self._question = self._worded()
+        return self._question
+
+    @property
     def rounds(self) -> int:
         """How often the tool itself has asked before."""
         return 0 if self.opened is None else self.opened.round
@@ -49,7 +63,7 @@ class Consent:
     @property
     def asked_in(self) -> str:
         """The id of the request that was answered with the question."""
-        return self.question.request_id if self.opened is None else self.opened.question
+        return self.request_id if self.opened is None else self.opened.question
 
     def for_the_tool(self, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """What the tool sees of the message: its own state and answers, and nothing of the gate's."""
