@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agents import AgentsFile
 from guarded import RESOURCE, Guarded, message
 
 import toolgate
@@ -90,6 +91,35 @@ async def test_who_was_revoked_stays_revoked(guarded: Make) -> None:
     it.gate.revoke(client="agent-1")
     change(it, allowed_origins=["https://app.example.com"])
     assert (await it.call("read_order", "read", client_id="agent-1")).refusal.code == "token_revoked"
+
+
+@pytest.mark.parametrize("what", ["key", "issuer", "audience"])
+async def test_whom_nobody_vouches_for_any_more_is_not_held(guarded: Make, what: str) -> None:
+    it = guarded(tools=[rule("9/minute")], audiences=["https://old.example.com"])
+    running = await it.call("read_order", "read")
+    change(it, tools=[rule("8/minute")])
+    it.gate.ensure_held(running)
+    other = Issuer(it.issuer.url if what == "key" else "https://other.example.com")
+    if what == "audience":
+        change(it, audiences=[])
+    else:
+        change(it, issuers=[toolgate.Issuer(other.url, ["ES256"], other.jwks())])
+    with pytest.raises(toolgate.Unauthenticated) as ended:
+        it.gate.ensure_held(running)
+    assert ended.value.code == "token_revoked"
+
+
+async def test_an_agent_is_held_as_long_as_its_file_counts(guarded: Make, tmp_path: Path) -> None:
+    file = AgentsFile(tmp_path / "agents.toml")
+    token = file.create()
+    it = guarded(tools=[rule("9/minute", scopes=[])], agents=toolgate.Agents(str(file.path)))
+    running = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+    assert running.allowed
+    change(it, tools=[rule("8/minute", scopes=[])])
+    it.gate.ensure_held(running)
+    change(it, agents=None)
+    with pytest.raises(toolgate.Unauthenticated):
+        it.gate.ensure_held(running)
 
 
 async def test_who_failed_too_often_still_has(guarded: Make) -> None:

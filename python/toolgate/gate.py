@@ -175,6 +175,7 @@ class Gate:
                 raise self._source.located(error) from None
             return
         self._steps.configuration.check_successor(configuration)
+        before = self._steps
         self._steps = Steps(
             configuration,
             clock=self._clock,
@@ -182,8 +183,9 @@ class Gate:
             alarm=self._alarm,
             approver=self._approver,
             telemetry=self._telemetry,
-            before=self._steps,
+            before=before,
         )
+        before.tokens.give_way_to(self._steps.tokens)
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this

@@ -25,6 +25,7 @@ class AgentTokens:
     def __init__(self, settings: Agents, *, alarm: Callable[[str], None] | None = None) -> None:
         """``alarm`` is told ``agents_file_unreadable`` when the file goes bad. Raises `ValueError` that names the
         file."""
+        self.settings = settings
         try:
             self._file = Watched(settings.file, _by_id, alarm=alarm, slug="agents_file_unreadable")
         except ValueError as error:
@@ -38,6 +39,10 @@ class AgentTokens:
     def generation(self) -> int:
         """Another one whenever an agent was changed or taken out."""
         return self._generation
+
+    def withdraw(self) -> None:
+        """See `Voucher`."""
+        self._generation += 1
 
     def verify(self, token: str, *, now: float) -> Verified:
         """Who the token's agent is. Raises `Unauthenticated`."""

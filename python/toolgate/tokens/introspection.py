@@ -84,7 +84,7 @@ class Introspector:
     """Asks one issuer about its tokens."""
 
     generation = 0
-    """It withdraws nothing: its answers grow old instead (`Verified.fresh_until`)."""
+    """It withdraws nothing by itself: its answers grow old instead (`Verified.fresh_until`)."""
 
     def __init__(
         self,
@@ -118,6 +118,10 @@ class Introspector:
         self._opaque_flights: Flights[_Reply] = Flights(max_in_flight=share)
         self._jwt_flights: Flights[_Reply] = Flights(max_in_flight=share)
         self._refused: TokenCache[tuple[str, str]] = TokenCache(max_entries=MAX_REFUSED)
+
+    def withdraw(self) -> None:
+        """See `Voucher`."""
+        self.generation += 1
 
     async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
         """What an opaque token means. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""

@@ -94,6 +94,10 @@ class FetchedKeys:
         """Changes when a key was withdrawn or replaced, not when one was merely added."""
         return self._generation
 
+    def withdraw(self) -> None:
+        """See `Voucher`."""
+        self._generation += 1
+
     @property
     def fresh_until(self) -> float:
         """Seconds since the epoch: when it is time to look again. Were that left to new tokens to notice, a withdrawn

@@ -37,6 +37,10 @@ class GivenKeys:
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
         self._verifier = issuer.verifier(issuer.given_keys(), audiences)
 
+    def withdraw(self) -> None:
+        """See `Voucher`."""
+        self.generation += 1
+
     async def verifier(self, *, now: float) -> Verifier:
         """The one verifier there is."""
         return self._verifier

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import token_issuer
@@ -15,7 +15,7 @@ from toolgate.tokens.jwks import FetchedKeys
 from toolgate.tokens.jwt import AccessTokens
 from toolgate.tokens.keys import GivenKeys, Keys
 from toolgate.tokens.revocation import Revocations
-from toolgate.tokens.verified import Verified
+from toolgate.tokens.verified import Verified, Voucher
 
 if TYPE_CHECKING:
     from toolgate._redis import Store
@@ -55,13 +55,14 @@ class Tokens:
         self._access_tokens = AccessTokens(
             {url: keys for url, (_, keys) in self._keys.items()}, organization_claim=organization_claim
         )
+        self._organization_claim = organization_claim
         self._introspectors = {
-            issuer.url: Introspector(issuer, audiences, organization_claim=organization_claim, alarm=alarm)
+            issuer.url: self._introspector_of(issuer, alarm, before)
             for issuer in issuers
             if issuer.introspection is not None
         }
         self._opaque = self._introspectors[opaque[0]] if opaque else None
-        self._agents = AgentTokens(agents, alarm=alarm) if agents is not None else None
+        self._agents = None if agents is None else _agents_of(agents, alarm, before)
         revoked = None if before is None else before.revocations
         self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, prefix=prefix, before=revoked)
 
@@ -95,9 +96,33 @@ class Tokens:
             self._agents.keep_up(now)
         return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
 
+    def give_way_to(self, successor: Tokens) -> None:
+        """Whoever vouches for nobody any more, now that ``successor`` authenticates, has withdrawn what was let in
+        before; whom both have goes on."""
+        remain = set(map(id, successor._vouchers()))
+        for voucher in self._vouchers():
+            if id(voucher) not in remain:
+                voucher.withdraw()
+
     def good_until(self, principal: Principal) -> float:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
         return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
+
+    def _vouchers(self) -> Iterator[Voucher]:
+        for _, keys in self._keys.values():
+            yield keys
+        yield from self._introspectors.values()
+        if self._agents is not None:
+            yield self._agents
+
+    def _introspector_of(self, issuer: Issuer, alarm: Callable[[str], None], before: Tokens | None) -> Introspector:
+        claim = self._organization_claim
+        known = None if before is None else before._introspectors.get(issuer.url)
+        if before is not None and known is not None:
+            made_of = before._keys[issuer.url][0], before._audiences, before._organization_claim
+            if made_of == (issuer, self._audiences, claim):
+                return known
+        return Introspector(issuer, self._audiences, organization_claim=claim, alarm=alarm)
 
     def _keys_of(self, issuer: Issuer, alarm: Callable[[str], None], before: Tokens | None) -> Keys:
         known = None if before is None else before._keys.get(issuer.url)
@@ -129,3 +154,8 @@ class Tokens:
         if introspector is not None and introspector.asks_about_jwts:
             return await introspector.confirmed(token, verified, now=now)
         return verified
+
+
+def _agents_of(agents: Agents, alarm: Callable[[str], None], before: Tokens | None) -> AgentTokens:
+    known = None if before is None else before._agents
+    return known if known is not None and known.settings == agents else AgentTokens(agents, alarm=alarm)

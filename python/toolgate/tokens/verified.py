@@ -19,6 +19,9 @@ class Voucher(Protocol):
     def generation(self) -> int:
         """Changes whenever something was withdrawn that it vouched with: what was verified before is verified anew."""
 
+    def withdraw(self) -> None:
+        """It vouches for nothing that it vouched for so far: the configuration has it no longer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verified:
