@@ -18,8 +18,10 @@ from adapters.desk import LEGACY, MODERN, RULES, text_of, tools
 from guarded import Guarded
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.client.subscriptions import SubscriptionLost
 
 import toolgate
+from toolgate.adapters import streams
 from toolgate.adapters.local import TOKEN_VARIABLE
 from toolgate.audit.sinks import files
 
@@ -140,6 +142,25 @@ async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(
     results = [record["result"] for record in it.records() if record["method"] == "tools/call"]
     assert results == ["success", "denied_auth", "success", "denied_auth", "denied_auth"]
     assert it.records()[-1]["reason"] == "missing_credentials"
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(
+    guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.02)
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it.now = time.time()
+    path = written(tmp_path / "token", it.token("read"))
+
+    async def listen(client: Client) -> None:
+        async with client.listen(tools_list_changed=True) as changes:
+            it.gate.revoke(subject="user-1", issuer="https://as.example.com")
+            async for _ in changes:
+                pass
+
+    async with Client(it.gate.protect_stdio(tools([]), token_file=path), mode=MODERN) as client:
+        with anyio.fail_after(10), pytest.raises(SubscriptionLost):
+            await listen(client)
 
 
 @ERAS

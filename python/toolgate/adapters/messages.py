@@ -25,10 +25,12 @@ from starlette.authentication import SimpleUser
 from toolgate.adapters.asking import carried, current_message, settle
 from toolgate.adapters.lists import LISTS, filtered
 from toolgate.adapters.local import LocalCredential
+from toolgate.adapters.streams import run_while_held
 from toolgate.adapters.wire import DECISION
 from toolgate.decision import Decision, current_decision
 from toolgate.errors import Refused, refusal
 from toolgate.gate import Gate
+from toolgate.methods import STREAMS
 from toolgate.principal import Principal
 from toolgate.rendering import error_of
 
@@ -112,9 +114,26 @@ class GateMiddleware:
             raise error_for(decision.refusal or refusal("no_decision"), decision.request_id)
         user = auth_context_var.set(CallerUser(self.gate, decision.principal))
         try:
+            if ctx.method in STREAMS:
+                return await self._stream(decision, ctx, call_next)
             return await self._run(decision, ctx, call_next)
         finally:
             auth_context_var.reset(user)
+
+    async def _stream(
+        self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        """What stays open without HTTP ends with what let it in, too."""
+        answer: HandlerResult = None
+
+        async def run() -> None:
+            nonlocal answer
+            answer = await self._run(decision, ctx, call_next)
+
+        ended = await run_while_held(self.gate, decision, run)
+        if ended is not None:
+            raise error_for(ended, decision.request_id)
+        return answer
 
     async def _run(self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         if decision.steps.asks_humans:
