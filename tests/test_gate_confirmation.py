@@ -121,6 +121,21 @@ async def test_whoever_is_refused_puts_nothing_into_words(
     assert reason(await judged(it, body(state))) == why
 
 
+async def test_of_large_bodies_only_a_good_answer_is_read_for_free(guarded: Make) -> None:
+    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["3/hour"]))
+    large = {"text": "x" * 100_000}
+    question = await judged(it, body(arguments=large))
+    assert question.consent is not None
+    state = question.consent.asking
+    assert reason(await judged(it, body("no state of ours", arguments=large))) == "confirmation_invalid"
+    assert reason(await judged(it, body(state, YES, arguments=large))) is None
+    assert (await judged(it, body(arguments=large))).is_pending, "the answer has cost nothing"
+    assert reason(await judged(it, body("no state of ours", arguments=large))) == "rate_limited", "nothing else has"
+    assert reason(await judged(it, body("no state of ours"))) == "confirmation_invalid", (
+        "and small ones are told at once"
+    )
+
+
 async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
     from toolgate.adapters.messages import run_under
 

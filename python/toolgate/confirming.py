@@ -7,7 +7,7 @@ and has its budgets back where somebody else has taken it already.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from toolgate.admitting import Admitting
 from toolgate.confirmation import Confirmations, Consent, NotAsked, Unread, brought_by
@@ -17,7 +17,13 @@ from toolgate.limits import Spending
 from toolgate.request import Call
 from toolgate.settings import Rule
 
+if TYPE_CHECKING:
+    from toolgate._core import Grant, RemoteGrant
+
 __all__ = ["Confirming"]
+
+_LARGE: Final = 65_536
+"""Bytes of a body that are read into objects in a few milliseconds."""
 
 
 class Confirming:
@@ -39,19 +45,31 @@ class Confirming:
         self._tick = tick
 
     async def judge(
-        self, decision: Decision, call: Call, rule: Rule, spending: Spending, params: Any, *, by_client: bool
+        self,
+        decision: Decision,
+        call: Call,
+        rule: Rule,
+        spending: Spending,
+        params: Callable[[], Any],
+        *,
+        size: int,
+        by_client: bool,
     ) -> None:
         """Where the message brings an answer, judge it. Otherwise the decision waits for one: for a message tier where
-        the client may be asked, for the approver right here where it may not. Raises `Refused`."""
+        the client may be asked, for the approver right here where it may not. ``size``: of the body that ``params``
+        are read from, 0 where they are there already. Raises `Refused`."""
         self.confirmations.ensure_possible(call, by_client=by_client)
-        brought = brought_by(params)
+        # Only a good answer is read for free: four megabytes of empty lists take everybody's time, 0.3 s.
+        paid = await self._pay_for_asking(decision) if size > _LARGE else None
+        brought = brought_by(params())
         found = None if brought.state is None else await self.confirmations.find(brought.state)
         principal = decision.caller.principal
         consent = decision.consent = self.confirmations.about(
             call, brought, principal=principal, rule=rule, request_id=decision.request_id
         )
-        consent.spending = spending
+        consent.spending, consent.grant = spending, paid
         if found is not None and await self._is_answered(decision, consent, *found):
+            await self._refund_asking(consent)
             await self._judge_answer(decision, consent)
             return
         await self._begin_to_ask(decision, consent, by_client=by_client)
@@ -119,16 +137,21 @@ class Confirming:
         if not is_answer:
             # It waits here, and is in flight while it does.
             self._admitting.hold(decision, consent.spending)
-        spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
-        grant = consent.grant = await self._spender.admit(spending, tick=self._tick())
-        if grant is not None and grant.would_deny:
-            decision.would_deny += self._spender.names(spending, grant.would_deny)
+        if consent.grant is None:
+            consent.grant = await self._pay_for_asking(decision)
         if is_answer:
             try:
                 await self.confirmations.prepare(consent)
             except Refused:
                 await self._refund_asking(consent)
                 raise
+
+    async def _pay_for_asking(self, decision: Decision) -> Grant | RemoteGrant | None:
+        spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
+        grant = await self._spender.admit(spending, tick=self._tick())
+        if grant is not None and grant.would_deny:
+            decision.would_deny += self._spender.names(spending, grant.would_deny)
+        return grant
 
     async def _consult(self, decision: Decision, consent: Consent) -> None:
         decision.note("asked")

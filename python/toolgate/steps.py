@@ -205,7 +205,9 @@ class Steps:
                 decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
             if decision.call.method == "subscriptions/listen":
                 self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
-            left = self._judge(decision, decision.call, lambda: json.loads(body).get("params"), by_client=by_client)
+            left = self._judge(
+                decision, decision.call, lambda: json.loads(body).get("params"), size=len(body), by_client=by_client
+            )
         except Refused as refused:
             decision.refuse(refused)
             return None
@@ -292,14 +294,14 @@ class Steps:
         return decision
 
     def _judge(
-        self, decision: Decision, call: Call, params: Callable[[], Any], *, by_client: bool = False
+        self, decision: Decision, call: Call, params: Callable[[], Any], *, size: int = 0, by_client: bool = False
     ) -> Awaitable[None] | None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
         spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
         self.trail.ensure_writable()
         if rule is not None and rule.confirm and rule.mode != "observe":
-            return self.confirming.judge(decision, call, rule, spending, params(), by_client=by_client)
+            return self.confirming.judge(decision, call, rule, spending, params, size=size, by_client=by_client)
         return self._admitting.admit(decision, spending)
 
     def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
