@@ -12,7 +12,7 @@ from toolgate.errors import Limited
 from toolgate.methods import GOVERNED_BY_METHOD
 from toolgate.patterns import Pattern
 from toolgate.settings.budgets import MODES, ON_ERROR, Budget, budgets, budgets_of, concurrency
-from toolgate.uris import is_disguised
+from toolgate.uris import is_always_disguised
 
 __all__ = ["MAX_NAME_BYTES", "MAX_URI_BYTES", "MethodRule", "PromptRule", "ResourceRule", "Rule", "ToolRule"]
 
@@ -72,9 +72,10 @@ class ResourceRule(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if all(is_disguised(self.match.replace("*", anything)) for anything in ("", "x", "x/x")):
+        if is_always_disguised(self.match):
             raise ValueError(
-                "match can never match: dot segments, empty segments and needless encodings are always refused"
+                "match can never match: dot segments, empty segments, needless encodings and other spellings of a host "
+                "are always refused"
             )
 
 
