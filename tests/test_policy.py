@@ -93,6 +93,81 @@ def test_what_governs(asked: Call, governor: str | None) -> None:
     assert governing(EVERY_KIND, asked) == governor
 
 
+# --- resources that go by several spellings ---------------------------------------------------------------------------
+
+SPELLED = policy(
+    ResourceRule("users://boss@corp/*", ["admin"]),
+    ResourceRule("users://müller/*", ["admin"]),
+    ResourceRule("users://j%C3%B6rg/*", ["admin"]),
+    ResourceRule("users://a%2Ab/*", ["admin"]),
+    ResourceRule("users://index", ["admin"]),
+    ResourceRule("users://*/private", ["admin"]),
+    ResourceRule("users://*", ["read"]),
+    ResourceRule("docs://search?q=*", ["read"]),
+    ResourceRule("docs://search", ["admin"]),
+    ResourceRule("file:///c:/*", ["read"]),
+)
+
+
+@pytest.mark.parametrize(
+    ("uri", "governor"),
+    [
+        pytest.param("users://boss@corp/mail", "users://boss@corp/*", id="as the rule spells it"),
+        pytest.param("users://boss%40corp/mail", "no_rule", id="encoded"),
+        pytest.param("users://boss%2540corp/mail", "no_rule", id="encoded twice"),
+        pytest.param("users://müller/mail", "users://müller/*", id="beyond ASCII"),
+        pytest.param("users://m%C3%BCller/mail", "no_rule", id="beyond ASCII, encoded"),
+        pytest.param("users://m%c3%bcller/mail", "no_rule", id="in small letters"),
+        pytest.param("users://j%C3%B6rg/mail", "users://j%C3%B6rg/*", id="encoded, as the rule spells it"),
+        pytest.param("users://jörg/mail", "no_rule", id="decoded, where the rule is encoded"),
+        pytest.param("users://j%c3%b6rg/mail", "no_rule", id="encoded in small letters"),
+        pytest.param("users://a%2Ab/mail", "users://a%2Ab/*", id="an encoded asterisk"),
+        pytest.param("users://a*b/mail", "no_rule", id="an asterisk"),
+        pytest.param("users://axb/mail", "users://*", id="an encoded asterisk of a rule stands for itself"),
+        pytest.param("users://ada/a%20b", "users://*", id="an honest space"),
+        pytest.param("users://ren%C3%A9/mail", "users://*", id="an honest letter"),
+        pytest.param("users://ada%40home/mail", "users://*", id="whatever no other rule is about"),
+        pytest.param("users://ada/100%25", "users://*", id="an honest percent sign"),
+        pytest.param("users://ada/50%25ff", "users://*", id="a percent sign before what could be an octet"),
+        pytest.param("users://index", "users://index", id="without a query"),
+        pytest.param("users://index?x", "no_rule", id="with a query that readers pass over"),
+        pytest.param("users://index#x", "no_rule", id="with a fragment"),
+        pytest.param("users://ada/private?x", "no_rule", id="behind a star"),
+        pytest.param("users://ada/mail?x=1", "users://*", id="an honest query"),
+        pytest.param("docs://search?q=a%20b", "docs://search?q=*", id="a query whose rule stands first"),
+        pytest.param("docs://search?p=1", "no_rule", id="another query"),
+        pytest.param("file:///c:/a", "file:///c:/*", id="a drive"),
+    ],
+)
+@pytest.mark.parametrize("method", ["resources/read", "resources/subscribe"])
+def test_every_reading_of_a_uri_has_the_same_rule(method: str, uri: str, governor: str) -> None:
+    assert governing(SPELLED, call(method, uri=uri)) == governor
+    assert governing(SPELLED, reference("ref/resource", uri=uri)) == governor
+    assert [rule.match for rule in SPELLED.rules_governing("resource", uri)] == [governor] * (governor != "no_rule")
+
+
+@pytest.mark.parametrize("uri", ["users://boss%40corp/mail", "file:/c:/a", "users://index?x"])
+def test_nobody_is_told_of_a_resource_by_another_spelling(uri: str) -> None:
+    with pytest.raises(Forbidden):
+        SPELLED.rules_for_subscription(["users://ada/mail", uri])
+
+
+@pytest.mark.parametrize(
+    ("template", "governor"),
+    [
+        pytest.param("file://{+path}", "file://*", id="a path that brings its own slash"),
+        pytest.param("https://{host}:{port}/{x}", "https://*", id="a host and a port"),
+        pytest.param("https://{host}:443/{x}", "https://*", id="a port that may end a path"),
+        pytest.param("https://api.example.com:443/{x}", "no_rule", id="a disguise whatever it expands to"),
+        pytest.param("file://localhost/{x}", "no_rule", id="a host for a file"),
+    ],
+)
+def test_a_template_is_completed_if_it_may_expand_plainly(template: str, governor: str) -> None:
+    rules = policy(ResourceRule("file://*", []), ResourceRule("https://*", []))
+    assert governing(rules, reference("ref/resource", uri=template)) == governor
+    assert governing(rules, call("resources/read", uri=template)) == "no_rule"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_without_rules_only_what_names_nothing_passes(method: str) -> None:
     named = {"name": "a", "uri": "a:b", "ref": {"type": "ref/prompt", "name": "a"}}
@@ -152,6 +227,12 @@ def test_what_is_fingerprinted(asked: Call, is_fingerprinted: bool) -> None:
         pytest.param(lambda: ResourceRule("file:///a/../b", []), "always refused", id="a disguised URI"),
         pytest.param(lambda: ResourceRule("*/%2e%2e/*", []), "always refused", id="a disguise between stars"),
         pytest.param(lambda: ResourceRule("FILE:///*", []), "always refused", id="a scheme in capitals"),
+        pytest.param(lambda: ResourceRule("file://localhost/*", []), "always refused", id="a file with a host"),
+        pytest.param(
+            lambda: policy(ResourceRule("a://%C3%A9/*", []), ResourceRule("a://é/*", [])),
+            "stands before it",
+            id="said twice, once encoded",
+        ),
         pytest.param(lambda: ToolRule("a" * (MAX_NAME_BYTES + 1), []), "more than 256 bytes", id="longer than a name"),
         pytest.param(lambda: ToolRule("é" * (MAX_NAME_BYTES // 2 + 1), []), "more than 256 bytes", id="in bytes"),
         pytest.param(lambda: ResourceRule("a" * (MAX_URI_BYTES + 1), []), "more than 8192 bytes", id="than a URI"),

@@ -13,7 +13,7 @@ from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, S
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
 from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
-from toolgate.uris import is_disguised
+from toolgate.uris import decoded, is_always_disguised, is_disguised, without_query
 
 __all__ = ["Policy", "call_of", "has_arguments", "pattern_of_template", "repeats"]
 
@@ -42,7 +42,7 @@ class Policy:
         self._known: dict[tuple[str | None, str | None, str | None], Any] = {}
         self._governing = {
             "tool": _Rules(self.rules, ToolRule),
-            "resource": _Rules(self.rules, ResourceRule),
+            "resource": _ResourceRules(self.rules, ResourceRule),
             "prompt": _Rules(self.rules, PromptRule),
             "method": _Rules(self.rules, MethodRule, among=GOVERNED_BY_METHOD),
         }
@@ -68,7 +68,7 @@ class Policy:
             return self._governing["method"].find(call.method)
         if call.name is None:
             raise refusal("invalid_request", "the message does not name what it calls")
-        if call.target == "resource" and is_disguised(call.name):
+        if call.target == "resource" and _is_disguised(call.name, is_template=call.method == "completion/complete"):
             raise refusal("no_rule", "the URI may mean another resource than it spells")
         rule = self._governing[call.target].find(call.name)
         if rule is None:
@@ -191,6 +191,10 @@ def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str |
     return None, None
 
 
+def _is_disguised(uri: str, *, is_template: bool) -> bool:
+    return is_always_disguised(pattern_of_template(uri)) if is_template else is_disguised(uri)
+
+
 class _Rules:
     """The rules of one kind."""
 
@@ -207,6 +211,27 @@ class _Rules:
         """Those that fit something the template can expand to."""
         names = Pattern(pattern_of_template(template))
         return [rule for rule in self._rules if names.meets(Pattern(rule.match))]
+
+
+class _ResourceRules(_Rules):
+    """The rules of resources. What a URI encodes is decoded by servers, by some of them and in part: where that would
+    be another rule's, none governs."""
+
+    def __init__(self, rules: Iterable[Rule], kind: type[Rule]) -> None:
+        super().__init__(rules, kind)
+        self._decoded = Ordered([decoded(rule.match, is_pattern=True) for rule in self._rules])
+
+    def find(self, name: str) -> Rule | None:
+        position = self._patterns.first(name)
+        if position is None:
+            return None
+        if self._decoded.first(decoded(name)) != position:
+            raise refusal("no_rule", "another rule matches what the URI decodes to")
+        # Only an earlier one: a rule for "docs://search?*" may stand before one for the rest.
+        resource = self._decoded.first(decoded(without_query(name)))
+        if resource is not None and resource < position:
+            raise refusal("no_rule", "an earlier rule matches the URI without its query")
+        return self._rules[position]
 
 
 def _closure(hierarchy: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:

@@ -166,6 +166,30 @@ def test_however_a_call_is_spelt_it_is_one_call(guarded: Make, kind: str) -> Non
     assert {record["parent_id"] for record in records} == {None}
 
 
+@pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
+@pytest.mark.parametrize(
+    ("uri", "rule"),
+    [
+        pytest.param("data://boss@corp", "data://boss@corp", id="spelled plainly"),
+        pytest.param("data://boss%40corp", None, id="encoded"),
+        pytest.param("data://b%C3%B6ss", None, id="beyond ASCII, encoded"),
+        pytest.param("data://boss@corp#x", None, id="with a fragment"),
+        pytest.param("data://ada%40home%20b%C3%B6ss", "data://*", id="what no other rule is about"),
+    ],
+)
+def test_what_a_template_decodes_has_the_rule_of_what_it_reads(
+    guarded: Make, kind: str, uri: str, rule: str | None
+) -> None:
+    closed = [toolgate.ResourceRule(f"data://{user}", scopes=["write"]) for user in ("boss@corp", "böss")]
+    rules = {"resources": [*closed, toolgate.ResourceRule("data://*", scopes=["read"])]}
+    with opened(guarded, echo(kind), [], **rules) as desk:
+        body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "resources/read", "params": {"uri": uri}})
+        answer = desk.post(body.encode(), "read", headers=open_session(desk))
+    [record] = [record for record in desk.it.records() if record["tool_name"]]
+    assert record.get("rule") == rule
+    assert answer.status_code == (200 if rule == "data://*" else 403)
+
+
 @pytest.mark.parametrize("first", ["http", "stdio"])
 def test_a_server_is_reached_in_one_way(guarded: Make, tmp_path: Path, first: str) -> None:
     it = guarded()

@@ -154,6 +154,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
         f'{HEAD}[[resource_rule]]\nmatch = "file:///a/../*"\nscopes = []',
         "7: [[resource_rule]] match: can never match: dot segments",
     ),
+    "a resource said twice, once encoded": (
+        f'{HEAD}[[resource_rule]]\nmatch = "a:%C3%A9*"\nscopes = []\n[[resource_rule]]\nmatch = "a:é*"\nscopes = []',
+        "10: [[resource_rule]] match: 'a:é*' can never match: 'a:é*' stands before it",
+    ),
     "rules for the resource's own key": (
         f'{HEAD}[[resource_rul]]\nmatch = "a:*"\nscopes = []',
         "6: resource_rul: unknown key, did you mean resource_rule?",

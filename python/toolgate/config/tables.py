@@ -45,6 +45,7 @@ from toolgate.settings import (
     Secret,
     ToolRule,
 )
+from toolgate.uris import decoded
 
 __all__ = ["GATE"]
 
@@ -100,8 +101,11 @@ def _rules(kind: type[Rule], *, among: Collection[str] | None = None) -> Convert
         made = [
             inside.make(kind, given, _RULE, required=("match", "scopes")) for inside, given in _tables(place, value)
         ]
+        matches = [rule.match for rule in made]
         try:
-            Ordered([rule.match for rule in made], among=among)
+            Ordered(matches, among=among)
+            if kind is ResourceRule:
+                Ordered([decoded(match, is_pattern=True) for match in matches])
         except Shadowed as error:
             raise place.at(error.position, "match").error(str(error).removeprefix("match ")) from None
         return made
