@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from trails import check_chain, lines_of, names_in, record
 
-from toolgate.audit.sinks import FileSink, StdoutSink, open_sink
-from toolgate.settings import AuditSink
+from toolgate.audit import Trail
+from toolgate.audit.sinks import FileSink, StderrSink, StdoutSink, open_sink
+from toolgate.settings import Audit, AuditSink
 
 
 @pytest.fixture
@@ -332,7 +333,66 @@ except OSError:
 
 
 def test_the_name_decides(path: Path) -> None:
-    sinks = [open_sink(AuditSink("stdout"), "i-1"), open_sink(AuditSink(str(path)), "i-1")]
-    assert [type(sink) for sink in sinks] == [StdoutSink, FileSink]
+    sinks = [open_sink(AuditSink(place), "i-1") for place in ("stdout", "stderr", str(path))]
+    assert [type(sink) for sink in sinks] == [StdoutSink, StderrSink, FileSink]
     for sink in sinks:
         sink.close()
+
+
+# --- where nobody has said where --------------------------------------------------------------------------------------
+
+UNSAID = f"""
+import os, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from trails import record
+from toolgate.audit import Trail
+from toolgate.settings import Audit
+trail = Trail(Audit(durability=sys.argv[1]))
+for what in sys.argv[2:]:
+    if what == "leave":
+        trail.leave_stdout()
+    elif what == "fork" and (child := os.fork()):
+        os.waitpid(child, 0)
+        os._exit(0)
+    elif what == "flush":
+        trail.flush()
+    elif what != "fork":
+        trail.write(record(what))
+        trail.flush()
+trail.close()
+"""
+STREAMS: dict[str, tuple[list[str], list[str | None], list[str | None]]] = {
+    "the standard output": (["a", "b"], [None, "a", "b"], []),
+    "but the standard error, once it is a server's own": (["leave", "a", "b"], [], [None, "a", "b"]),
+    "nothing goes out before that": (["flush", "leave", "a"], [], [None, "a"]),
+    "nothing at all, where nothing happens": (["flush"], [], []),
+    "what came before stays where it is": (["a", "leave", "b"], [None, "a"], ["b"]),
+    "also in a process that was forked": (["leave", "fork", "a"], [], [None, "a"]),
+}
+
+
+@pytest.mark.parametrize("durability", ["buffered", "written"])
+@pytest.mark.parametrize(("steps", "out", "errors"), STREAMS.values(), ids=STREAMS)
+def test_where_nobody_has_said_where(
+    durability: str, steps: list[str], out: list[str | None], errors: list[str | None]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNSAID, durability, *steps], capture_output=True, check=True, timeout=60, text=True
+    )
+    names = [[json.loads(line).get("tool_name") for line in text.splitlines()] for text in (done.stdout, done.stderr)]
+    assert names == [out, errors]
+
+
+@pytest.mark.parametrize("audit", [Audit("stdout"), Audit(sinks=[AuditSink("stdout")])], ids=["path", "sink"])
+def test_whoever_says_stdout_is_told_what_to_say_instead(audit: Audit) -> None:
+    trail = Trail(audit)
+    with pytest.raises(ValueError, match=r'^audit goes to stdout.*write \[audit\] path = "stderr", or a file'):
+        trail.leave_stdout()
+    trail.close()
+
+
+def test_whoever_says_another_place_keeps_it(path: Path) -> None:
+    trail = Trail(Audit(str(path)))
+    trail.leave_stdout()
+    trail.write(record("a"))
+    trail.close()
+    assert names_in(path) == ["a"]

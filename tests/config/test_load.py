@@ -230,9 +230,20 @@ def test_durations(configured: Configured, written: str, seconds: float) -> None
     assert issuer.max_token_lifetime == seconds
 
 
-def test_the_record_goes_to_the_standard_output_by_name_alone(configured: Configured) -> None:
-    assert configured.load(f'{HEAD}[audit]\npath = "stdout"')["audit"] == Audit("stdout")
-    assert configured.load(f'{HEAD}[audit]\npath = "./stdout"')["audit"] == Audit(str(configured.directory / "stdout"))
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_the_record_goes_to_a_standard_stream_by_name_alone(configured: Configured, stream: str) -> None:
+    assert configured.load(f'{HEAD}[audit]\npath = "{stream}"')["audit"] == Audit(stream)
+    assert configured.load(f'{HEAD}[audit]\npath = "./{stream}"')["audit"] == Audit(str(configured.directory / stream))
+    assert not configured.load(f'{HEAD}[[audit.sink]]\npath = "{stream}"')["audit"].places[0].is_file
+
+
+def test_where_nobody_says_where_the_record_goes_nobody_has_said_it(configured: Configured) -> None:
+    assert configured.load(f"{HEAD}[audit]\ndurability = 'buffered'")["audit"].is_unsaid
+    assert not configured.load(f'{HEAD}[audit]\npath = "stdout"')["audit"].is_unsaid
+    assert not configured.load(f'{HEAD}[[audit.sink]]\npath = "stdout"')["audit"].is_unsaid
+
+
+def test_a_path_is_one(configured: Configured) -> None:
     assert configured.load(f'{HEAD}[audit]\npath = "/var/log/audit"')["audit"] == Audit("/var/log/audit")
 
 

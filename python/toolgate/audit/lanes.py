@@ -62,6 +62,10 @@ class Lane:
         self._failing = False
         self._told_lost = 0
 
+    def is_written_to(self, place: str) -> None:
+        """Its sink has become another."""
+        self._notes.place = place
+
     def _sealed(self, record: Record) -> bytes:
         """The record's line, and a checkpoint behind it where one is due."""
         line = self._chain.seal(record if isinstance(record, str) else record())

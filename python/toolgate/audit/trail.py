@@ -22,6 +22,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ from toolgate.audit.direct import DirectLane
 from toolgate.audit.lanes import Notes, Record
 from toolgate.audit.names import instances_beside
 from toolgate.audit.record import start_record
-from toolgate.audit.sinks import FileSink, Sink, StdoutSink, open_sink
+from toolgate.audit.sinks import FileSink, Sink, StdoutSink, UnsaidSink, open_sink
 from toolgate.audit.threaded import CHECKPOINT_SECONDS, INTERVAL_SECONDS, ThreadedLane
 from toolgate.audit.tickets import Ticket, Tickets
 from toolgate.errors import Unavailable
@@ -44,6 +45,11 @@ DISK_SECONDS: Final = 0.9
 """How long a call waits for the disk in ``durable`` mode: a caller learns within a second that it may try again."""
 
 _INSTANCE_BYTES: Final = 4
+
+_NOT_THERE: Final = (
+    "audit goes to stdout, which is for the messages of a server that talks over stdin and stdout, and for nothing "
+    'else: write [audit] path = "stderr", or a file'
+)
 
 _log = logging.getLogger("toolgate.audit")
 
@@ -137,6 +143,19 @@ class Trail:
         for lane in self._lanes:
             lane.rest()
 
+    def leave_stdout(self) -> None:
+        """The standard output is a server's own from now on: what went there because nobody had said where, goes to the
+        standard error. Raises `ValueError` where somebody has said it."""
+        if not self._settings.is_unsaid:
+            if any(place.path == "stdout" for place in self._settings.places):
+                raise ValueError(_NOT_THERE)
+            return
+        for lane in self._lanes:
+            if isinstance(lane.sink, UnsaidSink):
+                lane.sink.leave_stdout()
+                lane.is_written_to("stderr")
+        self._settings = replace(self._settings, path="stderr")
+
     def close(self) -> None:
         """Hand over what waits and close every sink. What is not taken now is lost, and counted."""
         _close(self._lanes)
@@ -150,7 +169,9 @@ class Trail:
         sinks: list[Sink] = []
         try:
             for place in self._settings.places:
-                sinks.append(open_sink(place, instance))  # noqa: PERF401 - those before the one that fails are closed
+                # One by one: those before the one that fails are closed.
+                sink = UnsaidSink(instance) if self._settings.is_unsaid else open_sink(place, instance)
+                sinks.append(sink)
         except BaseException:
             for sink in sinks:
                 sink.close()

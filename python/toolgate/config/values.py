@@ -10,6 +10,7 @@ from typing import Any, Final
 from toolgate import checks
 from toolgate.config.places import Converter, Place
 from toolgate.settings import Secret
+from toolgate.settings.sinks import STREAMS
 
 __all__ = [
     "audit_path",
@@ -145,8 +146,8 @@ def path(place: Place, value: Any) -> str:
 
 
 def audit_path(place: Place, value: Any) -> str:
-    """A path, or ``stdout``."""
-    return "stdout" if value == "stdout" else path(place, value)
+    """A path, ``stdout`` or ``stderr``."""
+    return str(value) if value in STREAMS else path(place, value)
 
 
 def syslog(place: Place, value: Any) -> str:

@@ -24,7 +24,9 @@ _ON_FAILURE: Final = ("deny", "allow")
 class Audit:
     """Where the record goes, and what happens when it cannot go there."""
 
-    path: str = "stdout"
+    path: str | None = None
+    """A file, ``stdout`` or ``stderr``. Unsaid it is ``stdout``, unless a server's messages go over that: then it is
+    ``stderr``."""
     durability: str = "written"
     on_failure: str = "deny"
     key: Secret | None = None
@@ -35,7 +37,8 @@ class Audit:
     """Instead of ``path``: several places at once."""
 
     def __post_init__(self) -> None:
-        checks.text("path", self.path)
+        if self.path is not None:
+            checks.text("path", self.path)
         checks.one_of("durability", self.durability, _DURABILITIES)
         checks.one_of("on_failure", self.on_failure, _ON_FAILURE)
         if self.key is not None and not isinstance(self.key, Secret):
@@ -46,7 +49,7 @@ class Audit:
             raise ValueError("checkpoint must be a Checkpoint")
         if not all(isinstance(sink, AuditSink) for sink in self.sinks):
             raise ValueError("sinks must be AuditSinks")
-        if self.sinks and self.path != "stdout":
+        if self.sinks and self.path not in (None, "stdout"):
             raise ValueError("sinks must not stand beside path: one of them says where the record goes")
         object.__setattr__(self, "sinks", tuple(self.sinks))
         places = [(sink.path, sink.syslog, sink.otel) for sink in self.sinks if sink.sink is None]
@@ -65,4 +68,9 @@ class Audit:
     @property
     def places(self) -> tuple[AuditSink, ...]:
         """Every place that the record goes to."""
-        return tuple(self.sinks) or (AuditSink(self.path),)
+        return tuple(self.sinks) or (AuditSink("stdout" if self.path is None else self.path),)
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether nobody has said where the record goes."""
+        return self.path is None and not self.sinks

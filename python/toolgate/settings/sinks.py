@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 
 from toolgate import checks
 
-__all__ = ["AuditSink", "LineSink"]
+__all__ = ["STREAMS", "AuditSink", "LineSink"]
+
+STREAMS: Final = ("stdout", "stderr")
+"""What is no file of such a name."""
 
 MIN_ROTATED_BYTES: Final = 4096
 """A file holds a record at least, or every record would be a file."""
@@ -32,7 +35,7 @@ class AuditSink:
     """One place that every record goes to: exactly one of ``path``, ``syslog``, ``otel`` and ``sink``."""
 
     path: str | None = None
-    """A file, or ``stdout``."""
+    """A file, ``stdout`` or ``stderr``."""
     syslog: str | None = None
     """A socket like ``/dev/log``, ``udp://host:514`` or ``tcp://host:601``; RFC 5424."""
     otel: bool = False
@@ -71,7 +74,7 @@ class AuditSink:
     @property
     def is_file(self) -> bool:
         """Whether it is a file, which alone can be made durable."""
-        return self.path is not None and self.path != "stdout"
+        return self.path is not None and self.path not in STREAMS
 
 
 def _check_syslog(address: str) -> None:

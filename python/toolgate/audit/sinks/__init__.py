@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from toolgate.audit.sinks.descriptors import Sink, StdoutSink
+from toolgate.audit.sinks.descriptors import Sink, StderrSink, StdoutSink, UnsaidSink
 from toolgate.audit.sinks.files import FileSink
 from toolgate.audit.sinks.outside import OtelSink, OutsideSink, SyslogSink
 from toolgate.settings import AuditSink
 
-__all__ = ["FileSink", "OtelSink", "OutsideSink", "Sink", "StdoutSink", "SyslogSink", "open_sink"]
+__all__ = [
+    "FileSink",
+    "OtelSink",
+    "OutsideSink",
+    "Sink",
+    "StderrSink",
+    "StdoutSink",
+    "SyslogSink",
+    "UnsaidSink",
+    "open_sink",
+]
 
 
 def open_sink(place: AuditSink, instance: str) -> Sink:
@@ -20,4 +30,6 @@ def open_sink(place: AuditSink, instance: str) -> Sink:
         return OtelSink(instance)
     if place.path == "stdout" or place.path is None:
         return StdoutSink(instance)
+    if place.path == "stderr":
+        return StderrSink(instance)
     return FileSink(place.path, instance, max_bytes=place.max_bytes, daily=place.daily)

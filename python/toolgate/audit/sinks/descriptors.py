@@ -1,4 +1,4 @@
-"""What every sink is, and the standard output."""
+"""What every sink is, and the standard output and error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from toolgate.audit.chain import Chain
 
-__all__ = ["Descriptor", "Sink", "StdoutSink"]
+__all__ = ["Descriptor", "Sink", "StderrSink", "StdoutSink", "UnsaidSink"]
 
 _CLOSED: Final = -1
 """A descriptor that no file ever has. A number that was closed may be another file's by now."""
@@ -61,10 +61,12 @@ class Descriptor:
 class StdoutSink(Descriptor):
     """The standard output. Its descriptor is written to: what its buffer keeps after a failure would go out twice."""
 
+    _stream = "stdout"
+
     def __init__(self, instance: str) -> None:
         """Raises `OSError` where there is none."""
-        super().__init__(os.dup(_stdout()), Chain(instance))
-        self._may_hang = hasattr(select, "poll") and not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        super().__init__(os.dup(_number_of(self._stream)), Chain(instance))
+        self._may_hang = _may_hang(self._descriptor)
 
     def write(self, data: bytes) -> int:
         """One append, behind what was printed before. A pipe that nobody empties is an error and not a wait: it is not
@@ -73,8 +75,39 @@ class StdoutSink(Descriptor):
             _ensure_room(self._descriptor)
             data = data[: select.PIPE_BUF]  # so much never waits where there was room (POSIX write)
         with suppress(AttributeError, ValueError):  # somebody took it away or closed it; the descriptor is ours
-            sys.stdout.flush()
+            getattr(sys, self._stream).flush()
         return super().write(data)
+
+
+class StderrSink(StdoutSink):
+    """The standard error."""
+
+    _stream = "stderr"
+
+
+class UnsaidSink(StdoutSink):
+    """Where nobody has said where the record goes: the standard output, which a server may yet want for itself. So the
+    first line, which says no more than that the trail was opened, waits for the second."""
+
+    def __init__(self, instance: str) -> None:
+        super().__init__(instance)
+        self._first: bytes | None = None
+
+    def write(self, data: bytes) -> int:
+        if self._first is None:
+            is_alone = data.count(b"\n") == 1
+            self._first = data if is_alone else b""
+            if is_alone:
+                return len(data)
+        while self._first:
+            self._first = self._first[super().write(self._first) :]
+        return super().write(data)
+
+    def leave_stdout(self) -> None:
+        """The standard error from now on. Raises `OSError` where there is none."""
+        os.dup2(_number_of("stderr"), self._descriptor, inheritable=False)
+        self._stream = "stderr"
+        self._may_hang = _may_hang(self._descriptor)
 
 
 def _ensure_room(descriptor: int) -> None:
@@ -84,8 +117,12 @@ def _ensure_room(descriptor: int) -> None:
         raise BlockingIOError(errno.EAGAIN, "its reader takes nothing")
 
 
-def _stdout() -> int:
+def _may_hang(descriptor: int) -> bool:
+    return hasattr(select, "poll") and not stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _number_of(stream: str) -> int:
     try:
-        return sys.stdout.fileno()
+        return int(getattr(sys, stream).fileno())
     except (AttributeError, OSError, ValueError):  # replaced by something without one, or closed
-        return 1
+        return 1 if stream == "stdout" else 2
