@@ -150,6 +150,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
         f'{HEAD}[[method]]\nmatch = "tools/call"\nscopes = []',
         "7: [[method]] match: can never match: the methods are",
     ),
+    "a method that a human confirms": (
+        f'{HEAD}[[method]]\nmatch = "tools/list"\nscopes = []\nconfirm = true',
+        "9: [[method]] confirm: is for tools, resources and prompts",
+    ),
     "a disguised resource": (
         f'{HEAD}[[resource_rule]]\nmatch = "file:///a/../*"\nscopes = []',
         "7: [[resource_rule]] match: can never match: dot segments",

@@ -90,6 +90,10 @@ class MethodRule(Rule):
         super().__post_init__()
         if not any(map(Pattern(self.match).fits, GOVERNED_BY_METHOD)):
             raise ValueError(f"match can never match: the methods are {', '.join(sorted(GOVERNED_BY_METHOD))}")
+        if self.confirm:
+            raise ValueError(
+                "confirm is for tools, resources and prompts: no message under a method's rule can be confirmed"
+            )
 
 
 def _check_cost(cost: int, spent: Sequence[Budget]) -> None:
