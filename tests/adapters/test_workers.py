@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -172,6 +173,44 @@ def test_of_answers_at_once_on_two_workers_one_runs_the_call(
     assert all('"tool_name":"wipe"' in lines for lines in files), "both workers were asked"
 
 
+def test_under_the_reloader_of_uvicorn_there_is_one_process_and_then_another(tmp_path: Path, issuer: Issuer) -> None:
+    with uvicorn("sdk", tmp_path, issuer, "memory", "--reload") as (process, resource):
+        token = issuer.token(audience=resource, scopes=["read"])
+
+        def post(tool: str, **more: Any) -> dict[str, Any]:
+            body = json.loads(modern(tool, **({"name": "ada"} if tool == "wipe" else {})))
+            body["params"] |= more
+            body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"elicitation": {}}
+            headers = modern_headers(tool) | {"Authorization": f"Bearer {token}"}
+            return dict(httpx2.post(resource, json=body, headers=headers, timeout=30).json()["result"])
+
+        def is_another() -> bool:
+            try:
+                return bool(post("read_pid")["content"] != first)
+            except httpx2.TransportError:  # between the two
+                return False
+
+        wait_for(process, resource)
+        first = post("read_pid")["content"]
+        (tmp_path / "workers.py").touch()
+        wait_for(process, resource, is_ready=is_another)
+        state = post("wipe")["requestState"]
+        assert "content" in post("wipe", requestState=state, inputResponses={ANSWER: {"action": "accept"}})
+    assert (tmp_path / "wiped").read_text() == "ada\n"
+    assert "several workers" not in (tmp_path / "said").read_text()
+
+
+def test_workers_that_share_nothing_do_not_start(tmp_path: Path, issuer: Issuer) -> None:
+    with uvicorn("sdk", tmp_path, issuer, "memory", "--workers", "2") as (process, _):
+        deadline = time.monotonic() + 60
+        # uvicorn tries again and again.
+        while (said := (tmp_path / "said").read_text()).count("limits.store must be a Redis that all processes") < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)
+    assert "run a single process: without workers, and to develop under no reloader but uvicorn --reload" in said
+
+
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
     """Meanwhile the other worker takes every connection."""
@@ -184,25 +223,36 @@ def stopped(pid: int) -> Iterator[None]:
 
 @contextmanager
 def workers(kind: str, folder: Path, issuer: Issuer, store: RedisServer) -> Iterator[str]:
-    """Two processes of uvicorn on one port, in a directory of their own."""
+    """Two processes of uvicorn on one port."""
+    with uvicorn(kind, folder, issuer, store.url, "--workers", "2") as (process, resource):
+        # A worker that has its gate has opened its file.
+        wait_for(process, resource, is_ready=lambda: len(list((folder / "trail").glob("audit*.jsonl"))) == 2)
+        yield resource
+
+
+@contextmanager
+def uvicorn(
+    kind: str, folder: Path, issuer: Issuer, store: str, *options: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """uvicorn in a directory of its own, and the resource that it is to serve."""
     port = free_port()
     resource = f"http://127.0.0.1:{port}/mcp"
     (folder / "trail").mkdir()
     (folder / "jwks.json").write_text(json.dumps(issuer.jwks()))
     (folder / "toolgate.toml").write_text(
-        CONFIGURATION.format(resource=resource, issuer=issuer.url, budget=_BUDGET, store=store.url)
+        CONFIGURATION.format(resource=resource, issuer=issuer.url, budget=_BUDGET, store=store)
     )
     (folder / "workers.py").write_text(SERVER.format(server=SERVERS[kind]))
-    command = [sys.executable, "-m", "uvicorn", "workers:app", "--workers", "2", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--no-proxy-headers", "--log-level", "critical"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    try:
-        # A worker that has its gate has opened its file.
-        wait_for(process, resource, is_ready=lambda: len(list((folder / "trail").glob("audit*.jsonl"))) == 2)
-        yield resource
-    finally:
-        process.terminate()
-        process.wait(30)
+    command = [sys.executable, "-m", "uvicorn", "workers:app", *options, "--port", str(port)]
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(
+            [*command, "--no-proxy-headers", "--log-level", "critical"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stderr=said,
+        )
+        try:
+            yield process, resource
+        finally:
+            process.terminate()
+            process.wait(30)
