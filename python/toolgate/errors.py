@@ -50,7 +50,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "confirmation_refused": (403, "the human who was asked did not confirm this call: do not retry"),
         "confirmation_unavailable": (
             403,
-            "this call needs a human's confirmation, and nobody can be asked: the client offers no elicitation by form",
+            (
+                "this call needs a human's confirmation, and nobody can be asked: the client offers no elicitation by "
+                "form or failed at it, or the server has no way to ask"
+            ),
         ),
         "confirmation_used": (403, "this confirmation was used before: each one runs one call"),
         "insecure_transport": (403, "plain HTTP is not accepted: use https"),

@@ -269,6 +269,22 @@ def test_before_a_plain_server_nobody_can_be_asked(guarded: Make, forms: bool) -
     assert ran == ["ran"]
 
 
+TOLD: dict[str, tuple[dict[str, Any], bool]] = {
+    "nobody can be asked": ({"tools": [toolgate.ToolRule("wipe", scopes=[], confirm=True)]}, True),
+    "nobody has to be": ({"tools": [toolgate.ToolRule("wipe", scopes=[])]}, False),
+    "it is only observed": ({"tools": [toolgate.ToolRule("wipe", scopes=[], confirm=True, mode="observe")]}, False),
+    "the approver can be": (RULES | {"approver": lambda question: True}, False),
+}
+
+
+@pytest.mark.parametrize(("settings", "is_told"), TOLD.values(), ids=TOLD)
+def test_whoever_protects_a_plain_server_is_told_that_no_such_call_can_pass(
+    guarded: Make, caplog: pytest.LogCaptureFixture, settings: dict[str, Any], is_told: bool
+) -> None:
+    guarded(**settings).gate.protect(plain([]))
+    assert ("rules with confirm = true let no call pass here" in caplog.text) is is_told
+
+
 def test_before_a_plain_server_the_approver_can(guarded: Make) -> None:
     ran: list[str] = []
     approver = Approver()

@@ -148,7 +148,9 @@ async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: typ
 @ERAS
 async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) -> None:
     async with office.client(mode, None, "write") as client:
-        with pytest.raises(MCPError, match="no elicitation") as refused:
+        with pytest.raises(
+            MCPError, match="no elicitation by form or failed at it, or the server has no way to ask"
+        ) as refused:
             await client.call_tool("wipe", {"name": "ada"})
     assert refused.value.error.code == 403
     assert refused.value.error.data["reason"] == "confirmation_unavailable"

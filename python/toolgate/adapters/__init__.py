@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,6 +14,8 @@ from toolgate.adapters.local import LocalCredential
 from toolgate.gate import Gate
 
 __all__ = ["LocalCredential", "auth", "middleware", "protect", "protect_stdio", "token_verifier", "well_known"]
+
+_log = logging.getLogger("toolgate")
 
 
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
@@ -40,6 +43,11 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
         )
     if options:
         raise TypeError(f"options are for the SDK's app; an ASGI app takes none: {', '.join(sorted(options))}")
+    if gate.configuration.asks_humans and not gate.has_approver:
+        _log.warning(
+            "rules with confirm = true let no call pass here: before an app whose server is not known nobody can be "
+            "asked. Protect the server itself, or name an approver"
+        )
     return adapt(gate, server)
 
 
