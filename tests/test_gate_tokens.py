@@ -160,7 +160,9 @@ async def test_what_goes_on_for_long_ends_with_its_agent(guarded: Make, tmp_path
     decision.close()
 
 
-async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(guarded: Make) -> None:
+async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(
+    guarded: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     # Nothing listens on the discard port.
     it = guarded(issuers=[toolgate.Issuer("http://127.0.0.1:9", ["ES256"])])
     decision = await it.gate.decide(
@@ -170,6 +172,9 @@ async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(guarded: Make) -
     assert decision.refusal.code == "issuer_unavailable"
     assert dict(it.gate.render(decision).headers)["retry-after"]
     assert it.gate.alarms["keys_unreachable"] == 1
+    assert "the keys of http://127.0.0.1:9 cannot be had: no metadata of the issuer can be fetched: no address" in (
+        caplog.text
+    )
     assert [record["result"] for record in it.records()] == ["unavailable"]
 
 

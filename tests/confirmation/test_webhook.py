@@ -156,27 +156,34 @@ async def test_everything_but_true_is_a_no(guarded: Make, service: Service, answ
     assert await outcome(asking(guarded, service.url)) == "confirmation_refused"
 
 
-OUTAGES: dict[str, dict[str, Any]] = {
-    "an error": {"status": 500},
-    "no content": {"status": 204},
-    "not found": {"status": 404},
-    "a redirect": {"status": 302, "headers": {"location": "https://localhost/"}},
-    "another question": {"answer": lambda asked: {"request_id": "another", "confirm": True}},
-    "no question": {"answer": lambda asked: {"confirm": True}},
-    "a page": {"answer": lambda asked: b"<html>true</html>"},
-    "a bare true": {"answer": lambda asked: True},
-    "too much": {"answer": lambda asked: _named(asked, confirm=True, more="x" * 5000)},
-    "not text": {"answer": lambda asked: b"\xff\xfe"},
-    "nested without end": {"answer": lambda asked: b"[" * 4000},
+UNNAMED = "the answer does not name the question: its request_id is missing or another"
+OUTAGES: dict[str, tuple[dict[str, Any], str]] = {
+    "an error": ({"status": 500}, "the answer is 500, not 200"),
+    "no content": ({"status": 204}, "the answer is 204, not 200"),
+    "not found": ({"status": 404}, "the answer is 404, not 200"),
+    "a redirect": ({"status": 302, "headers": {"location": "https://localhost/"}}, "the answer is 302, not 200"),
+    "another question": ({"answer": lambda asked: {"request_id": "another", "confirm": True}}, UNNAMED),
+    "no question": ({"answer": lambda asked: {"confirm": True}}, UNNAMED),
+    "a page": ({"answer": lambda asked: b"<html>true</html>"}, "the answer is not JSON"),
+    "a bare true": ({"answer": lambda asked: True}, UNNAMED),
+    "too much": (
+        {"answer": lambda asked: _named(asked, confirm=True, more="x" * 5000)},
+        "the answer is larger than 4096 bytes",
+    ),
+    "not text": ({"answer": lambda asked: b"\xff\xfe"}, "the answer is not JSON"),
+    "nested without end": ({"answer": lambda asked: b"[" * 4000}, "the answer is not JSON"),
 }
 
 
-@pytest.mark.parametrize("case", OUTAGES)
-async def test_what_is_no_answer_is_an_outage(guarded: Make, service: Service, case: str) -> None:
-    for name, value in OUTAGES[case].items():
+@pytest.mark.parametrize(("case", "why"), OUTAGES.values(), ids=OUTAGES)
+async def test_what_is_no_answer_is_an_outage_and_the_log_says_why(
+    guarded: Make, service: Service, caplog: pytest.LogCaptureFixture, case: dict[str, Any], why: str
+) -> None:
+    for name, value in case.items():
         setattr(service, name, value)
     assert await outcome(asking(guarded, service.url)) == "approver_unavailable"
     assert len(service.requests) == 1
+    assert f"the approver failed: {why}" in [record.getMessage() for record in caplog.records]
 
 
 async def test_its_address_reaches_no_log(guarded: Make, service: Service, caplog: pytest.LogCaptureFixture) -> None:

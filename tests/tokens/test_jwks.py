@@ -111,6 +111,23 @@ async def test_an_issuer_that_is_away_at_the_start(subject: Subject) -> None:
     assert await subject.verify(now=NOW + FIRST_PAUSE) == "accepted"
 
 
+FAILURES = {
+    "nobody there": ("refuse", "the host cannot be reached, or does not speak HTTP as it should"),
+    "an error": ("500", "the answer is 500, not 200"),
+}
+
+
+@pytest.mark.parametrize(("mode", "why"), FAILURES.values(), ids=FAILURES)
+async def test_the_log_says_whose_keys_cannot_be_had_and_why(
+    subject: Subject, caplog: pytest.LogCaptureFixture, mode: str, why: str
+) -> None:
+    subject.server.mode("jwks", mode)
+    await subject.verify()
+    assert [record.getMessage() for record in caplog.records if record.name == "toolgate"] == [
+        f"the keys of {subject.server.url} cannot be had: {why}"
+    ]
+
+
 async def test_failures_are_further_and_further_apart_but_recovery_is_never_far(subject: Subject) -> None:
     subject.server.mode("jwks", "500")
     for second in range(600):

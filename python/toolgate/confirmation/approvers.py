@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from toolgate.confirmation.question import Approver, Ask, NotAsked, Question
+from toolgate.confirmation.question import Approver, Ask, NoAnswer, NotAsked, Question
 from toolgate.errors import refusal
 
 __all__ = ["answer_of", "asker"]
@@ -38,8 +38,9 @@ async def answer_of(ask: Ask, question: Question, *, seconds: float) -> bool:
         try:
             is_yes = await ask(question) is True
         except Exception as error:
-            # Its text may hold what it was asked about.
-            _log.error("the approver failed: %s", type(error.__cause__ or error).__name__)
+            # The text of anybody else's may hold what it was asked about.
+            words = str(error) if type(error) is NoAnswer else type(error.__cause__ or error).__name__
+            _log.error("the approver failed: %s", words)
             if isinstance(error, NotAsked):
                 raise
             raise refusal("approver_unavailable") from None

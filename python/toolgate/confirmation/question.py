@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from toolgate.principal import Principal
 
-__all__ = ["Approver", "Ask", "NotAsked", "Question"]
+__all__ = ["Approver", "Ask", "NoAnswer", "NotAsked", "Question"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class Question:
 
 class NotAsked(Exception):
     """What asks has not reached anybody, for certain: then asking costs nothing."""
+
+
+class NoAnswer(Exception):
+    """What was asked has said something else. Its text is fixed words of ours, with nothing of that in them."""
 
 
 Ask = Callable[[Question], Awaitable[object]]

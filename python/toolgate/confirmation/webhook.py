@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from toolgate.confirmation.keys import ConfiguredKey
-from toolgate.confirmation.question import NotAsked, Question
+from toolgate.confirmation.question import NoAnswer, NotAsked, Question
 
 __all__ = ["SIGNATURE", "Webhook", "signature"]
 
@@ -45,8 +45,8 @@ class Webhook:
         self._context = context
 
     async def __call__(self, question: Question) -> bool:
-        """Whether the answer is a yes to this very question. Raises `NotAsked` where nobody listens there, and whatever
-        else keeps it from being answered."""
+        """Whether the answer is a yes to this very question. Raises `NotAsked` where nobody listens there, `NoAnswer`
+        where somebody says something else, and whatever else keeps it from being answered."""
         # Here: most gates ask nobody, and a client takes long to import.
         import httpx2
 
@@ -69,12 +69,12 @@ class Webhook:
                 response = await transport.handle_async_request(request)
                 async with aclosing(response):
                     if response.status_code != 200:
-                        raise ValueError("the answer is not 200")
+                        raise NoAnswer(f"the answer is {response.status_code}, not 200")
                     answer = bytearray()
                     async for chunk in response.aiter_raw():
                         answer += chunk
                         if len(answer) > _MAX_ANSWER_BYTES:
-                            raise ValueError("the answer is too large")
+                            raise NoAnswer(f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NotAsked from error
         return _is_yes(bytes(answer), question)
@@ -109,7 +109,10 @@ def _body_of(question: Question) -> bytes:
 
 def _is_yes(answer: bytes, question: Question) -> bool:
     """It names the question: a page that says yes to everything has not read this one."""
-    found = json.loads(answer)
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        raise NoAnswer("the answer is not JSON") from None
     if not isinstance(found, dict) or found.get("request_id") != question.request_id:
-        raise ValueError("the answer is to another question")
+        raise NoAnswer("the answer does not name the question: its request_id is missing or another")
     return found.get("confirm") is True

@@ -20,18 +20,19 @@ MAX_METADATA_BYTES: Final = 128 * 1024
 async def find_key_set_url(issuer: str, fetcher: Fetcher) -> str:
     """The ``jwks_uri`` of the first document that is the issuer's own. Where it may lead is the fetcher's to say.
     Raises `Unavailable`, and `Malformed` where documents were served and none was right."""
-    served = None
+    served, why = None, ""
     for url in metadata_urls(issuer):
         try:
             document = await fetcher.get(url, max_bytes=MAX_METADATA_BYTES)
-        except Unavailable:
+        except Unavailable as error:
+            why = error.detail
             continue  # servers answer what they do not know with anything but 404
         try:
             return _key_set_url(_read(document), issuer)
         except Malformed as malformed:
             # So do some that serve a page for every path; the next document is judged by the same rules.
             served = malformed
-    raise served or unavailable("no metadata of the issuer can be fetched")
+    raise served or unavailable(f"no metadata of the issuer can be fetched: {why}")
 
 
 def metadata_urls(issuer: str) -> Iterator[str]:

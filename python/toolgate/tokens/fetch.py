@@ -112,7 +112,7 @@ class Fetcher:
 
 
 def unavailable(detail: str, *, retry_after: float = 1.0) -> Unavailable:
-    """The refusal for an issuer that cannot be asked; ``detail`` is fixed words."""
+    """The refusal for an issuer that cannot be asked; ``detail`` is fixed words, and a status at most."""
     return Unavailable("issuer_unavailable", detail, retry_after=retry_after)
 
 
@@ -179,7 +179,7 @@ class _Request:
             follow_redirects=False,
         ) as response:
             if response.status_code != 200:
-                raise unavailable("the answer is not 200")
+                raise unavailable(f"the answer is {response.status_code}, not 200")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise unavailable("the answer is encoded, though nobody asked")
             # Key sets are served under many types; the answer to a form is JSON or from somebody else, like a proxy.

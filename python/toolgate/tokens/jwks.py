@@ -24,6 +24,7 @@ that table would be the attacker's to fill, and a key that appears late would st
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -54,6 +55,8 @@ more than these, and a flood costs the issuer two fetches a minute."""
 
 FIRST_PAUSE: Final = 5.0
 """Seconds after a fetch that failed; each further failure doubles them, up to the cool-down."""
+
+_log = logging.getLogger("toolgate")
 
 
 class FetchedKeys:
@@ -191,10 +194,12 @@ class FetchedKeys:
                     self._url = await find_key_set_url(self._issuer.url, self._fetcher)
                 document = await self._fetcher.get(self._url, max_bytes=MAX_KEY_SET_BYTES)
             self._publish(document)
-        except (TimeoutError, Unavailable):
-            self._failed("keys_unreachable", now)
-        except Malformed:
-            self._failed("keys_malformed", now)
+        except TimeoutError:
+            self._failed("keys_unreachable", now, "it took too long")
+        except Unavailable as error:
+            self._failed("keys_unreachable", now, error.detail)
+        except Malformed as error:
+            self._failed("keys_malformed", now, error.detail)
         else:
             self._fetched_at = now
             self._failures = 0
@@ -211,10 +216,11 @@ class FetchedKeys:
             self._generation += 1
         self._published = published
 
-    def _failed(self, slug: str, now: float) -> None:
+    def _failed(self, slug: str, now: float, why: str) -> None:
         self._failures += 1
         self._url = self._issuer.jwks_url  # what was discovered may have moved
         self._alarm(slug)
+        _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
         if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
             self._alarm("keys_stale")
 
