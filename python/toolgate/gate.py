@@ -207,10 +207,13 @@ class Gate:
     ) -> Any:
         """The server, behind this gate where it is reached without HTTP: ``gate.protect_stdio(server).run("stdio")``,
         and in-memory clients. Whoever starts it gives the caller's token in ``token_file``, which nobody else may
-        read, or in the environment (``TOOLGATE_TOKEN``). Raises `ValueError` where there is none."""
+        read, or in the environment (``TOOLGATE_TOKEN``). Records that nobody has sent elsewhere go to the standard
+        error. Raises `ValueError` where there is no token, and where records are sent to the standard output."""
         from toolgate.adapters import LocalCredential, protect_stdio
 
-        return protect_stdio(self, server, LocalCredential(token_file=token_file, token_env=token_env))
+        credential = LocalCredential(token_file=token_file, token_env=token_env, alarm=self._alarm)
+        self._steps.trail.leave_stdout()
+        return protect_stdio(self, server, credential)
 
     def auth(self) -> Any:
         """For ``FastMCP(auth=gate.auth())``, which then serves itself: the ASGI tier in the place of its own

@@ -116,7 +116,9 @@ async def test_outside_of_a_message_nothing_runs(guarded: Make) -> None:
 
 
 @pytest.mark.parametrize("how", ["protect", "middleware"])
-async def test_an_app_that_was_served_bare_serves_nobody(guarded: Make, how: str) -> None:
+async def test_an_app_that_was_served_bare_serves_nobody(
+    guarded: Make, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     ran: list[str] = []
     server = calling_others(ran)
     gate = guarded().gate
@@ -130,6 +132,8 @@ async def test_an_app_that_was_served_bare_serves_nobody(guarded: Make, how: str
                 or answer.json()["error"]["message"] == "Bad Request: Missing session ID"
             )
     assert ran == []
+    if how == "protect":
+        assert "serve the app that gate.protect(server) returns" in caplog.text
 
 
 def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Make) -> None:

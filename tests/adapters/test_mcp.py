@@ -197,15 +197,16 @@ def test_a_client_that_goes_cancels_its_call_in_the_newer_era(desk: Desk) -> Non
     assert record["result"] == ("success" if desk.server_sends_json else "cancelled")
 
 
-async def test_a_message_that_met_no_gate_is_refused(desk: Desk) -> None:
+async def test_a_message_that_met_no_gate_is_refused(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     async with Client(desk.server._mcp_server if desk.is_fastmcp else desk.server, mode=MODERN) as client:
         with pytest.raises(MCPError) as refused:
             await client.call_tool("delete_user", {"name": "ada"})
     assert refused.value.error.code == 403
     assert desk.ran == []
+    assert caplog.text.count("stand behind gate.protect_stdio(server)") == 1
 
 
-async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
+async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     server = tools(desk.ran)
     desk.gate.protect(server)
     # What the server makes of itself has the gate in it, so this is made of what it was before.
@@ -219,6 +220,7 @@ async def test_an_app_that_was_mounted_bare_serves_nobody(desk: Desk) -> None:
             httpx2.post(url_of(listener), content=message("delete_user", name="x"), headers=headers).status_code >= 400
         )
     assert desk.ran == []
+    assert caplog.text.count("serve the app that gate.protect(server) returns") == 1, "told, and once"
 
 
 async def test_over_the_oldest_transport_a_call_is_charged_and_recorded_once(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from adapters.desk import LEGACY, MODERN, RULES, text_of, tools
+from adapters.desk import LEGACY, MODERN, RULES, modern, text_of, tools
 from guarded import Guarded
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -52,6 +54,12 @@ def written(path: Path, token: str, mode: int = 0o600) -> Path:
     path.write_text(f"{token}\n")
     path.chmod(mode)
     return path
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says, without the slugs of alarms."""
+    told = [record.getMessage() for record in caplog.records if record.name == "toolgate"]
+    return [words for words in told if " " in words]
 
 
 @ERAS
@@ -161,6 +169,93 @@ async def test_a_stream_ends_with_the_token_that_opened_it(
     async with Client(it.gate.protect_stdio(tools([]), token_file=path), mode=MODERN) as client:
         with anyio.fail_after(10), pytest.raises(SubscriptionLost):
             await listen(client)
+
+
+REFUSED: dict[str, tuple[Callable[[Guarded], str], str]] = {
+    "expired": (lambda it: it.token("read", now=it.now - 7200), "the token has expired (token_expired: "),
+    "of another issuer": (
+        lambda it: it.token("read", iss="https://else.example.com"),
+        "the token is not valid (invalid_issuer: ",
+    ),
+    "no token": (lambda it: "hunter2", "the token is not valid (malformed_token: "),
+    "with its scheme": (lambda it: f"Bearer {it.token('read')}", "the token is not valid (malformed_token: "),
+}
+
+
+@ERAS
+@pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
+async def test_a_token_that_is_not_good_is_told_in_the_log_once(
+    guarded: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: str, make: Any, why: str
+) -> None:
+    """Clients show nothing of it: that of the official SDK says that its handshake was not accepted."""
+    it = guarded(tools=RULES)
+    it.now = time.time()
+    token = make(it)
+    path = written(tmp_path / "token", token)
+    server = it.gate.protect_stdio(tools([]), token_file=path)
+    for _ in range(3):
+        with pytest.raises(Exception, match=r"token|handshake|unhandled errors"):  # the client may wrap it in a group
+            async with Client(server, mode=mode) as client:
+                await client.call_tool("limited", {})
+    told = warnings_in(caplog)
+    assert len(told) == 1
+    assert told[0].startswith(f"the local token is refused: {why}")
+    assert token not in caplog.text
+
+
+async def test_each_cause_is_told_and_each_time_it_comes_back(
+    guarded: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=["write"])])
+    it.now = time.time()
+    path = tmp_path / "token"
+    good, expired = it.token(), it.token(now=it.now - 7200)
+    server = it.gate.protect_stdio(tools([]), token_file=written(path, good))
+
+    async def call(token: str) -> None:
+        written(path, token)
+        with suppress(MCPError):
+            await client.call_tool("read_failing", {})
+
+    async with Client(server, mode=MODERN) as client:
+        for token in (expired, expired, "hunter2", "hunter2", good, expired, expired):
+            await call(token)
+    told = [re.findall(r"refused: .* \((\w+): ", words) for words in warnings_in(caplog)]
+    assert told == [["token_expired"], ["malformed_token"], ["token_expired"]]
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "others may read it": (
+        lambda path: path.chmod(0o644),
+        "can be read by others, who could call as you: chmod 600 it",
+    ),
+    "it is gone": (lambda path: path.unlink(), "No such file or directory"),
+    "it is empty": (lambda path: path.write_text(""), "is empty: put the caller's token there"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), BAD_FILES.values(), ids=BAD_FILES)
+async def test_a_file_that_goes_bad_is_told_once_and_counted(
+    guarded: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Any, why: str
+) -> None:
+    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it.now = time.time()
+    token = it.token("read")
+    path = written(tmp_path / "token", token)
+    async with Client(it.gate.protect_stdio(tools([]), token_file=path), mode=MODERN) as client:
+        for number in (1, 2):
+            await client.call_tool("read_failing", {})
+            spoil(path)
+            for _ in range(3):
+                with pytest.raises(MCPError, match="no credentials"):
+                    await client.call_tool("limited", {})
+            assert it.gate.alarms == {"local_token_unreadable": number}
+            told = [words for words in warnings_in(caplog) if words.startswith("the local token cannot be read: ")]
+            assert len(told) == number
+            assert why in told[-1]
+            assert str(path) in told[-1]
+            written(path, token)
+    assert token not in caplog.text
 
 
 @ERAS
@@ -287,19 +382,13 @@ MADE = {
 }
 
 
-@SERVERS
-@ERAS
-async def test_a_process_of_its_own_that_talks_over_its_pipes(
-    guarded: Make, tmp_path: Path, kind: str, mode: str
-) -> None:
-    from adapters.asked import Human
-
+def process_of(kind: str, it: Guarded, folder: Path, *, audit: str = "") -> StdioServerParameters:
+    """A server of that kind, in a process of its own."""
     if kind == "fastmcp":
         pytest.importorskip("fastmcp")
-    it = guarded()
     it.now = time.time()
-    (tmp_path / "keys.json").write_text(json.dumps(it.issuer.jwks()))
-    (tmp_path / "toolgate.toml").write_text(
+    (folder / "keys.json").write_text(json.dumps(it.issuer.jwks()))
+    (folder / "toolgate.toml").write_text(
         textwrap.dedent(f"""
         resource = "https://mcp.example.com/mcp"
         [[issuer]]
@@ -316,18 +405,33 @@ async def test_a_process_of_its_own_that_talks_over_its_pipes(
         match = "wipe_*"
         scopes = []
         confirm = true
-        [audit]
-        path = "of-the-process.jsonl"
         """)
+        + audit
     )
     made, call, run = MADE[kind]
-    script = tmp_path / "server.py"
+    script = folder / "server.py"
     script.write_text(textwrap.dedent(SCRIPT.format(made=made, call=call, run=run)))
-    process = StdioServerParameters(
+    return StdioServerParameters(
         command=sys.executable,
-        args=[str(script), str(tmp_path / "toolgate.toml")],
+        args=[str(script), str(folder / "toolgate.toml")],
         env={**os.environ, TOKEN_VARIABLE: it.token("read")},
     )
+
+
+def read_records(text: str) -> list[dict[str, Any]]:
+    """The records among whatever else stands there."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
+
+
+@SERVERS
+@ERAS
+async def test_a_process_of_its_own_that_talks_over_its_pipes(
+    guarded: Make, tmp_path: Path, kind: str, mode: str
+) -> None:
+    from adapters.asked import Human
+
+    it = guarded()
+    process = process_of(kind, it, tmp_path, audit="[audit]\npath = 'of-the-process.jsonl'")
     with (tmp_path / "errors").open("w") as errors:
         async with Client(stdio_client(process, errlog=errors), mode=mode, elicitation_callback=Human()) as client:
             assert text_of(await client.call_tool("read_it", {})) == "read"
@@ -344,6 +448,60 @@ async def test_a_process_of_its_own_that_talks_over_its_pipes(
     ]
     assert [record["tool_name"] for record in records if record["event"] == "confirmed"] == ["wipe_it"]
     assert it.token("read") not in (tmp_path / "errors").read_text()
+
+
+UNSAID = {
+    "nothing said": "",
+    "how, but not where": "[audit]\ndurability = 'buffered'",
+    "stderr": "[audit]\npath = 'stderr'",
+}
+
+
+@SERVERS
+@pytest.mark.parametrize("audit", UNSAID.values(), ids=UNSAID)
+def test_its_standard_output_is_for_its_messages_alone(guarded: Make, tmp_path: Path, kind: str, audit: str) -> None:
+    given = process_of(kind, guarded(), tmp_path, audit=audit)
+    said: list[dict[str, Any]] = []
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        subprocess.Popen(
+            [given.command, *given.args],
+            env=given.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number, body in enumerate((modern("read_it"), modern("delete_it"))):
+            process.stdin.write(f"{json.dumps(json.loads(body) | {'id': number})}\n")
+            process.stdin.flush()
+            said.append(json.loads(process.stdout.readline()))
+        process.stdin.close()
+        said += map(json.loads, process.stdout)
+    assert [(message["jsonrpc"], message["id"]) for message in said] == [("2.0", 0), ("2.0", 1)]
+    records = read_records((tmp_path / "errors").read_text())
+    calls = [record for record in records if record["event"] == "call"]
+    assert records[0]["event"] == "start"
+    assert [record["result"] for record in calls if record["tool_name"]] == ["success", "denied_scope"]
+
+
+@SERVERS
+@pytest.mark.parametrize("audit", ["[audit]\npath = 'stdout'", "[[audit.sink]]\npath = 'stdout'"], ids=["path", "sink"])
+def test_whoever_sends_records_there_is_told_where_else(guarded: Make, tmp_path: Path, kind: str, audit: str) -> None:
+    given = process_of(kind, guarded(), tmp_path, audit=audit)
+    done = subprocess.run(
+        [given.command, *given.args],
+        env=given.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert 'write [audit] path = "stderr", or a file' in done.stderr.splitlines()[-1]
 
 
 def test_without_its_token_the_process_says_what_to_do(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ outcome and closes it. A message that no decision covers is decided anew, or ref
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -43,6 +44,18 @@ _WITHHELD: Final = "withheld"
 
 _TWO_WAYS: Final = "the server is reached over HTTP and without it: make two servers, and protect each in its way"
 
+_PAST_THE_GATE: Final = (
+    "messages reach the server past the gate, and are refused: serve the app that gate.protect(server) returns, "
+    "and none that the server makes itself or has made before"
+)
+
+_WITHOUT_HTTP: Final = (
+    "messages reach the server without HTTP, and are refused: what is reached like this has to stand behind "
+    "gate.protect_stdio(server)"
+)
+
+_log = logging.getLogger("toolgate")
+
 
 class GateMiddleware:
     """The message tier."""
@@ -51,6 +64,7 @@ class GateMiddleware:
         self.gate = gate
         self._local: LocalCredential | None = None
         self._is_over_http = False
+        self._told: str | None = None
         self.guards_components = False
         """Whether the gate stands around what runs for a message as well, and looks at its arguments there: the last
         moment at which they can be others."""
@@ -74,6 +88,7 @@ class GateMiddleware:
             return await self._run_local(self._local, ctx, call_next)
         made = ctx.request.scope.get(DECISION) if ctx.request is not None else None
         if not isinstance(made, Decision) or not self.gate.made(made):
+            self._tell(_WITHOUT_HTTP if ctx.request is None else _PAST_THE_GATE)
             raise error_for(refusal("no_decision"))
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
@@ -95,6 +110,12 @@ class GateMiddleware:
             raise error_for(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
 
+    def _tell(self, problem: str) -> None:
+        """Once: whoever serves the wrong thing does so with every message."""
+        if problem != self._told:
+            self._told = problem
+            _log.warning("%s", problem)
+
     async def _run_beside(
         self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
@@ -109,6 +130,7 @@ class GateMiddleware:
         decision = await self.gate.decide_local(
             credential.token, method=ctx.method, rpc_id=ctx.request_id, params=ctx.params
         )
+        credential.judged(decision.refusal)
         if decision.refusal is not None or decision.principal is None:
             await decision.kept()
             raise error_for(decision.refusal or refusal("no_decision"), decision.request_id)
