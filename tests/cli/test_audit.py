@@ -107,6 +107,10 @@ def test_a_changed_trail_names_the_line_and_ends_with_1(command: Command) -> Non
         (["trail", "--public-key", "nowhere.pub"], "nowhere.pub: No such file or directory"),
         (["trail", "--public-key", "trail/audit.jsonl"], "trail/audit.jsonl is not an Ed25519 public key in PEM"),
         (["trail", "--since", "yesterday"], "--since must be a day or a time in UTC, like 2026-11-20"),
+        (["trail", "--since", "2026-13-01"], "--since is 2026-13-01: there is no such day or time"),
+        (["trail", "--since", "9999-99-99"], "--since is 9999-99-99: there is no such day or time"),
+        (["trail", "--since", "2026-02-30"], "--since is 2026-02-30: there is no such day or time"),
+        (["trail", "--since", "2026-11-20T24:30"], "--since is 2026-11-20T24:30: there is no such day or time"),
         (["trail", "--remember", "key.pub"], "key.pub is not what `toolgate audit verify --remember` writes"),
         ([], "Missing argument"),
     ],
@@ -140,7 +144,23 @@ def test_days_that_were_deleted(command: Command) -> None:
     sorted(command.trail.glob("audit.one.*"))[0].unlink()
     command.run("verify", "trail", code=1)
     command.run("verify", "trail", "--since", "2027-01-15T08:00:02.5Z")
-    command.run("verify", "trail", "--since", "2027-01-16")
+
+
+def test_of_a_time_behind_the_last_record_nothing_is_called_intact(command: Command) -> None:
+    sorted(command.trail.glob("audit.one.*"))[0].unlink()
+    late = ("verify", "trail", "--since", "2027-01-16", "--remember", "heads.json")
+    said = command.run(*late, code=2).stdout
+    assert "nothing was checked: the last record is of 2027-01-15 " in said
+    assert "intact" not in said
+    assert not (command.directory / "heads.json").exists()
+    found = json.loads(command.run(*late, "--json", code=2).stdout)
+    assert (found["intact"], found["nothing_to_check"], found["problems"]) == (False, True, [])
+
+
+def test_a_change_before_the_time_asked_about_is_told_all_the_same(command: Command) -> None:
+    path = command.trail / "audit.two.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"success"', b'"denied_scope"', 1))
+    assert "NOT INTACT" in command.run("verify", "trail", "--since", "2027-01-16", code=1).stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
@@ -291,6 +311,14 @@ def test_following_goes_on_across_rotation(command: Command) -> None:
 
 
 # --- report -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["--since", "--until"])
+def test_a_report_of_a_time_that_does_not_exist_is_an_error(command: Command, option: str) -> None:
+    assert (
+        f"{option} is 2026-13-01: there is no such"
+        in command.run("report", "trail", option, "2026-13-01", code=2).stderr
+    )
 
 
 def test_a_report_as_text_json_and_page(command: Command) -> None:

@@ -90,6 +90,8 @@ class Findings:
     lines: int = 0
     with_key: bool = False
     """Whether signatures were verified."""
+    since: str | None = None
+    """The time before which nothing need be there."""
     chains: list[ChainFindings] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     further_problems: int = 0
@@ -104,3 +106,13 @@ class Findings:
     def intact(self) -> bool:
         """Whether nothing was found that no honest writer leaves behind."""
         return not self.problems
+
+    @property
+    def ended(self) -> str | None:
+        """The timestamp of the last line of all."""
+        return max((chain.ended for chain in self.chains if chain.ended is not None), default=None)
+
+    @property
+    def nothing_to_check(self) -> bool:
+        """Whether no line is of the time that was asked about: all that lay there may be gone."""
+        return self.since is not None and (self.ended is None or self.ended < self.since)

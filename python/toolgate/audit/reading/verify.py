@@ -57,7 +57,8 @@ def _verified(
     progress: Callable[[int, int], None],
     look_again: Callable[[], list[Ends]],
 ) -> Findings:
-    findings = Findings(files=len(files), size=sum(file.size for file in files), with_key=public_keys is not None)
+    size = sum(file.size for file in files)
+    findings = Findings(files=len(files), size=size, with_key=public_keys is not None, since=since)
     done = 0
 
     def read(size: int) -> None:

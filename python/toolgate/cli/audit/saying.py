@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -39,7 +40,12 @@ def instant(option: str, text: str | None) -> str | None:
     if match is None:
         fail(f"{option} must be a day or a time in UTC, like 2026-11-20 or 2026-11-20T21:30:00Z")
     time, _, fraction = (match[2] or "00:00:00").partition(".")
-    return f"{match[1]}T{time}{':00' if time.count(':') == 1 else ''}.{fraction:0<3}Z"
+    seconds = f"{match[1]}T{time}{':00' if time.count(':') == 1 else ''}"
+    try:
+        datetime.fromisoformat(seconds)
+    except ValueError:
+        fail(f"{option} is {text}: there is no such day or time")
+    return f"{seconds}.{fraction:0<3}Z"
 
 
 def second(timestamp: str | None) -> str:

@@ -1,4 +1,5 @@
-"""``toolgate audit verify``: 0 when the trail is whole, 1 when somebody changed it, 2 when it cannot be read."""
+"""``toolgate audit verify``: 0 when the trail is whole, 1 when somebody changed it, 2 when it cannot be read, or when
+none of it is of the time that was asked about."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from toolgate.audit.reading.heads import read_heads, write_heads
 from toolgate.audit.reading.verify import heads_of, load_public_keys
 from toolgate.audit.reading.verify import verify as verified
 from toolgate.cli.audit.progress import progress_bar
-from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
+from toolgate.cli.audit.saying import UNREADABLE, fail, instant, printable, second, unreadable
 from toolgate.cli.tables import print_table
 
 __all__ = ["verify"]
@@ -62,6 +63,8 @@ def verify(
         _print(findings)
     if not findings.intact:
         raise typer.Exit(_TAMPERED)
+    if findings.nothing_to_check:
+        raise typer.Exit(UNREADABLE)
     if remember:
         try:
             write_heads(remember, heads_of(findings))
@@ -116,6 +119,10 @@ def _verdict(findings: Findings) -> Iterator[str]:
     if not findings.intact:
         yield f"NOT INTACT: look first at {printable(findings.problems[0].place)}"
         return
+    if findings.nothing_to_check:
+        yield f"nothing was checked: the last record is of {second(findings.ended)}, and --since is later. It names the"
+        yield "first day that is still there."
+        return
     if not findings.with_key:
         yield "intact, as far as the hash chain shows: accidents and amateurs. Whoever can write the files can compute"
         yield "it anew: signed checkpoints and --public-key show that too."
@@ -127,5 +134,6 @@ def _verdict(findings: Findings) -> Iterator[str]:
 
 
 def _as_json(findings: Findings) -> dict[str, Any]:
-    made = asdict(findings) | {"intact": findings.intact}
+    nothing = findings.nothing_to_check
+    made = asdict(findings) | {"intact": findings.intact and not nothing, "nothing_to_check": nothing}
     return dict(json.loads(json.dumps(made, default=str)))
