@@ -225,7 +225,7 @@ def test_there_is_one_approver(guarded: Make) -> None:
     webhook = toolgate.Confirmation(webhook="https://approve.example.com/", webhook_key=Secret(b"k" * 32))
     with pytest.raises(ValueError, match="approver must not stand beside"):
         guarded(confirmation=webhook, approver=lambda question: True)
-    with pytest.raises(TypeError, match="approver must be a function"):
+    with pytest.raises(ValueError, match="approver must be a function"):
         guarded(approver="https://approve.example.com/")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from toolgate.gate import Gate
 from toolgate.settings import (
     Agents,
     Audit,
@@ -161,7 +162,9 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
         (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),
         (lambda: Audit(durability="durable"), "durability is 'durable': that needs a file"),
-        (lambda: Audit(sinks=["audit.jsonl"]), "sinks must be AuditSinks"),  # type: ignore[list-item]
+        (lambda: Audit(sinks=["audit.jsonl"]), "sinks has a str: each must be a toolgate.AuditSink"),  # type: ignore[list-item]
+        (lambda: Audit(sinks=AuditSink("a")), r"sinks is an AuditSink: it must be a list, like \[toolgate.AuditSink"),  # type: ignore[arg-type]
+        (lambda: AuditSink(sink=print), r"sink must have two methods, write\(lines\) and close"),  # type: ignore[arg-type]
         (lambda: Audit("a", sinks=[AuditSink("b")]), "sinks must not stand beside path"),
         (lambda: Audit(sinks=[AuditSink("b"), AuditSink("b", daily=True)]), "sinks name one place twice"),
         (AuditSink, "path, syslog, otel or sink must be given"),
@@ -208,6 +211,39 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
 def test_what_cannot_be_right_is_refused_by_the_name_of_its_field(make: Callable[[], Any], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^(?:{problem})"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "problem"),
+    [
+        ("tools", [{"match": "*"}], r"has a dict: each must be a toolgate.ToolRule\(...\)"),
+        ("tools", [PromptRule("*", [])], "has a PromptRule: each must be a toolgate.ToolRule"),
+        ("tools", rule(), r"is a ToolRule: it must be a list, like \[toolgate.ToolRule"),
+        ("tools", None, "is None: it must be a list"),
+        ("resources", "a", r"is a str: it must be a list, like \[toolgate.ResourceRule"),
+        ("prompts", [None], "has None: each must be a toolgate.PromptRule"),
+        ("methods", [MethodRule], "has the class MethodRule: each must be a toolgate.MethodRule"),
+        ("issuers", [URL], "has a str: each must be a toolgate.Issuer"),
+        ("issuers", issuer(), r"is an Issuer: it must be a list, like \[toolgate.Issuer"),
+        ("agents", "agents.toml", "is a str: it must be a toolgate.Agents"),
+        ("revocation", "revoked.toml", "is a str: it must be a toolgate.Revocation"),
+        ("limits", {"client": ["6/minute"]}, "is a dict: it must be a toolgate.Limits"),
+        ("limits", {}, "is a dict: it must be a toolgate.Limits"),
+        ("audit", "audit.jsonl", "is a str: it must be a toolgate.Audit"),
+        ("audit", AuditSink("a"), "is an AuditSink: it must be a toolgate.Audit"),
+        ("confirmation", True, "is a bool: it must be a toolgate.Confirmation"),
+        ("scopes", ["a"], 'is a list: it must be a dictionary, like {"mcp:tools:write"'),
+        ("scopes", {"a": "b"}, "must be a list, like"),
+        ("filter_lists", "no", "must be true or false"),
+        ("audiences", URL, "must be a list of strings"),
+        ("max_body_bytes", "1", "must be a whole number"),
+        ("approver", "me", "must be a function that takes a Question"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_argument_of_the_wrong_kind_is_refused_by_its_name(name: str, given: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} {problem}"):
+        Gate(**{"resource": "https://mcp.example.com/mcp", "issuers": [issuer()], name: given})
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-__all__ = ["each", "flag", "number", "one_of", "scopes", "text", "texts", "web_url", "whole"]
+__all__ = [
+    "each",
+    "flag",
+    "hierarchy",
+    "made_of",
+    "members_of",
+    "number",
+    "one_of",
+    "scopes",
+    "text",
+    "texts",
+    "web_url",
+    "whole",
+]
 
 _SCOPE: Final = re.compile(r"[!#-\[\]-~]+")
 
@@ -76,11 +89,46 @@ def number(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a number of seconds")
 
 
+def made_of(name: str, value: object, kind: type) -> None:
+    """One element of the settings."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {_what(value)}: it must be a toolgate.{kind.__name__}(...)")
+
+
+def members_of(name: str, value: object, kind: type) -> None:
+    """A list of such elements."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{name} is {_what(value)}: it must be a list, like [toolgate.{kind.__name__}(...)]")
+    for member in value:
+        if not isinstance(member, kind):
+            raise ValueError(f"{name} has {_what(member)}: each must be a toolgate.{kind.__name__}(...)")
+
+
+def hierarchy(name: str, value: object) -> None:
+    """Scopes, and those that each of them implies."""
+    if not isinstance(value, Mapping):
+        words = 'it must be a dictionary, like {"mcp:tools:write": ["mcp:tools:read"]}'
+        raise ValueError(f"{name} is {_what(value)}: {words}")
+    for scope, implied in value.items():
+        scopes(name, [scope])
+        scopes(name, implied)
+
+
 def web_url(name: str, value: object) -> None:
     """An issuer's URL, without query and fragment (RFC 8414 section 2), all of it visible: it is emitted as it is."""
     url = text(name, value)
     if not all("!" <= each <= "~" for each in url) or "?" in url or "#" in url or not _has_host(url):
         raise ValueError(f"{name} is {url!r}: it must be like https://auth.example.com, without query and fragment")
+
+
+def _what(value: object) -> str:
+    """What somebody gave, never its contents: they may be secret."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _has_host(url: str) -> bool:

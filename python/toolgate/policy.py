@@ -236,9 +236,7 @@ class _ResourceRules(_Rules):
 
 def _closure(hierarchy: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
     """Each scope with all that it implies, at any distance."""
-    for scope, narrower in hierarchy.items():
-        checks.scopes("scopes", [scope])
-        checks.scopes("scopes", narrower)
+    checks.hierarchy("scopes", hierarchy)
     return {scope: _reachable(scope, hierarchy) for scope in hierarchy}
 
 

@@ -177,6 +177,29 @@ def test_a_websocket_is_refused(it: Guarded) -> None:
     assert it.server.websockets == 0  # type: ignore[attr-defined]
 
 
+BARE = """
+import sys
+sys.modules.update({"mcp": None, "fastmcp": None})
+import toolgate
+gate = toolgate.Gate(
+    resource="http://127.0.0.1/mcp",
+    issuers=[toolgate.Issuer("https://as.example.com", ["ES256"])],
+    audit=toolgate.Audit(path="audit.jsonl"),
+)
+try:
+    getattr(gate, sys.argv[1])()
+except ModuleNotFoundError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("name", "extra"), [("auth", "fastmcp"), ("middleware", "fastmcp"), ("token_verifier", "mcp")])
+def test_a_framework_that_is_not_installed_is_told_by_its_extra(tmp_path: Path, name: str, extra: str) -> None:
+    command = [sys.executable, "-c", BARE, name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"gate.{name}() needs {extra}: pip install 'toolgate[{extra}]'\n"
+
+
 OLDER_SDK = """
 import mcp.server.lowlevel.server
 import toolgate

@@ -21,6 +21,8 @@ from guarded import Guarded
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.subscriptions import SubscriptionLost
+from mcp.server import Server
+from mcp.server.mcpserver import MCPServer
 
 import toolgate
 from toolgate.adapters import streams
@@ -347,6 +349,14 @@ def test_without_a_good_place_for_the_token_it_does_not_start(
 def test_the_token_comes_from_one_place(guarded: Make, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one place"):
         guarded().gate.protect_stdio(tools([]), token_file=tmp_path / "token", token_env="TOKEN")
+
+
+@pytest.mark.parametrize("kind", [MCPServer, Server], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("how", ["protect", "protect_stdio"])
+def test_a_class_is_no_server(guarded: Make, monkeypatch: pytest.MonkeyPatch, how: str, kind: type) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "x")
+    with pytest.raises(TypeError, match=rf"^{kind.__name__} is a class: .*, {kind.__name__}\(\.\.\.\)$"):
+        getattr(guarded().gate, how)(kind)
 
 
 def test_what_is_no_server_is_told_apart(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:

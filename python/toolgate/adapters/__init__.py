@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,6 +22,7 @@ _log = logging.getLogger("toolgate")
 def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
     """The ASGI app that serves ``server`` behind ``gate``. A framework is only imported where the server already is
     one of it."""
+    _ensure_made(server)
     adapt: Callable[[Gate, Any], GateASGI] = GateASGI
     if _has_fastmcp():
         from toolgate.adapters import fastmcp
@@ -53,6 +55,7 @@ def protect(gate: Gate, server: Any, **options: Any) -> GateASGI:
 
 def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
     """The server itself: its messages that come without HTTP are decided for whoever holds the credential."""
+    _ensure_made(server)
     if _has_fastmcp():
         from toolgate.adapters import fastmcp
 
@@ -74,21 +77,24 @@ def token_verifier(gate: Gate) -> Any:
         from toolgate.adapters.fastmcp import FastMCPVerifier
 
         return FastMCPVerifier(gate)
-    from toolgate.adapters.verifier import SDKVerifier
+    with _needing("gate.token_verifier()", "mcp"):
+        from toolgate.adapters.verifier import SDKVerifier
 
     return SDKVerifier(gate)
 
 
 def auth(gate: Gate) -> Any:
     """The ASGI tier as a provider of fastmcp's."""
-    from toolgate.adapters.fastmcp import GateAuth
+    with _needing("gate.auth()", "fastmcp"):
+        from toolgate.adapters.fastmcp import GateAuth
 
     return GateAuth(gate)
 
 
 def middleware(gate: Gate) -> Any:
     """The gate in fastmcp's own chain."""
-    from toolgate.adapters.fastmcp import ComponentMiddleware
+    with _needing("gate.middleware()", "fastmcp"):
+        from toolgate.adapters.fastmcp import ComponentMiddleware
 
     return ComponentMiddleware(gate)
 
@@ -96,6 +102,23 @@ def middleware(gate: Gate) -> Any:
 def well_known(gate: Gate) -> Any:
     """The metadata alone, as an ASGI app."""
     return WellKnownASGI(gate)
+
+
+@contextmanager
+def _needing(what: str, extra: str) -> Iterator[None]:
+    """A missing framework is told by the extra that brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("fastmcp", "mcp"):
+            raise
+        raise ModuleNotFoundError(f"{what} needs {extra}: pip install 'toolgate[{extra}]'", name=missing.name) from None
+
+
+def _ensure_made(server: Any) -> None:
+    """A class is callable and would pass for an app; one that is an app makes what can be awaited."""
+    if isinstance(server, type) and not hasattr(server, "__await__"):
+        raise TypeError(f"{server.__name__} is a class: give the server that was made of it, {server.__name__}(...)")
 
 
 def _has_sdk() -> bool:

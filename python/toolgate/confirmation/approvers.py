@@ -23,9 +23,9 @@ _log = logging.getLogger("toolgate")
 
 
 def asker(approver: Approver) -> Ask:
-    """The approver as something to wait for. Raises `TypeError` for what cannot be called."""
+    """The approver as something to wait for. Raises `ValueError` for what cannot be called."""
     if not callable(approver):
-        raise TypeError("approver must be a function that takes a Question")
+        raise ValueError("approver must be a function that takes a Question")
     if inspect.iscoroutinefunction(approver) or inspect.iscoroutinefunction(getattr(approver, "__call__", None)):  # noqa: B004 - an object whose call is asynchronous
         return cast("Ask", approver)
     return _Threaded(approver)

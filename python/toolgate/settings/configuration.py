@@ -47,6 +47,14 @@ class Configuration:
     """Whether lists leave out what the caller could not call."""
 
     def __post_init__(self) -> None:
+        for name, kind in _MEMBERS.items():
+            checks.members_of(name, getattr(self, name), kind)
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, kind in _ELEMENTS.items():
+            if getattr(self, name) is not None or name not in _OPTIONAL:
+                checks.made_of(name, getattr(self, name), kind)
+        checks.hierarchy("scopes", self.scopes)
+        checks.flag("filter_lists", self.filter_lists)
         if not self.issuers and self.agents is None:
             raise ValueError("issuers must name at least one issuer, where there are no agents")
         object.__setattr__(self, "resource", parse_resource(checks.text("resource", self.resource)))
@@ -79,6 +87,22 @@ class Configuration:
             if before != after:
                 raise ValueError(f"{name} has changed: that needs a restart, everything else does not")
 
+
+_MEMBERS: Final = {
+    "issuers": Issuer,
+    "tools": ToolRule,
+    "resources": ResourceRule,
+    "prompts": PromptRule,
+    "methods": MethodRule,
+}
+_ELEMENTS: Final = {
+    "agents": Agents,
+    "revocation": Revocation,
+    "limits": Limits,
+    "audit": Audit,
+    "confirmation": Confirmation,
+}
+_OPTIONAL: Final = ("agents", "revocation")
 
 _KEPT: Final = ("max_keys", "store", "mode", "instances", "prefix", "snapshot")
 """Where budgets are kept: moving them while calls are decided would admit some twice."""

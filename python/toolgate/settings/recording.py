@@ -47,8 +47,7 @@ class Audit:
             raise ValueError(f"key must have at least {MIN_KEY_BYTES} bytes")
         if self.checkpoint is not None and not isinstance(self.checkpoint, Checkpoint):
             raise ValueError("checkpoint must be a Checkpoint")
-        if not all(isinstance(sink, AuditSink) for sink in self.sinks):
-            raise ValueError("sinks must be AuditSinks")
+        checks.members_of("sinks", self.sinks, AuditSink)
         if self.sinks and self.path not in (None, "stdout"):
             raise ValueError("sinks must not stand beside path: one of them says where the record goes")
         object.__setattr__(self, "sinks", tuple(self.sinks))

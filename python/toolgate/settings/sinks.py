@@ -58,6 +58,10 @@ class AuditSink:
             checks.text("path", self.path)
         if self.syslog is not None:
             _check_syslog(checks.text("syslog", self.syslog))
+        if self.sink is not None and not all(
+            callable(getattr(self.sink, method, None)) for method in ("write", "close")
+        ):
+            raise ValueError("sink must have two methods, write(lines) and close()")
         if self.on_failure is not None:
             checks.one_of("on_failure", self.on_failure, ("deny", "allow"))
         if self.max_bytes is not None:
