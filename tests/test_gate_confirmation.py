@@ -207,7 +207,7 @@ def test_a_worker_that_another_process_started_does_not_start(tmp_path: Path) ->
 def test_a_file_that_cannot_work_names_itself(tmp_path: Path) -> None:
     configured = Configured(tmp_path)
     configured.path.write_text(f"{HEAD}[[tool]]\nmatch = '*'\nscopes = []\nconfirm = true\n[limits]\ninstances = 4\n")
-    with pytest.raises(ValueError, match=r"toolgate\.toml: limits\.store must be a Redis"):
+    with pytest.raises(ValueError, match=r"toolgate\.toml:10: \[limits\] store: must be a Redis"):
         toolgate.Gate.from_file(configured.path)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from toolgate import KeySet, Verifier
 from toolgate.gate import Gate
 from toolgate.settings import (
     Agents,
@@ -27,6 +28,7 @@ from toolgate.settings import (
     Secret,
     ToolRule,
 )
+from toolgate.settings.issuers import _ALGORITHMS, _HMAC, _KNOWN_TO_THE_CORE
 from toolgate.testing import Issuer as ThrowAway
 
 URL = "https://as.example.com"
@@ -110,9 +112,19 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: issuer(algorithms=[]), "algorithms must be a list of strings, and not empty"),
         (lambda: issuer(algorithms="ES256"), "algorithms must be a list"),
         (lambda: issuer(algorithms=["none"]), "algorithms are wrong: none is not an algorithm"),
-        (lambda: issuer(algorithms=["HS256"]), "algorithms are wrong: HMAC with published keys"),
+        (lambda: issuer(algorithms=["HS256"]), "algorithms has 'HS256', a shared secret: .* by ES256 or RS256"),
         (lambda: issuer(algorithms=["ES512"]), "algorithms are wrong: ES512"),
-        (lambda: issuer(algorithms=["es256"]), "algorithms names one that is not offered"),
+        (
+            lambda: issuer(algorithms=["es256"]),
+            r"algorithms has 'es256', which is not offered; did you mean ES256\? offer",
+        ),
+        (
+            lambda: issuer(algorithms=["ES256", "RS265"]),
+            r"algorithms has 'RS265', .* did you mean RS256\? offered are",
+        ),
+        (lambda: issuer(algorithms=["x"]), "algorithms has 'x', which is not offered; offered are ES256, ES384"),
+        (lambda: issuer(jwks=None, url="http://as.example.com"), "url must be https, or on this machine"),
+        (lambda: issuer(jwks=None, jwks_url="http://as.example.com/a"), "jwks_url must be https, or on this machine"),
         (lambda: issuer(jwks={}), "jwks is not a JSON Web Key Set: there is no array named keys"),
         (lambda: issuer(jwks="{"), "jwks is not a JSON Web Key Set"),
         (lambda: issuer(jwks=b"\xff"), "jwks is not a JSON Web Key Set"),
@@ -272,6 +284,17 @@ def test_an_argument_of_the_wrong_kind_is_refused_by_its_name(name: str, given: 
 def test_what_is_right(make: Callable[[], Any]) -> None:
     made = make()
     assert made == make()
+
+
+@pytest.mark.parametrize("name", [*_ALGORITHMS, *_HMAC, *_KNOWN_TO_THE_CORE, "RS265", "es256"])
+def test_an_issuer_may_have_the_algorithms_of_the_core_that_are_for_published_keys(name: str) -> None:
+    keys = KeySet.from_json(json.dumps(JWKS))
+    try:
+        Verifier(keys, issuer=URL, audience=["https://a"], algorithms=[name])
+    except ValueError:
+        assert name not in _ALGORITHMS
+    else:
+        assert name in _ALGORITHMS
 
 
 def test_they_are_frozen_and_their_lists_as_well() -> None:

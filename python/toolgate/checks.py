@@ -18,6 +18,7 @@ __all__ = [
     "scopes",
     "text",
     "texts",
+    "unwritable",
     "web_url",
     "whole",
 ]
@@ -112,6 +113,15 @@ def hierarchy(name: str, value: object) -> None:
     for scope, implied in value.items():
         scopes(name, [scope])
         scopes(name, implied)
+
+
+def unwritable(name: str, path: object, error: OSError) -> OSError:
+    """The same error for a file that a setting names, in words for whoever wrote it."""
+    words = error.strerror or type(error).__name__
+    hint = "make its directory first" if isinstance(error, FileNotFoundError) else "see that this user may write there"
+    told = type(error)(f"{name} {path} cannot be written: {words}: {hint}, or name another file")
+    told.errno = error.errno
+    return told
 
 
 def web_url(name: str, value: object) -> None:

@@ -132,8 +132,8 @@ class Gate:
         settings = source.load()
         try:
             gate = cls(**settings, approver=approver)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise source.located(error) from None
         gate._source = source
         return gate
 
@@ -169,9 +169,10 @@ class Gate:
         if configuration is None:
             if self._source is None:
                 raise ValueError("configuration is missing: this gate was not made from a file")
+            loaded = self._source.load()
             try:
-                self.reload(Configuration(**self._source.load()))
-            except ValueError as error:
+                self.reload(Configuration(**loaded))
+            except (OSError, ValueError) as error:
                 raise self._source.located(error) from None
             return
         self._steps.configuration.check_successor(configuration)

@@ -6,13 +6,12 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from toolgate import checks
 from toolgate._core import Envelope, hash_arguments
 from toolgate.errors import Forbidden, Malformed, refusal
 from toolgate.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, STATELESS
 from toolgate.patterns import Ordered, Pattern
 from toolgate.request import Call
-from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+from toolgate.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule, closure_of
 from toolgate.uris import decoded, is_always_disguised, is_disguised, without_query
 
 __all__ = ["Policy", "call_of", "has_arguments", "pattern_of_template", "repeats"]
@@ -38,7 +37,7 @@ class Policy:
     def __init__(self, rules: Iterable[Rule], hierarchy: Mapping[str, Sequence[str]]) -> None:
         """Raises `ValueError` for a rule that can never match and for a scope that implies itself."""
         self.rules = tuple(rules)
-        self._implied = _closure(hierarchy)
+        self._implied = closure_of(hierarchy)
         self._known: dict[tuple[str | None, str | None, str | None], Any] = {}
         self._governing = {
             "tool": _Rules(self.rules, ToolRule),
@@ -232,22 +231,3 @@ class _ResourceRules(_Rules):
         if resource is not None and resource < position:
             raise refusal("no_rule", "an earlier rule matches the URI without its query")
         return self._rules[position]
-
-
-def _closure(hierarchy: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
-    """Each scope with all that it implies, at any distance."""
-    checks.hierarchy("scopes", hierarchy)
-    return {scope: _reachable(scope, hierarchy) for scope in hierarchy}
-
-
-def _reachable(scope: str, hierarchy: Mapping[str, Sequence[str]]) -> frozenset[str]:
-    seen = {scope}
-    pending = list(hierarchy[scope])
-    while pending:
-        narrower = pending.pop()
-        if narrower == scope:
-            raise ValueError(f"scope {scope!r} implies itself")
-        if narrower not in seen:
-            seen.add(narrower)
-            pending += hierarchy.get(narrower, ())
-    return frozenset(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,41 @@ import pytest
 from configured import HEAD, KEY, Configured, asked
 
 from toolgate.config import load
+from toolgate.gate import Gate
 
 WRONG: dict[str, tuple[Any, ...]] = {
     # beside the tables: line 6 is the first behind the head
     "missing resource": ("[[issuer]]", "1: resource: is missing"),
     "missing issuer": ('resource = "https://a"', "1: issuer: is missing"),
     "unknown at the top": ('resorce = "https://a"', "1: resorce: unknown key, did you mean resource?"),
-    "unknown table": (f"{HEAD}\n[limit]\n", "7: limit: unknown key, did you mean limits?"),
-    "unknown array": (f"{HEAD}[[tools]]\nmatch = 1", "6: tools: unknown key, did you mean tool?"),
+    "unknown table": (f"{HEAD}\n[limit]\n", "7: limit: unknown key, did you mean [limits]?"),
+    "unknown array": (f"{HEAD}[[tools]]\nmatch = 1", "6: tools: unknown key, did you mean [[tool]]?"),
     "unknown and unlike": (f"{HEAD}[zzz]", "6: zzz: unknown key, known are resource, audiences, organization_claim"),
+    "tables for the resource's own key": (
+        f'{HEAD}[[resources]]\nmatch = "a:*"',
+        "6: resources: unknown key, did you mean [[resource_rule]]?",
+    ),
+    "the resource's own key as a table": (
+        f'[[resource]]\nmatch = "a:*"\n[[issuer]]{HEAD.partition("[[issuer]]")[2]}',
+        "1: resource: must be a string, the URL that clients use; rules for resources stand in [[resource_rule]]",
+    ),
+    "a key of another table": (
+        f"{HEAD}[limits]\ncheckpoint = 1",
+        "7: [limits] checkpoint: unknown key, it belongs under [audit]",
+    ),
+    "a key of rules": (
+        f'{HEAD}[limits]\ntotal_limit = ["6/minute"]',
+        "7: [limits] total_limit: unknown key, it belongs under [[tool]] or",
+    ),
+    "a key of the top in a table": (
+        f"{HEAD}max_body_bytes = 5",
+        "6: [[issuer]] max_body_bytes: unknown key, it belongs at",
+    ),
+    "a key of a table at the top": (f"snapshot = 'a'\n{HEAD}", "1: snapshot: unknown key, it belongs under [limits]"),
+    "what could mean anything": (
+        f'{HEAD}[audit]\nfile = "a"',
+        "7: [audit] file: unknown key, known are path, dura",
+    ),
     "a string": ("resource = 1\nissuer = []", "1: resource: must be a string"),
     "strings": (f'allowed_hosts = "a"\n{HEAD}', "1: allowed_hosts: must be a list of strings"),
     "a list of other things": (f"allowed_hosts = [1]\n{HEAD}", "1: allowed_hosts: must be a list of strings"),
@@ -30,6 +57,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "an integer": (f"max_body_bytes = true\n{HEAD}", "1: max_body_bytes: must be an integer"),
     "scopes as a list": (f'scopes = ["a"]\n{HEAD}', "1: scopes: must be a table"),
     "a scope that implies text": (f'{HEAD}[scopes]\na = "b"', "7: [scopes] a: must be a list"),
+    "a scope that implies itself": (
+        f'{HEAD}[scopes]\na = ["b"]\nb = ["a"]',
+        "7: [scopes] a: implies itself: one scope on the way",
+    ),
     "a scope that is none": (f'{HEAD}[scopes]\n\n"a b" = []', "8: [scopes] a b: has 'a b': a scope is visible ASCII"),
     # issuers
     "a single table": ('resource = "https://a"\n[issuer]', "2: issuer: must be an array of tables: write [[issuer]]"),
@@ -59,6 +90,19 @@ WRONG: dict[str, tuple[Any, ...]] = {
         "5: [[issuer]] jwks: is not a JSON Web Key Set",
     ),
     "an algorithm": (HEAD.replace("ES256", "none"), "4: [[issuer]] algorithms: are wrong: none is not an algorithm"),
+    "an algorithm among others": (
+        HEAD.replace('["ES256"]', '["ES256", "RS265"]'),
+        "4: [[issuer]] algorithms: has 'RS265', which is not offered; did you mean RS256?",
+    ),
+    "a secret algorithm": (HEAD.replace("ES256", "HS256"), "4: [[issuer]] algorithms: has 'HS256', a shared secret: "),
+    "keys in the clear": (
+        HEAD.replace('jwks_file = "jwks.json"', 'jwks_url = "http://as.example.com/keys"'),
+        "5: [[issuer]] jwks_url: must be https, or on this machine",
+    ),
+    "an issuer in the clear": (
+        HEAD.replace("https://as", "http://as").replace('jwks_file = "jwks.json"', ""),
+        "3: [[issuer]] url: must be https, or on this machine",
+    ),
     "no algorithms": (HEAD.replace('["ES256"]', "[]"), "4: [[issuer]] algorithms: must be a list of strings, and not"),
     "a url": (HEAD.replace("https://as", "as"), "3: [[issuer]] url: is 'as.example.com': it must be like"),
     "a leeway": (f"{HEAD}leeway = -1", "6: [[issuer]] leeway: is not from 0 to 300 seconds"),
@@ -108,7 +152,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
         f"{HEAD}[revocation]\nfiles = 'a'",
         "7: [revocation] files: unknown key, did you mean file?",
     ),
-    "revocations as a path": (f"{HEAD}revocation = 'a'", "6: [[issuer]] revocation: unknown key"),
+    "revocations as a path": (
+        f"{HEAD}revocation = 'a'",
+        "6: [[issuer]] revocation: unknown key, it is a table of its own: [",
+    ),
     # rules
     "no scopes": (f'{HEAD}[[tool]]\nmatch = "a"', "6: [[tool]] scopes: is missing"),
     "a misspelt key": (
@@ -164,7 +211,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     ),
     "rules for the resource's own key": (
         f'{HEAD}[[resource_rul]]\nmatch = "a:*"\nscopes = []',
-        "6: resource_rul: unknown key, did you mean resource_rule?",
+        "6: resource_rul: unknown key, did you mean [[resource_rule]]?",
     ),
     # limits and audit
     "limits": (f"{HEAD}[limits]\nmax_keys = 0", "7: [limits] max_keys: must be a whole number, at least 1"),
@@ -224,6 +271,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     # TOML itself
     "not TOML": (f"{HEAD}[limits\n", "6: "),
     "a key twice": (f'{HEAD}url = "b"', "6: Cannot overwrite a value"),
+    "a table of a key": (
+        f'{HEAD}[[resource]]\nmatch = "a:*"',
+        "6: Cannot overwrite a value: the same key or table stands here twice; rules for resources stand in",
+    ),
     "at the end": (f'{HEAD}a = "', "6: "),
     "not UTF-8": (HEAD.encode() + b"\n\xff", "7: not UTF-8"),
     "a byte order mark": (b"\xef\xbb\xbf" + HEAD.encode(), "1: "),
@@ -258,6 +309,43 @@ def test_nobody_waits_long_for_an_error_in_a_large_file(configured: Configured) 
     assert re.match(
         r"toolgate\.toml:15008: \[\[tool\]\] scope: ", configured.problem(f'{HEAD}{rules}[[tool]]\nmatch="a"\nscope=[]')
     )
+
+
+# --- what only a gate finds -------------------------------------------------------------------------------------------
+
+
+UNUSABLE = {
+    "no agents": ('[agents]\nfile = "no.toml"', "7: [agents] file: {}/no.toml: there is no such file (`toolgate"),
+    "agents that everybody writes": (
+        '[agents]\nfile = "open.toml"',
+        "7: [agents] file: {}/open.toml: can be written",
+    ),
+    "no revocations": ('[revocation]\nfile = "no.toml"', "7: [revocation] file: {}/no.toml: there is no such file"),
+    "no directory for the trail": (
+        '[audit]\npath = "no/audit.jsonl"',
+        "7: [audit] path: {}/no/audit.jsonl cannot be written: No such file or directory: make its directory first, or",
+    ),
+    "no directory for a sink": (
+        '[[audit.sink]]\npath = "no/audit.jsonl"',
+        "6: [audit] sink: {}/no/audit.jsonl cannot be written: No such file or directory: make its directory first, or",
+    ),
+    "no directory for the snapshot": (
+        '[limits]\nsnapshot = "no/spent"',
+        "7: [limits] snapshot: {}/no/spent cannot be written: No such file or directory: make its directory first, or",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_what_a_gate_cannot_use_leads_to_the_line_as_well(configured: Configured, case: str) -> None:
+    text, expected = UNUSABLE[case]
+    (configured.directory / "open.toml").touch()
+    (configured.directory / "open.toml").chmod(0o666)
+    configured.path.write_text(f"{HEAD}{text}")
+    with pytest.raises((ValueError, FileNotFoundError)) as failed:
+        Gate.from_file(configured.path)
+    assert str(failed.value).startswith(f"{configured.path}:{expected.format(configured.directory)}")
+    assert getattr(failed.value, "errno", errno.ENOENT) == errno.ENOENT
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -8,12 +8,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 from conftest import Proof
-from minting import AUDIENCE, NOW, jwks
+from minting import NOW, jwks
 from tokens.fetched import A, B, Subject
 from tokens.misbehaving import Misbehaving, listening
 
 from toolgate import Issuer, Unavailable
-from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME, FetchedKeys
+from toolgate.tokens.fetch import Fetcher
+from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME
 
 pytestmark = pytest.mark.anyio
 
@@ -290,6 +291,7 @@ async def test_an_asyncio_task_that_is_cancelled_leaves_no_fetch_behind(
 
 
 def test_an_issuer_is_not_asked_in_the_clear() -> None:
-    issuer = Issuer("http://as.example.com", algorithms=["ES256"])
-    with pytest.raises(ValueError, match="https"):
-        FetchedKeys(issuer, [AUDIENCE], alarm=print)
+    with pytest.raises(ValueError, match=r"^url must be https"):
+        Issuer("http://as.example.com", algorithms=["ES256"])
+    with pytest.raises(ValueError, match=r"^url must be https"):
+        Fetcher("http://as.example.com")

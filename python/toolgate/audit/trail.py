@@ -36,6 +36,7 @@ from toolgate.audit.record import start_record
 from toolgate.audit.sinks import FileSink, Sink, StdoutSink, UnsaidSink, open_sink
 from toolgate.audit.threaded import CHECKPOINT_SECONDS, INTERVAL_SECONDS, ThreadedLane
 from toolgate.audit.tickets import Ticket, Tickets
+from toolgate.checks import unwritable
 from toolgate.errors import Unavailable
 from toolgate.settings import Audit, AuditSink
 
@@ -70,7 +71,12 @@ class Trail:
         self._alarm = _weakly(alarm)
         self._clock = clock
         self._forks = threading.Lock()
-        self._open()
+        try:
+            self._open()
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise unwritable("audit.sinks" if settings.sinks else "audit.path", error.filename, error) from None
         if any(place.is_file for place in settings.places):
             hangups.listen()
 

@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from toolgate.config.lines import Steps, lines_of
 
-__all__ = ["Converter", "Keys", "Place"]
+__all__ = ["Converter", "Keys", "Layout", "Place"]
 
 _Made = TypeVar("_Made")
 
-_NEAR = 0.5
+_NEAR = 0.6
 """How alike two keys must be for one to be taken for the other's misspelling; below it all known keys are told."""
+
+
+class Layout(NamedTuple):
+    """What stands where in a file."""
+
+    headers: Mapping[str, str] = {}
+    """The tables of the top, as they are written."""
+    homes: Mapping[str, Sequence[str]] = {}
+    """Of keys that can hardly mean another thing: the headers they may stand under; an empty one is the top."""
+
+
+_NO_LAYOUT = Layout()
 
 
 class Place:
     """A value's place in a file."""
 
-    def __init__(self, file: Path, text: str, steps: Steps = ()) -> None:
+    def __init__(self, file: Path, text: str, steps: Steps = (), *, layout: Layout = _NO_LAYOUT) -> None:
+        """``layout``: for what is told of a key that is not known where it stands."""
         self.file = file
         self._text = text
         self.steps = steps
+        self._layout = layout
 
     def at(self, *steps: str | int) -> Place:
         """A place further in."""
-        return Place(self.file, self._text, (*self.steps, *steps))
+        return Place(self.file, self._text, (*self.steps, *steps), layout=self._layout)
 
     def error(self, problem: str) -> ValueError:
         """What is wrong here. The problem is in our words and never holds what may be a secret."""
@@ -37,11 +51,9 @@ class Place:
         """The table's members under the names of the arguments they become."""
         if not isinstance(given, dict):
             raise self.error("must be a table")
-        for key in given:
+        for key, value in given.items():
             if key not in keys:
-                near = difflib.get_close_matches(key, keys, 1, _NEAR)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(keys)}"
-                raise self.at(key).error(f"unknown key, {hint}")
+                raise self.at(key).error(f"unknown key, {self._hint(key, value, keys)}")
         for key in required:
             if key not in given:
                 raise self.at(key).error("is missing")
@@ -58,6 +70,21 @@ class Place:
                 if keys[key][0] == field:
                     raise self.at(key).error(problem) from None
             raise self.error(str(error)) from None
+
+    def _hint(self, key: str, value: Any, keys: Keys) -> str:
+        """What may have been meant by a key that is not known here."""
+        headers, homes = self._layout
+        is_table = _holds_tables(value)
+        in_table = sum(isinstance(step, str) for step in self.steps) == 1
+        if in_table and key in headers:
+            return f"it is a table of its own: {headers[key]}"
+        if key in homes and (in_table or not (self.steps or is_table)):
+            return f"it belongs {_under(homes[key])}"
+        known = {each: headers.get(each, each) if not self.steps else each for each in keys}
+        # Who writes a table means a table, if there is one of such a name.
+        alike = [each for each in keys if (known[each] != each) is is_table]
+        near = difflib.get_close_matches(key, alike, 1, _NEAR) or difflib.get_close_matches(key, keys, 1, _NEAR)
+        return f"did you mean {known[near[0]]}?" if near else f"known are {', '.join(keys)}"
 
     def _name(self) -> str:
         """``[[tool]] limit.rate``: the table as it is written, and the keys behind it."""
@@ -86,6 +113,15 @@ Converter = Callable[[Place, Any], Any]
 
 Keys = Mapping[str, tuple[str, Converter]]
 """The keys of a table: the argument each becomes, and how."""
+
+
+def _under(headers: Sequence[str]) -> str:
+    return f"under {' or '.join(headers)}" if all(headers) else "at the top of the file, before the first table"
+
+
+def _holds_tables(value: Any) -> bool:
+    members = value if isinstance(value, list) else [value]
+    return any(isinstance(each, dict) for each in members)
 
 
 def _dotted(steps: list[str | int]) -> str:

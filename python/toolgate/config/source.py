@@ -7,7 +7,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Final
 
-from toolgate.config.load import load
+from toolgate.config.load import located, read
+from toolgate.config.places import Place
 
 __all__ = ["Source"]
 
@@ -24,16 +25,25 @@ class Source:
         self.looked_at = 0
         """When somebody last looked, in ticks."""
         self._stamp: tuple[int, ...] = ()
+        self._top: Place | None = None
 
     def load(self) -> dict[str, Any]:
         """The arguments of `Gate` that it describes. Raises `ValueError` and `OSError`."""
         # Before it is read: what changes meanwhile is read again.
         self._stamp = _stamp_of(self.path)
-        return load(self.path)
+        arguments, self._top = read(self.path)
+        return arguments
 
-    def located(self, error: ValueError) -> ValueError:
-        """The error with the file's name in front, once."""
-        return error if str(error).startswith(str(self.path)) else ValueError(f"{self.path}: {error}")
+    def located(self, error: OSError | ValueError) -> OSError | ValueError:
+        """The error with the place in the file in front, once: of what was made of its arguments."""
+        if self._top is None or str(error).startswith(f"{self.path}:"):
+            return error
+        words = located(self._top, error)
+        if not isinstance(error, OSError):
+            return ValueError(words)
+        told = type(error)(words)
+        told.errno = error.errno
+        return told
 
     def is_due(self, tick: int) -> bool:
         """Whether it is time to look; on the path of every request. ``tick``: monotonic nanoseconds."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from toolgate.addresses import parse_proxy
-from toolgate.config.places import Converter, Keys, Place
+from toolgate.config.places import Converter, Keys, Layout, Place
 from toolgate.config.values import (
     audit_path,
     boolean,
@@ -33,6 +33,7 @@ from toolgate.settings import (
     AuditSink,
     Budget,
     Checkpoint,
+    Circular,
     Confirmation,
     Introspection,
     Issuer,
@@ -44,10 +45,17 @@ from toolgate.settings import (
     Rule,
     Secret,
     ToolRule,
+    closure_of,
 )
 from toolgate.uris import decoded
 
-__all__ = ["GATE"]
+__all__ = ["GATE", "LAYOUT"]
+
+
+def _resource(place: Place, value: Any) -> str:
+    if not isinstance(value, str):
+        raise place.error("must be a string, the URL that clients use; rules for resources stand in [[resource_rule]]")
+    return text_of(parse_resource)(place, value)  # type: ignore[no-any-return]
 
 
 def _budget(place: Place, value: Any) -> Budget:
@@ -69,7 +77,12 @@ def _hierarchy(place: Place, value: Any) -> dict[str, tuple[str, ...]]:
         raise place.error("must be a table")
     for scope in value:
         scopes(place.at(scope), [scope])
-    return {scope: scopes(place.at(scope), implied) for scope, implied in value.items()}
+    made = {scope: scopes(place.at(scope), implied) for scope, implied in value.items()}
+    try:
+        closure_of(made)
+    except Circular as error:
+        raise place.at(error.scope).error("implies itself: one scope on the way from it to it must not") from None
+    return made
 
 
 def _issuers(place: Place, value: Any) -> list[Issuer]:
@@ -225,7 +238,7 @@ _CONFIRMATION: Keys = {
     "webhook_key": ("webhook_key", secret),
 }
 GATE: Keys = {
-    "resource": ("resource", text_of(parse_resource)),
+    "resource": ("resource", _resource),
     "audiences": ("audiences", strings),
     "organization_claim": ("organization_claim", string),
     "challenge_scopes": ("challenge_scopes", scopes),
@@ -248,3 +261,32 @@ GATE: Keys = {
 }
 """The top level. An array of tables cannot have the name of a string, so that the rules for resources stand in
 ``[[resource_rule]]``."""
+
+_UNDER: dict[str, Keys] = {
+    "[[issuer]]": _ISSUER,
+    "[scopes]": {},
+    "[[tool]]": _RULE,
+    "[[resource_rule]]": _RULE,
+    "[[prompt]]": _RULE,
+    "[[method]]": _RULE,
+    "[agents]": _FILE,
+    "[revocation]": _FILE,
+    "[limits]": _LIMITS,
+    "[audit]": _AUDIT,
+    "[confirmation]": _CONFIRMATION,
+}
+_HEADERS = {header.strip("[]"): header for header in _UNDER}
+_COMMON = frozenset({"file", "key", "match", "mode", "path", "url"})
+"""Keys that may be meant for anything: where they stand elsewhere says nothing."""
+
+
+def _homes() -> dict[str, list[str]]:
+    homes: dict[str, list[str]] = {key: [""] for key in GATE if key not in _HEADERS}
+    for header, keys in _UNDER.items():
+        for key in keys:
+            if key not in _COMMON:
+                homes.setdefault(key, []).append(header)
+    return homes
+
+
+LAYOUT = Layout(_HEADERS, _homes())

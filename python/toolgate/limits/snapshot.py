@@ -17,6 +17,7 @@ from typing import Final
 
 from toolgate import private_files
 from toolgate._core import Limiter
+from toolgate.checks import unwritable
 
 __all__ = ["INTERVAL", "Snapshot"]
 
@@ -48,10 +49,13 @@ class Snapshot:
         limiter's nanoseconds. What cannot be read is told to ``alarm`` (``snapshot_unreadable``) and not believed.
         Raises `ValueError` for a file that another process keeps, and `OSError` where it could never be written."""
         self._path = Path(file)
-        held = private_files.hold(self._path)
+        try:
+            held = private_files.hold(self._path)
+        except OSError as error:
+            raise unwritable("limits.snapshot", self._path, error) from None
         if held is None:
             raise ValueError(
-                f"snapshot {self._path} is another process's: several workers share budgets through a store only"
+                f"limits.snapshot {self._path} is another process's: several workers share budgets through a store only"
             )
         self._release = weakref.finalize(self, held.close)
         self._limiter = limiter
@@ -65,7 +69,7 @@ class Snapshot:
         self._restore()
         self.save()
         if self._failing:
-            raise OSError(f"{self._path}: the snapshot of the budgets cannot be written there")
+            raise OSError(f"limits.snapshot {self._path}: the snapshot of the budgets cannot be written there")
         # Both hold it weakly: a gate that is dropped takes its thread with it.
         itself = weakref.WeakMethod(self.save)
         threading.Thread(target=_keep, args=(itself, self._ended), name="toolgate-snapshot", daemon=True).start()

@@ -8,6 +8,7 @@ from toolgate.settings.budgets import Budget, budgets_of
 from toolgate.settings.checkpoints import Checkpoint
 from toolgate.settings.configuration import MAX_BODY_BYTES, Configuration
 from toolgate.settings.confirmation import Confirmation
+from toolgate.settings.hierarchy import Circular, closure_of
 from toolgate.settings.issuers import Agents, Introspection, Issuer, Revocation
 from toolgate.settings.limits import MEMORY, Limits
 from toolgate.settings.recording import MIN_KEY_BYTES, Audit
@@ -26,6 +27,7 @@ __all__ = [
     "AuditSink",
     "Budget",
     "Checkpoint",
+    "Circular",
     "Configuration",
     "Confirmation",
     "Introspection",
@@ -40,5 +42,6 @@ __all__ = [
     "Secret",
     "ToolRule",
     "budgets_of",
+    "closure_of",
     "known_secrets",
 ]

@@ -19,6 +19,15 @@ _MAX_STALE: Final = 30 * 86_400.0
 """Keys that nobody could look at for longer have most likely been replaced."""
 
 
+_ALGORITHMS: Final = ("ES256", "ES384", "EdDSA", "Ed25519", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+"""Those of the core that are for published keys."""
+
+_HMAC: Final = ("HS256", "HS384", "HS512")
+
+_KNOWN_TO_THE_CORE: Final = ("none", "ES512")
+"""It says why it takes neither."""
+
+
 @dataclass(frozen=True)
 class Introspection:
     """An issuer's introspection endpoint (RFC 7662), and how this server shows itself to it."""
@@ -86,10 +95,14 @@ class Issuer:
             raise ValueError("jwks_url must not stand beside jwks: the keys are given or fetched")
         if self.jwks_url is not None:
             checks.web_url("jwks_url", self.jwks_url)
+        if self.jwks is None:
+            _check_asked("url" if self.jwks_url is None else "jwks_url", self.jwks_url or self.url)
         checks.number("max_stale", self.max_stale)
         if not 0 <= self.max_stale <= _MAX_STALE:
             raise ValueError("max_stale must be from 0 seconds to 30 days")
         object.__setattr__(self, "algorithms", checks.texts("algorithms", self.algorithms))
+        for name in self.algorithms:
+            _check_algorithm(name)
         if self.types is not None:
             object.__setattr__(self, "types", checks.texts("types", self.types))
         checks.number("leeway", self.leeway)
@@ -148,3 +161,24 @@ class Revocation:
 
     def __post_init__(self) -> None:
         checks.text("file", self.file)
+
+
+def _check_asked(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback_host(parts.netloc):
+        raise ValueError(f"{name} must be https, or on this machine: keys that come in the clear are anybody's")
+
+
+def _check_algorithm(name: str) -> None:
+    """What the core refuses too, in words for whoever wrote the list."""
+    if name in _HMAC:
+        raise ValueError(
+            f"algorithms has {name!r}, a shared secret: published keys are no secrets, so that anybody could sign. "
+            "Have the issuer sign with a pair of keys, by ES256 or RS256"
+        )
+    if name not in _ALGORITHMS and name not in _KNOWN_TO_THE_CORE:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.upper(), _ALGORITHMS, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"algorithms has {name!r}, which is not offered; {hint}offered are {', '.join(_ALGORITHMS)}")

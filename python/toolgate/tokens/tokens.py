@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from toolgate._core import token_issuer
@@ -62,9 +63,13 @@ class Tokens:
             if issuer.introspection is not None
         }
         self._opaque = self._introspectors[opaque[0]] if opaque else None
-        self._agents = None if agents is None else _agents_of(agents, alarm, before)
+        with _about("agents.file"):
+            self._agents = None if agents is None else _agents_of(agents, alarm, before)
         revoked = None if before is None else before.revocations
-        self.revocations: Revocations = Revocations(revocation, alarm=alarm, store=store, prefix=prefix, before=revoked)
+        with _about("revocation.file"):
+            self.revocations: Revocations = Revocations(
+                revocation, alarm=alarm, store=store, prefix=prefix, before=revoked
+            )
 
     async def authenticate(
         self,
@@ -159,3 +164,12 @@ class Tokens:
 def _agents_of(agents: Agents, alarm: Callable[[str], None], before: Tokens | None) -> AgentTokens:
     known = None if before is None else before._agents
     return known if known is not None and known.settings == agents else AgentTokens(agents, alarm=alarm)
+
+
+@contextmanager
+def _about(argument: str) -> Iterator[None]:
+    """What is wrong with a file is told by the name of the argument that names it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument} {error}") from None
