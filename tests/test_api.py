@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from types import ModuleType
 
 import pytest
@@ -59,6 +60,22 @@ def test_implementation_says_which_core_runs() -> None:
     module = inspect.getmodule(toolgate.Verifier)
     assert module is not None
     assert module.__name__.startswith({"rust": "toolgate._rust", "python": "toolgate._pure"}[toolgate.IMPLEMENTATION])
+
+
+def test_the_version_is_that_of_the_distribution_and_looked_up_when_asked_for() -> None:
+    code = "import sys, toolgate; print('importlib.metadata' in sys.modules, toolgate.__version__)"
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["False", metadata.version("toolgate")]
+    with pytest.raises(AttributeError, match="no attribute 'versions'"):
+        toolgate.versions  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_command_tells_the_version() -> None:
+    pytest.importorskip("typer")
+    command = [sys.executable, "-m", "toolgate", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert shown == f"toolgate {toolgate.__version__} ({toolgate.IMPLEMENTATION} core)\n"
 
 
 def test_what_is_refused_is_one_tree() -> None:

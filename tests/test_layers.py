@@ -44,6 +44,7 @@ PYTHON = {
     "patterns": Row(0, ""),
     "private_files": Row(0, ""),
     "uris": Row(0, ""),
+    "version": Row(0, ""),
     "_rust": Row(1, "0"),
     "_pure": Row(1, "0"),
     "_core": Row(1, "_rust _pure"),

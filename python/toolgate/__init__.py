@@ -8,6 +8,8 @@
 The parts are usable alone in any Python server: `Verifier`, `Limiter`, `hash_arguments`.
 """
 
+import typing as _typing
+
 from toolgate import limits, testing
 from toolgate._core import IMPLEMENTATION, Charge, Charges, Claims, Grant, KeySet, Limiter, Verifier, Verifiers
 from toolgate.arguments import hash_arguments
@@ -79,3 +81,15 @@ __all__ = [
     "limits",
     "testing",
 ]
+
+if _typing.TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        if name != "__version__":
+            raise AttributeError(f"module 'toolgate' has no attribute {name!r}")
+        # Looking it up takes a fifth of what importing all this takes, and hardly anybody asks.
+        from toolgate.version import version
+
+        return version()

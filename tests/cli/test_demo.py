@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+
+import pytest
 
 import toolgate
 
@@ -34,6 +37,25 @@ def test_every_outcome_is_the_expected_one_and_a_pipe_gets_plain_text() -> None:
         assert row.endswith("yes")
     assert demo.stdout.isascii(), "no colours, no frames"
     assert max(map(len, demo.stdout.splitlines())) > 150, "nothing is wrapped or cut"
+
+
+@pytest.mark.parametrize(
+    ("port", "problem"),
+    [
+        (None, "port {} cannot be had: Address already in use: name another one, or none, and"),
+        (99_999, "--port must be from 0 to 65535"),
+        (-1, "--port must be from 0 to 65535"),
+    ],
+    ids=["busy", "too large", "negative"],
+)
+def test_a_port_that_cannot_be_had_is_told_in_one_line(port: int | None, problem: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = port if port is not None else busy.getsockname()[1]
+        command = [sys.executable, "-m", "toolgate", "demo", "--port", str(port)]
+        demo = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (demo.returncode, demo.stdout) == (2, "")
+    assert demo.stderr.startswith(f"error: {problem.format(port)}")
+    assert demo.stderr.count("\n") == 1
 
 
 def test_a_reader_that_has_seen_enough_ends_nothing() -> None:

@@ -155,7 +155,11 @@ def test_the_configuration_names_the_file(command: Command, tmp_path: Path) -> N
         (("create", "x", "--scope", "a", "--organization", ""), "printable"),
         (("create", "there", "--scope", "a", "--file", "there.toml"), "rotate or revoke it"),
         (("create", "x", "--scope", "a", "--file", "no/such/agents.toml"), "No such file or directory"),
-        (("create", "x", "--scope", "a", "--file", "public.toml"), "chmod 600"),
+        (("create", "x", "--scope", "a", "--file", "public.toml"), "public.toml can be written by others, who could"),
+        (
+            ("list", "--file", "public.toml"),
+            "public.toml can be written by others, who could let themselves in: chmod 600",
+        ),
     ],
 )
 def test_every_error_says_what_to_do_and_changes_nothing(
@@ -166,7 +170,7 @@ def test_every_error_says_what_to_do_and_changes_nothing(
     (command.directory / "public.toml").touch()
     (command.directory / "public.toml").chmod(0o666)
     before = (command.directory / "there.toml").read_bytes()
-    done = command.run(*arguments, code=1)
+    done = command.run(*arguments, code=2)
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert told in done.stderr
@@ -180,7 +184,7 @@ def test_scopes_have_to_be_said(command: Command) -> None:
 
 def test_a_token_that_could_not_be_printed_is_said_to_be_lost(command: Command) -> None:
     with Path("/dev/full").open("w") as full:
-        done = command.run("create", "x", "--scope", "a", code=1, stdout=full.fileno())
+        done = command.run("create", "x", "--scope", "a", code=2, stdout=full.fileno())
     assert "is lost" in done.stderr
     again = re.search(r"toolgate tokens (rotate .*)", done.stderr)
     assert again is not None

@@ -23,7 +23,6 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +38,7 @@ from toolgate.audit.tickets import Ticket, Tickets
 from toolgate.checks import unwritable
 from toolgate.errors import Unavailable
 from toolgate.settings import Audit, AuditSink
+from toolgate.version import version
 
 __all__ = ["DISK_SECONDS", "Trail"]
 
@@ -204,7 +204,7 @@ class Trail:
         mode, clock = self._settings.durability, self._clock
 
         def start(reason: str, follows: str | None, lost: int) -> str:
-            return start_record(reason, at=clock(), mode=mode, version=_version(), follows=follows, lost=lost)
+            return start_record(reason, at=clock(), mode=mode, version=version(), follows=follows, lost=lost)
 
         notes = Notes(
             start=start,
@@ -296,16 +296,6 @@ def _end() -> None:
         if not trail._forked:
             for lane in trail._lanes:
                 lane.end()
-
-
-@lru_cache(maxsize=1)
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # a fifth of what importing toolgate takes
-
-    try:
-        return version("toolgate")
-    except PackageNotFoundError:  # run from its sources
-        return "unknown"
 
 
 def _weakly(alarm: Callable[[str], None]) -> Callable[[str], None]:

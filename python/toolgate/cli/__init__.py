@@ -15,5 +15,6 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in ("typer", "rich", "uvicorn"):
             raise
-        sys.exit(f"the toolgate command needs {missing.name}: pip install 'toolgate[cli]'")
+        print(f"error: the toolgate command needs {missing.name}: pip install 'toolgate[cli]'", file=sys.stderr)
+        sys.exit(2)  # as every command says that it cannot do what it was asked for
     app()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 import typer
 
 import toolgate
 from toolgate.cli import audit, tokens
+from toolgate.cli.audit.saying import fail
 from toolgate.cli.init import init
 from toolgate.cli.rules import rules
 
 __all__ = ["app"]
+
+_MAX_PORT: Final = 65_535
 
 app = typer.Typer(
     help=f"Guard an MCP server: who is calling, may they, may they now. ({toolgate.IMPLEMENTATION} core)",
@@ -27,8 +30,18 @@ app.add_typer(tokens.app, name="tokens")
 app.add_typer(audit.app, name="audit")
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"toolgate {toolgate.__version__} ({toolgate.IMPLEMENTATION} core)")
+        raise typer.Exit
+
+
 @app.callback()
-def _commands() -> None:
+def _commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Which version this is.")
+    ] = False,
+) -> None:
     """Keep the commands' names also while there is but one."""
 
 
@@ -38,10 +51,12 @@ def demo(
     port: Annotated[int, typer.Option(help="The loopback port; 0 takes a free one.")] = 0,
 ) -> None:
     """See it work: a small MCP server behind the gate, and everything that should be refused, refused."""
+    if not 0 <= port <= _MAX_PORT:
+        fail(f"--port must be from 0 to {_MAX_PORT}")
     try:
         from toolgate.cli.demo import run
     except ModuleNotFoundError as missing:
         if missing.name not in ("mcp", "uvicorn", "cryptography"):
             raise
-        sys.exit(f"the demo needs {missing.name}: pip install 'toolgate[cli,mcp,pure]'")
+        fail(f"the demo needs {missing.name}: pip install 'toolgate[cli,mcp,pure]'")
     sys.exit(anyio.run(run, port, serve))

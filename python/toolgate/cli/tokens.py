@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from toolgate.cli.audit.saying import fail
 from toolgate.cli.durations import parse_duration, written_duration
 from toolgate.cli.instances import instances, revoke_agent
 from toolgate.cli.places import agents_file
@@ -74,9 +75,9 @@ def list_(file: _File = None, config: _Config = None) -> None:
     try:
         agents = files.read(path)
     except FileNotFoundError:
-        _fail(f"there is no {path}: `toolgate tokens create` makes it, --file names another one")
+        fail(f"there is no {path}: `toolgate tokens create` makes it, --file names another one")
     except (OSError, ValueError) as error:
-        _fail(_words(path, error))
+        fail(_words(path, error))
     seen = last_uses(last_use_file(path))
     now = time.time()
     print_table(
@@ -132,7 +133,7 @@ def revoke(
     try:
         told = instances(config, variable=redis_env)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
     now = time.time()
     changed = _change(path, lambda agents: agents_changes.revoke(agents, which, now=now), made=False)
     agent = changed.agent
@@ -142,42 +143,45 @@ def revoke(
     try:
         revoke_agent(told, agent.id)
     except ValueError as error:
-        _fail(f"only {path} says so. {error}. Servers with another file do not know yet: run this again")
+        fail(f"only {path} says so. {error}. Servers with another file do not know yet: run this again")
     _say("All servers that share the Redis were told.")
 
 
 def _path(file: Path | None, config: Path | None) -> Path:
     if file is not None and config is not None:
-        _fail("--file and --config both name the file: give one of them")
+        fail("--file and --config both name the file: give one of them")
     if file is not None:
         return file
     try:
         return agents_file(config)
     except ValueError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _duration(option: str, text: str) -> float:
     try:
         return parse_duration(text)
     except ValueError as error:
-        _fail(f"{option} {error}")
+        fail(f"{option} {error}")
 
 
 def _change(path: Path, change: Callable[[Sequence[Agent]], Changed], *, made: bool = True) -> Changed:
     """Make a change to the file, and only to one that is there unless it may be ``made``."""
     if not made and not path.exists():
-        _fail(f"there is no {path}: `toolgate tokens create` makes it, --file names another one")
+        fail(f"there is no {path}: `toolgate tokens create` makes it, --file names another one")
     done: list[Changed] = []
 
     def changed(agents: tuple[Agent, ...]) -> tuple[Agent, ...]:
-        done.append(change(agents))
+        try:
+            done.append(change(agents))
+        except ValueError as error:  # about what was asked for, not about the file
+            fail(str(error))
         return done[0].agents
 
     try:
         files.change(path, changed)
     except (OSError, ValueError) as error:
-        _fail(_words(path, error))
+        fail(_words(path, error))
     return done[0]
 
 
@@ -188,7 +192,7 @@ def _hand_over(changed: Changed, path: Path, said: str, lifetime: float) -> None
         sys.stdout.flush()
     except OSError:
         again = f"toolgate tokens rotate {changed.agent.id} --overlap 0s --file {path}"
-        _fail(f"the token could not be printed and is lost; for another one: {again}")
+        fail(f"the token could not be printed and is lost; for another one: {again}")
     _say(said)
     _say(f"It is good until {written_instant(changed.agent.hashes[0].expires)}, and shown only this once.")
     if lifetime > _FAR:
@@ -228,13 +232,8 @@ def _words(path: Path, error: OSError | ValueError) -> str:
         return f"{path}: {error.strerror or type(error).__name__}: check the path, and that this user may write there"
     if isinstance(error, Wrong):
         return f"{path}:{error.line}: {error}" if error.line else f"{path}: {error}"
-    return str(error)
+    return f"{path} {error}"
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _fail(problem: str) -> NoReturn:
-    _say(f"error: {problem}")
-    raise typer.Exit(1)

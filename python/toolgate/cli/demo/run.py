@@ -17,6 +17,7 @@ import anyio
 import uvicorn
 
 import toolgate
+from toolgate.cli.audit.saying import fail
 from toolgate.cli.demo.client import Seen, call
 from toolgate.cli.demo.server import orders, write_configuration
 from toolgate.cli.tables import print_table
@@ -57,8 +58,7 @@ async def run(port: int, serve: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="toolgate-demo-") as name:
         folder = Path(name)
         with socket.socket() as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", port))
+            _bind(listener, port)
             resource = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
             gate = toolgate.Gate.from_file(write_configuration(folder, resource=resource, issuer=issuer))
             print(f"an order desk at {resource}, behind toolgate ({toolgate.IMPLEMENTATION} core)", flush=True)
@@ -69,6 +69,14 @@ async def run(port: int, serve: bool) -> int:
                 if serve:
                     await _serve(issuer, resource, folder)
     return 0 if all(outcome.right for outcome in outcomes) else 1
+
+
+def _bind(listener: socket.socket, port: int) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        fail(f"port {port} cannot be had: {error.strerror}: name another one, or none, and the demo takes a free one")
 
 
 def _acts(issuer: Issuer, resource: str) -> list[Act]:
