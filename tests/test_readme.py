@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,28 @@ def blocks(language: str) -> Sequence[object]:
 @pytest.mark.parametrize("source", blocks("python"))
 def test_python_compiles(source: str) -> None:
     compile(source, "a document", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+@pytest.mark.parametrize("source", blocks("python"))
+def test_python_can_be_pasted(source: str) -> None:
+    """Whatever it names it brings along, but for what the first one of the README makes."""
+    tree = list(ast.walk(ast.parse(source)))
+    names = [node for node in tree if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in tree if isinstance(node, ast.arg)}
+    bound |= {node.name for node in tree if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    imports = [alias for node in tree if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    bound |= {(alias.asname or alias.name).partition(".")[0] for alias in imports}
+    assert {node.id for node in names} - bound - set(dir(builtins)) <= {"gate", "server"}
+
+
+def test_the_readme_names_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    install = README.read_text(encoding="utf-8").partition("## Install\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `([a-z]+)` \|", install, re.MULTILINE)) == {*project["optional-dependencies"]} - {
+        "dev",
+        "bench",
+    }
 
 
 @pytest.mark.parametrize("source", blocks("toml"))

@@ -6,22 +6,25 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from adapters.desk import LEGACY, MODERN, modern, modern_headers, text_of
-from adapters.serving import wait_for
-from guarded import message
+from adapters.desk import LEGACY, MODERN, RULES, modern, modern_headers, text_of
+from adapters.serving import listening, served, url_of, wait_for
+from guarded import Guarded, message
 from mcp import Client, ClientSession, MCPError
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import MCPServer
 from servers.standalone import free_port
 
 from toolgate.testing import Issuer
+
+Make = Callable[..., Guarded]
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +113,35 @@ async def test_also_over_the_oldest_transport(tmp_path: Path, issuer: Issuer) ->
             called = await session.call_tool("read_caller", {})
             assert text_of(called) == "user-1"
     assert calls(tmp_path) == ["success"]
+
+
+@pytest.mark.parametrize("making", ["sse_app", "streamable_http_app"])
+def test_an_app_that_a_protected_server_makes_has_the_gate_in_it(guarded: Make, making: str) -> None:
+    with listening() as listener:
+        it = guarded(resource=url_of(listener), tools=RULES)
+        server = MCPServer("making")
+        it.gate.protect(server)
+        with served(getattr(server, making)(), listener):
+            answer = httpx2.get(it.gate.resource.replace("/mcp", "/sse" if making == "sse_app" else "/mcp"))
+            assert (answer.status_code, "resource_metadata" in answer.headers["www-authenticate"]) == (401, True)
+
+
+async def test_over_the_oldest_transport_a_refusal_is_the_last_that_the_client_sends(
+    tmp_path: Path, issuer: Issuer
+) -> None:
+    """As docs/clients.md says. It does so before any server: its task that sends ends with an error of HTTP."""
+    with running("sse", tmp_path, issuer) as resource:
+        headers = {"Authorization": f"Bearer {issuer.token(audience=resource, scopes=['read'])}"}
+        async with (
+            sse_client(resource.replace("/mcp", "/sse"), headers=headers) as (read, write),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            with pytest.raises(MCPError, match="timed out"):
+                await session.call_tool("delete_user", {}, read_timeout_seconds=1)
+            with pytest.raises(MCPError, match="Connection closed"):
+                await session.call_tool("read_caller", {}, read_timeout_seconds=1)
+    assert calls(tmp_path) == ["denied_policy"]
 
 
 def calls(folder: Path) -> list[Any]:
