@@ -118,8 +118,12 @@ def hierarchy(name: str, value: object) -> None:
 def unwritable(name: str, path: object, error: OSError) -> OSError:
     """The same error for a file that a setting names, in words for whoever wrote it."""
     words = error.strerror or type(error).__name__
-    hint = "make its directory first" if isinstance(error, FileNotFoundError) else "see that this user may write there"
-    told = type(error)(f"{name} {path} cannot be written: {words}: {hint}, or name another file")
+    hint = "see that this user may write there, or name another file"
+    if isinstance(error, FileNotFoundError):
+        hint = "make its directory first, or name another file"
+    elif isinstance(error, IsADirectoryError):
+        hint = "name a file in it"
+    told = type(error)(f"{name} {path} cannot be written: {words}: {hint}")
     told.errno = error.errno
     return told
 

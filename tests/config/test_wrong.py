@@ -33,6 +33,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
         f"{HEAD}[limits]\ncheckpoint = 1",
         "7: [limits] checkpoint: unknown key, it belongs under [audit]",
     ),
+    "a misspelt key that is a table elsewhere": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimits = ["6/minute"]',
+        "9: [[tool]] limits: unknown key, did you mean limit?",
+    ),
     "a key of rules": (
         f'{HEAD}[limits]\ntotal_limit = ["6/minute"]',
         "7: [limits] total_limit: unknown key, it belongs under [[tool]] or",
@@ -325,6 +329,10 @@ UNUSABLE = {
         '[audit]\npath = "no/audit.jsonl"',
         "7: [audit] path: {}/no/audit.jsonl cannot be written: No such file or directory: make its directory first, or",
     ),
+    "a directory for the trail": (
+        '[audit]\npath = "."',
+        "7: [audit] path: {} cannot be written: Is a directory: name a file in it",
+    ),
     "no directory for a sink": (
         '[[audit.sink]]\npath = "no/audit.jsonl"',
         "6: [audit] sink: {}/no/audit.jsonl cannot be written: No such file or directory: make its directory first, or",
@@ -342,10 +350,10 @@ def test_what_a_gate_cannot_use_leads_to_the_line_as_well(configured: Configured
     (configured.directory / "open.toml").touch()
     (configured.directory / "open.toml").chmod(0o666)
     configured.path.write_text(f"{HEAD}{text}")
-    with pytest.raises((ValueError, FileNotFoundError)) as failed:
+    with pytest.raises((ValueError, OSError)) as failed:
         Gate.from_file(configured.path)
     assert str(failed.value).startswith(f"{configured.path}:{expected.format(configured.directory)}")
-    assert getattr(failed.value, "errno", errno.ENOENT) == errno.ENOENT
+    assert getattr(failed.value, "errno", errno.ENOENT) in (errno.ENOENT, errno.EISDIR)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

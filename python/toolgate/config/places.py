@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,6 +15,9 @@ _Made = TypeVar("_Made")
 
 _NEAR = 0.6
 """How alike two keys must be for one to be taken for the other's misspelling; below it all known keys are told."""
+
+_SURELY = 0.8
+"""How alike they must be where the key has a place elsewhere in the file, too."""
 
 
 class Layout(NamedTuple):
@@ -75,16 +78,22 @@ class Place:
         """What may have been meant by a key that is not known here."""
         headers, homes = self._layout
         is_table = _holds_tables(value)
-        in_table = sum(isinstance(step, str) for step in self.steps) == 1
-        if in_table and key in headers:
-            return f"it is a table of its own: {headers[key]}"
-        if key in homes and (in_table or not (self.steps or is_table)):
-            return f"it belongs {_under(homes[key])}"
-        known = {each: headers.get(each, each) if not self.steps else each for each in keys}
+        known = {each: each if self.steps else headers.get(each, each) for each in keys}
         # Who writes a table means a table, if there is one of such a name.
-        alike = [each for each in keys if (known[each] != each) is is_table]
-        near = difflib.get_close_matches(key, alike, 1, _NEAR) or difflib.get_close_matches(key, keys, 1, _NEAR)
-        return f"did you mean {known[near[0]]}?" if near else f"known are {', '.join(keys)}"
+        alike = [each for each in keys if self.steps or (known[each] != each) is is_table]
+
+        def meant(among: Collection[str], near: float) -> str | None:
+            found = difflib.get_close_matches(key, among, 1, near)
+            return f"did you mean {known[found[0]]}?" if found else None
+
+        in_table = sum(isinstance(step, str) for step in self.steps) == 1
+        elsewhere = None
+        if in_table and key in headers:
+            elsewhere = f"it is a table of its own: {headers[key]}"
+        elif key in homes and (in_table or not (self.steps or is_table)):
+            elsewhere = f"it belongs {_under(homes[key])}"
+        near = meant(alike, _SURELY) or elsewhere or meant(alike, _NEAR) or meant(keys, _NEAR)
+        return near or f"known are {', '.join(keys)}"
 
     def _name(self) -> str:
         """``[[tool]] limit.rate``: the table as it is written, and the keys behind it."""
