@@ -58,7 +58,7 @@ def located(top: Place, error: Exception) -> str:
     for key, (becomes, _) in GATE.items():
         if becomes == argument:
             return str(top.at(key, *(_FIELDS.get(each, each) for each in inner)).error(problem))
-    return str(top.error(str(error)))
+    return f"{top.file}: {error}"
 
 
 def load_rules(path: str | PathLike[str]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _parsed(file: Path, text: str) -> dict[str, Any]:
         problem = _PLACE.sub("", str(error))
         if problem.startswith(_TWICE):
             problem += ": the same key or table stands here twice"
-            if _RESOURCE.fullmatch(text.splitlines()[int(line) - 1]):
+            if _RESOURCE.fullmatch(text.split("\n")[int(line) - 1]):
                 problem += "; rules for resources stand in [[resource_rule]]"
         raise ValueError(f"{file}:{line}: {problem}") from None
     except (RecursionError, ValueError):  # brackets by the thousand; a number of more digits than Python converts
