@@ -49,6 +49,40 @@ def test_both_cores_write_the_same(members: tuple[Any, ...]) -> None:
     assert len(read["would_deny"]) == len(members[15])
 
 
+@pytest.mark.parametrize(
+    ("rpc_id", "spelt"),
+    [
+        (2**63 - 1, "9223372036854775807"),
+        (-(2**63), "-9223372036854775808"),
+        (2**63, '"9223372036854775808"'),
+        (-(2**63) - 1, '"-9223372036854775809"'),
+        (True, '"True"'),
+        ("7", '"7"'),
+    ],
+)
+def test_an_id_is_a_number_where_a_message_can_have_it(core: ModuleType, rpc_id: Any, spelt: str) -> None:
+    members = (
+        "call",
+        0.0,
+        "r",
+        None,
+        rpc_id,
+        None,
+        '"a":1',
+        "http",
+        None,
+        None,
+        None,
+        None,
+        "[]",
+        None,
+        None,
+        (),
+        False,
+    )
+    assert f'"rpc_id":{spelt},' in core.call_record(*members, None)
+
+
 @given(MAYBE)
 def test_a_name_is_one_string_of_json_in_ascii(name: str | None) -> None:
     spelt = native.spelt(name)

@@ -43,7 +43,8 @@ def call_record(
     """One JSON object without its closing brace: the chain adds ``instance``, ``sequence`` and ``previous``."""
     result, reason, budget, wait = outcome or _NOT_ENDED
     milliseconds = int(at * 1000)
-    number = rpc_id if type(rpc_id) is int else spelt(None if rpc_id is None else str(rpc_id))
+    is_number = type(rpc_id) is int and -(2**63) <= rpc_id < 2**63  # a larger one is no id (`read_envelope`)
+    number = rpc_id if is_number else spelt(None if rpc_id is None else str(rpc_id))
     return (
         f'{{"event":{spelt(event)},"timestamp":"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z",'
         f'"request_id":{spelt(request_id)},"parent_id":{spelt(parent_id)},"rpc_id":{number},'
