@@ -13,6 +13,9 @@ from adapters.fastmcp_desk import CALL_DELETE, Make, calling_others, opened
 from adapters.serving import listening, served, url_of
 from fastmcp import Context, FastMCP
 from fastmcp.server import create_proxy
+from fastmcp.server.providers.aggregate import AggregateProvider
+from fastmcp.server.providers.fastmcp_provider import FastMCPProvider
+from fastmcp.server.providers.wrapped_provider import _WrappedProvider
 from fastmcp.tools import Tool
 from mcp import MCPError
 
@@ -112,17 +115,56 @@ async def test_what_the_protected_server_does_not_show_is_reached_by_nobody(guar
     assert ran == []
 
 
-async def test_a_server_that_is_mounted_later_is_behind_the_gate_too(guarded: Make) -> None:
+def mount(root: FastMCP[Any], other: FastMCP[Any]) -> None:
+    """The usual way."""
+    middle: FastMCP[Any] = FastMCP("middle")
+    middle.mount(other, namespace="inner")
+    root.mount(middle, namespace="outer")
+
+
+def mount_in_the_place_of_another(root: FastMCP[Any], other: FastMCP[Any]) -> None:
+    """There are as many as before."""
+    root.providers.pop()
+    root.mount(other, namespace="outer_inner")
+
+
+def add_where_providers_are_collected(root: FastMCP[Any], other: FastMCP[Any]) -> None:
+    """The server itself has as many as before."""
+    collection = root.providers[-1]
+    while isinstance(collection, _WrappedProvider):
+        collection = collection._inner
+    assert isinstance(collection, AggregateProvider)
+    collection.add_provider(other, namespace="inner")
+
+
+def put_into_a_provider(root: FastMCP[Any], other: FastMCP[Any]) -> None:
+    """The providers are those of before."""
+    provider = root.providers[-2]
+    while isinstance(provider, _WrappedProvider):
+        provider = provider._inner
+    assert isinstance(provider, FastMCPProvider)
+    provider.server = other
+
+
+LATER = [mount, mount_in_the_place_of_another, add_where_providers_are_collected, put_into_a_provider]
+
+
+@pytest.mark.parametrize("later", LATER, ids=[each.__name__.replace("_", " ") for each in LATER])
+async def test_a_server_that_is_mounted_later_is_behind_the_gate_too(guarded: Make, later: Any) -> None:
     ran: list[str] = []
     root: FastMCP[Any] = FastMCP("root")
+    root.mount(FastMCP("before"), namespace="outer_inner")
+    root.add_provider(AggregateProvider(), namespace="outer")
     with opened(guarded, root, ran, tools=MOUNTED_RULES) as desk:
-        middle: FastMCP[Any] = FastMCP("middle")
-        middle.mount(calling_others(ran), namespace="inner")
-        root.mount(middle, namespace="outer")
         async with desk.client(MODERN, "read") as client:
+            await client.call_tool("nothing", {})
+            later(root, calling_others(ran))
             answer = await client.call_tool("outer_inner_read_by_calling", CALL_DELETE)
     assert "lacks a scope" in answer.content[0].text
     assert ran == []
+    inner, outer = desk.calls(3)[1:]
+    assert (inner["tool_name"], inner["result"]) == ("outer_inner_delete_user", "denied_scope")
+    assert (outer["tool_name"], inner["parent_id"]) == ("outer_inner_read_by_calling", outer["request_id"])
 
 
 async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(guarded: Make) -> None:

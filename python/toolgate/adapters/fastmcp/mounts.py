@@ -44,7 +44,6 @@ class Mounts:
         self._root = ref(root)
         self._welcome: Callable[[FastMCP[Any]], None] = lambda server: None
         self._known: list[ref[FastMCP[Any]]] = []
-        self._shape: list[int] = []
 
     def each(self, welcome: Callable[[FastMCP[Any]], None]) -> None:
         """Call ``welcome`` for each server once, also for those mounted later."""
@@ -52,16 +51,18 @@ class Mounts:
         self.keep_up()
 
     def keep_up(self) -> None:
-        """Servers may have been mounted since: there are more providers then."""
-        if self._known and self._shape == [len(server.providers) for server in self._servers()]:
-            return
+        """Servers may have been mounted since, or put in the place of others."""
         root = self._root()
-        found = [] if root is None else list(servers_in(root))
+        if root is None:
+            return
+        found = list(servers_in(root))
+        known = self._known
+        if len(found) == len(known) and all(one() is server for one, server in zip(known, found, strict=True)):
+            return
         for server in found:
-            if not any(server is known for known in self._servers()):
+            if not any(server is one() for one in known):
                 self._welcome(server)
         self._known = [ref(server) for server in found]
-        self._shape = [len(server.providers) for server in found]
 
     def is_root(self, server: FastMCP[Any]) -> bool:
         """Whether it is the protected server itself."""
@@ -136,12 +137,12 @@ def is_part_of_another() -> bool:
 
 def servers_in(root: FastMCP[Any]) -> Iterator[FastMCP[Any]]:
     """The server and all that are mounted in it, at any depth, each once."""
-    seen: list[FastMCP[Any]] = []
+    seen: set[int] = set()
     pending = [root]
     while pending:
         server = pending.pop()
-        if not any(server is known for known in seen):
-            seen.append(server)
+        if id(server) not in seen:
+            seen.add(id(server))
             yield server
             pending += _mounted_in(server.providers)
 
