@@ -109,6 +109,8 @@ class Decision:
     """Its span and what is measured of it; None where nobody listens."""
     is_open = True
     """Whether nobody has claimed or closed it yet."""
+    has_begun = False
+    """Whether its own call has begun to run."""
     ticket: Ticket | None = None
     """What `kept` waits for; None where there is nothing to wait for."""
     _is_closed = False
@@ -176,6 +178,13 @@ class Decision:
         if call is None or call.method != method or call.name != name:
             return False
         return call.target == "resource" or has_arguments(call, arguments or {}, key=None if key is None else key.value)
+
+    def begin(self) -> bool:
+        """Whether its own call has yet to run; true once. Whatever runs afterwards is another call."""
+        if self.has_begun:
+            return False
+        self.has_begun = True
+        return True
 
     def refuse(self, refusal: Refused) -> None:
         """Refuse and record it."""

@@ -1,7 +1,10 @@
 """Components that call components: the framework runs them, and no message is sent.
 
-The first run under a claimed decision is that decision's own call. Every other one is decided anew under the same
+The first run under a claimed decision is that decision's own call, once. Every other one is decided anew under the same
 principal, and its record names its parent.
+
+Where middleware stands between the look that lets a call in and what runs, there are two looks at each run: the second
+one, behind all middleware, lets it run once, as the first one saw it.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from pydantic_core import to_json
+
 from toolgate.adapters.asking import current_message, settle
 from toolgate.adapters.messages import run_under
+from toolgate.arguments import hash_arguments
 from toolgate.decision import Decision, current_decision
-from toolgate.errors import Refused, refusal
+from toolgate.errors import Malformed, Refused, refusal
 from toolgate.gate import Gate
 from toolgate.request import Call
 
@@ -37,14 +43,41 @@ class Names(Protocol):
     async def listed_name(self, component: Component) -> str:
         """The name that the server lists it by."""
 
-    async def leads_to(self, above: Component, component: Component) -> bool:
-        """Whether the one is the other, mounted in its server."""
+    async def leads_to(self, above: Component, component: Component, *, changed: bool) -> bool:
+        """Whether the one is the other, mounted in its server. ``changed``: with other arguments, which only a tool
+        may give that was made of the other."""
 
     async def public_name(self, component: Component) -> str | None:
         """The name by which whoever calls from outside reaches it; None where nobody does."""
 
 
-_Run = tuple[Decision, Component]
+class _Run:
+    """A component that was let in: it runs once, and leads on once to where it is mounted."""
+
+    __slots__ = ("component", "decision", "digest", "has_begun", "has_led")
+
+    def __init__(self, decision: Decision, component: Component, digest: str | bytes, *, has_begun: bool) -> None:
+        self.decision = decision
+        self.component = component
+        self.digest = digest
+        self.has_begun = has_begun
+        self.has_led = False
+
+    def begins(self, component: Component, arguments: dict[str, Any] | None) -> bool:
+        """Whether this is what was let in, and the first time that it runs."""
+        server, method, name = self.component
+        if self.has_begun or server is not component.server or (method, name) != component[1:]:
+            return False
+        self.has_begun = _digest(self.decision, component, arguments) == self.digest
+        return self.has_begun
+
+    def leads(self) -> bool:
+        """Whether it has yet to lead on; true once."""
+        if self.has_led:
+            return False
+        self.has_led = True
+        return True
+
 
 _running: Final[ContextVar[_Run | None]] = ContextVar("toolgate_component", default=None)
 
@@ -73,22 +106,19 @@ class Nesting:
         run: Callable[[], Awaitable[T]],
         *,
         names: Names | None = None,
+        is_last: bool = True,
     ) -> T:
         """Run a component under the decision made for it, or under one of its own. ``names``: where servers are
-        mounted in others."""
+        mounted in others; ``is_last``: whether nothing stands any more between this look and what runs."""
         decision, above = self.decision(), _running.get()
-        if above is None or above[0] is not decision:
-            is_own = decision.runs(component.method, component.name, arguments) and not decision.is_pending
-            is_covered = is_own and (names is None or await names.listed_name(component) == component.name)
-        else:
-            is_covered = names is not None and await names.leads_to(above[1], component)
-        if not is_covered:
-            return await self._run_anew(decision, component, arguments, run, names)
-        token = _running.set((decision, component))
-        try:
+        if above is not None and above.decision is not decision:
+            above = None
+        if is_last and above is not None and above.begins(component, arguments):
             return await run()
-        finally:
-            _running.reset(token)
+        digest = await _covered(decision, above, component, arguments, names)
+        if digest is None:
+            return await self._run_anew(decision, component, arguments, run, names, is_last)
+        return await _entered(_Run(decision, component, digest, has_begun=is_last), run)
 
     async def _run_anew(
         self,
@@ -97,6 +127,7 @@ class Nesting:
         arguments: dict[str, Any] | None,
         run: Callable[[], Awaitable[T]],
         names: Names | None,
+        is_last: bool,
     ) -> T:
         public = component.name if names is None else await names.public_name(component)
         params = _params(component.method, component.name if public is None else public, arguments)
@@ -109,9 +140,12 @@ class Nesting:
         if decision.refusal is not None:
             await decision.kept()
             raise self.error(decision.refusal, decision.request_id)
+        decision.begin()
+        # Where there is one look alone, nobody asks again what it was let in with.
+        digest = "" if names is None and is_last else _digest(decision, component, arguments)
         return await run_under(
             decision,
-            lambda: _entered((decision, component), run),
+            lambda: _entered(_Run(decision, component, digest, has_begun=is_last), run),
             is_error=lambda answer: getattr(answer, "is_error", None) is True,
             tool_errors=self.tool_errors,
         )
@@ -119,6 +153,40 @@ class Nesting:
     def _call(self, parent: Decision, component: Component, params: dict[str, Any]) -> Call:
         rpc_id = parent.call.id if parent.call else None
         return self.gate.call_of_message(component.method, rpc_id, params, under=parent)
+
+
+async def _covered(
+    decision: Decision,
+    above: _Run | None,
+    component: Component,
+    arguments: dict[str, Any] | None,
+    names: Names | None,
+) -> str | bytes | None:
+    """The arguments' digest, where the decision is about this run. Others may come in while names are looked up: what
+    happens once is taken without waiting."""
+    if above is None:
+        is_own = decision.runs(component.method, component.name, arguments) and not decision.is_pending
+        if not is_own or not decision.begin():
+            return None
+        is_called_so = names is None or await names.listed_name(component) == component.name
+        return ((decision.call and decision.call.arguments_hash) or "") if is_called_so else None
+    if names is None or not above.has_begun or above.has_led:
+        return None
+    digest = _digest(decision, component, arguments)
+    is_same = await names.leads_to(above.component, component, changed=digest != above.digest)
+    return digest if is_same and above.leads() else None
+
+
+def _digest(decision: Decision, component: Component, arguments: dict[str, Any] | None) -> str | bytes:
+    """What tells one call's arguments from another's; a resource has none."""
+    if component.method == "resources/read":
+        return ""
+    key = decision.hash_key
+    try:
+        return hash_arguments(arguments or {}, key=None if key is None else key.value)
+    except (TypeError, Malformed):
+        # No JSON: what one tool hands to the other that it was made of.
+        return to_json(arguments, fallback=repr)
 
 
 def _params(method: str, name: str, arguments: dict[str, Any] | None) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import AuthorizationError, FastMCPError
@@ -33,6 +34,7 @@ class ComponentMiddleware(Middleware):
     async def on_message(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
         """Refuse what met no gate at all: a server called from outside of any message."""
         self._nesting.decision()
+        self.guard(_server(context))
         if self.mounts is not None:
             self.mounts.keep_up()
         return await call_next(context)
@@ -69,6 +71,23 @@ class ComponentMiddleware(Middleware):
         """As for tools."""
         return await self._list(context, call_next, "prompt", lambda prompt: str(prompt.name))
 
+    def guard(self, server: FastMCP[Any]) -> None:
+        """Look at what the server runs once more behind all its middleware, also such as is added later: what that has
+        made of a call is another one."""
+        if _GUARDED not in vars(server):
+            setattr(server, _GUARDED, True)
+            for attribute, method in _METHODS.items():
+                setattr(server, attribute, _Innermost(self, server, method, getattr(server, attribute)))
+
+    async def run_last(
+        self, server: FastMCP[Any], method: str, name: str, arguments: Any, run: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Behind all middleware: a component runs as it was let in, once."""
+        if self.mounts is not None:
+            self.mounts.keep_up()
+        component = Component(server, method, name)
+        return await self._nesting.run(component, arguments, run, names=self.mounts)
+
     async def _run(
         self,
         context: MiddlewareContext[Any],
@@ -78,7 +97,7 @@ class ComponentMiddleware(Middleware):
         run: Callable[[], Awaitable[T]],
     ) -> T:
         component = Component(_server(context), method, name)
-        return await self._nesting.run(component, arguments, run, names=self.mounts)
+        return await self._nesting.run(component, arguments, run, names=self.mounts, is_last=False)
 
     async def _list(
         self,
@@ -103,6 +122,36 @@ class ComponentMiddleware(Middleware):
         public = await self.mounts.public_names(server, target)
         shown_here = [item for item in items if name_of(item) in public]
         return shown(self.gate, decision, target, shown_here, lambda item: public[name_of(item)])
+
+
+class _Innermost:
+    """One of the server's methods, with which it runs what has come through its middleware."""
+
+    def __init__(self, gate: ComponentMiddleware, server: FastMCP[Any], method: str, run: Any) -> None:
+        self._gate = gate
+        self._server = server
+        self._method = method
+        self._run = run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """On its way to the middleware, or from there."""
+        if kwargs.get("run_middleware", True):
+            asked: Awaitable[Any] = self._run(*args, **kwargs)
+            return asked
+        name, arguments = _asked(*args, **kwargs)
+        return self._gate.run_last(self._server, self._method, name, arguments, partial(self._run, *args, **kwargs))
+
+
+_GUARDED: Final = "_toolgate_guarded"
+"""Says of a server that its methods are; others may have put themselves around them since."""
+
+_METHODS: Final = {"call_tool": "tools/call", "read_resource": "resources/read", "render_prompt": "prompts/get"}
+
+
+def _asked(
+    name: Any = None, arguments: dict[str, Any] | None = None, *, uri: Any = None, **_: Any
+) -> tuple[str, dict[str, Any] | None]:
+    return str(name if uri is None else uri), arguments
 
 
 def _server(context: MiddlewareContext[Any]) -> FastMCP[Any]:

@@ -67,4 +67,5 @@ def _component_middleware(gate: Gate, server: FastMCP[Any]) -> ComponentMiddlewa
     middleware = known[0] if known else ComponentMiddleware(gate)
     # Before everything that a refused call must not reach, caches of answers above all.
     server.middleware[:] = [middleware, *(other for other in server.middleware if other is not middleware)]
+    middleware.guard(server)
     return middleware

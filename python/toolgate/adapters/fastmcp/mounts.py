@@ -76,19 +76,22 @@ class Mounts:
                 return str(tool.name)
         return component.name
 
-    async def leads_to(self, above: Component, component: Component) -> bool:
-        """Whether the one is the other, mounted in its server."""
+    async def leads_to(self, above: Component, component: Component, *, changed: bool) -> bool:
+        """Whether the one is the other, mounted in its server, and called as it was: a tool that was made of another
+        (`Tool.from_tool`) gives that one what arguments it likes, as its own code."""
         if above.server is component.server or above.method != component.method:
             return False
         if above.method == "tools/call":
-            places = [_place_of(await _tool(above.server, above.name))]
+            tool = await _tool(above.server, above.name)
+            changed = changed and not isinstance(tool, TransformedTool)
+            places = [_place_of(tool)]
         elif above.method == "prompts/get":
             places = [_place_of(await above.server.get_prompt(above.name))]
         else:
             template = await above.server.get_resource_template(above.name)
             places = [_place_of(await above.server.get_resource(above.name)), _expanded(template, above.name)]
         to = (component.server, component.name)
-        return any(place is not None and _is_same(place, to) for place in places)
+        return not changed and any(place is not None and _is_same(place, to) for place in places)
 
     async def public_name(self, component: Component) -> str | None:
         """The name by which the protected server shows it; None where it does not."""
