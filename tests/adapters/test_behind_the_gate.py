@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import mcp_types as types
 import pytest
 
 pytest.importorskip("fastmcp")
@@ -22,6 +23,7 @@ from fastmcp.server.middleware.error_handling import RetryMiddleware
 from fastmcp.tools import Tool
 from fastmcp.tools.tool_transform import ArgTransform
 from guarded import Guarded
+from mcp.server import Server
 
 import toolgate
 
@@ -104,6 +106,23 @@ def of_the_sdk(change: Change) -> Any:
     return changing
 
 
+def low_level(ran: list[str], change: Change, protect: Any) -> Any:
+    """Around its handlers nothing stands but its own middleware."""
+
+    async def list_tools(_ctx: Any, _params: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name="wipe", input_schema={"type": "object"})])
+
+    async def call_tool(_ctx: Any, params: Any) -> types.CallToolResult:
+        ran.append(f"wipe {params.arguments['name']}")
+        return types.CallToolResult(content=[types.TextContent(type="text", text="wiped")])
+
+    server: Server[Any] = Server("low", on_list_tools=list_tools)
+    app = protect(server)
+    server.middleware.append(of_the_sdk(change))
+    server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
+    return app
+
+
 def of_components(ran: list[str], change: Change, protect: Any) -> Any:
     server = asking_server(ran)
     app = protect(server)
@@ -163,6 +182,7 @@ def mounted(ran: list[str], change: Change, protect: Any) -> Any:
 
 
 PLACES = {
+    "low-level": low_level,
     "official SDK": of_components,
     "below fastmcp": below_fastmcp,
     "fastmcp": of_fastmcp,

@@ -205,7 +205,7 @@ def test_a_server_is_reached_in_one_way(guarded: Make, tmp_path: Path, first: st
 
 
 def test_arguments_that_are_changed_before_a_low_level_server_are_another_call(guarded: Make) -> None:
-    """Nothing of the gate stands around its tools, so that the message tier has the last look."""
+    """Nobody compares them before its handlers, which have the gate around them."""
     ran: list[str] = []
 
     async def list_tools(_ctx: Any, _params: Any) -> types.ListToolsResult:
@@ -225,7 +225,7 @@ def test_arguments_that_are_changed_before_a_low_level_server_are_another_call(g
         desk.post(modern("delete_user", name="ada"), "write", headers=modern_headers("delete_user"))
         assert ran == ["delete_user bob"]
         ada, bob = sorted(desk.calls(2), key=lambda record: record["parent_id"] is not None)
-    assert (ada["result"], ada["reason"]) == ("error", "unclaimed")
+    assert (ada["result"], bob["result"]) == ("success", "success")
     assert ada["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
     assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], toolgate.hash_arguments({"name": "bob"}))
 

@@ -133,11 +133,11 @@ def _tier(gate: Gate, app: ASGIApp, server: Any, path: str | None) -> GateASGI:
 
 def _install(gate: Gate, server: Any) -> GateMiddleware:
     if not isinstance(server, MCPServer):
-        return install(gate, server)
+        middleware = install(gate, server)
+        components.install_below(gate, server)
+        return middleware
     components.install(gate, server)
-    middleware = install(gate, server._lowlevel_server)
-    middleware.guards_components = True
-    return middleware
+    return install(gate, server._lowlevel_server)
 
 
 def _check_bare(server: Any) -> None:

@@ -65,9 +65,6 @@ class GateMiddleware:
         self._local: LocalCredential | None = None
         self._is_over_http = False
         self._told: str | None = None
-        self.guards_components = False
-        """Whether the gate stands around what runs for a message as well, and looks at its arguments there: the last
-        moment at which they can be others."""
 
     def serve_locally(self, credential: LocalCredential) -> None:
         """Messages that come without HTTP are the credential's. Raises `ValueError` for a server that is reached over
@@ -93,9 +90,8 @@ class GateMiddleware:
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
         call = made.call
-        if call is None or not made.repeats(
-            ctx.method, ctx.request_id, ctx.params, arguments=not self.guards_components or made.steps.asks_humans
-        ):
+        # Arguments are looked at where they run, which is the last moment at which they can be others.
+        if call is None or not made.repeats(ctx.method, ctx.request_id, ctx.params, arguments=made.steps.asks_humans):
             try:
                 call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
             except Refused as refused:

@@ -46,7 +46,6 @@ def install(gate: Gate, server: FastMCP[Any]) -> GateMiddleware:
     """The message tier of the server, put there if need be, and the gate in its own chain and those of the servers
     mounted in it. Raises `ValueError` for the server of another gate."""
     below = messages.install(gate, server._mcp_server)
-    below.guards_components = True
     own = _component_middleware(gate, server)
     if own.mounts is None:
 
