@@ -18,12 +18,15 @@ from adapters.asked import YES, Human, asking_server, opened
 from adapters.desk import LEGACY, MODERN
 from adapters.fastmcp_asked import asking_fastmcp
 from fastmcp import Context, FastMCP
+from fastmcp.exceptions import AuthorizationError
 from fastmcp.server.middleware import Middleware
 from fastmcp.server.middleware.error_handling import RetryMiddleware
 from fastmcp.tools import Tool
-from fastmcp.tools.tool_transform import ArgTransform
+from fastmcp.tools.tool_transform import ArgTransform, forward
 from guarded import Guarded
 from mcp.server import Server
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 import toolgate
 
@@ -337,6 +340,78 @@ async def test_a_tool_made_of_a_mounted_one_gives_it_arguments_of_its_own(guarde
     assert len(human.questions) == len(office.records("confirmed")) == 1
 
 
+@pytest.mark.parametrize("change", [twice, twice_at_once], ids=["in turn", "at once"])
+async def test_a_tool_made_of_a_mounted_one_leads_to_it_once(guarded: Make, change: Change) -> None:
+    ran: list[str] = []
+    inner, root = asking_fastmcp(ran), FastMCP[Any]("root")
+    root.mount(inner, namespace="shop")
+    wipe = await root.get_tool("shop_wipe")
+    assert wipe is not None
+
+    async def forwarding(name: str, confirmed: bool = False) -> Any:
+        return await change(lambda params: forward(**params), {"name": name, "confirmed": confirmed})
+
+    root.add_tool(Tool.from_tool(wipe, name="made_to_wipe", transform_fn=forwarding))
+    with opened(guarded, "sse", how=lambda gate, _: gate.protect(root), **CONFIRMED) as office:
+        async with office.client(MODERN, Human(), "write") as client:
+            assert "nobody can be asked" in await _said(client.call_tool("made_to_wipe", {"name": "ada"}))
+    assert ran == ["wipe ada"]
+    # The shown tool that leads there, by the name it has first.
+    assert [record["reason"] for record in office.records("call")][1:] == ["confirmation_unavailable", None]
+
+
+async def test_what_a_middleware_calls_by_itself_is_another_call(guarded: Make) -> None:
+    """Also where it is what the call leads to."""
+    ran: list[str] = []
+    inner, root = asking_fastmcp(ran), FastMCP[Any]("root")
+    root.mount(inner, namespace="shop")
+
+    async def calling(run: Run, params: dict[str, Any]) -> Any:
+        with pytest.raises(AuthorizationError, match="nobody can be asked"):
+            await inner.call_tool("wipe", params["arguments"])
+        return await run(params)
+
+    root.add_middleware(Changing(calling))
+    with opened(guarded, "sse", how=lambda gate, _: gate.protect(root), **CONFIRMED) as office:
+        async with office.client(MODERN, Human(), "write") as client:
+            assert await _said(client.call_tool("shop_wipe", {"name": "ada"})) == "wiped ada"
+    assert ran == ["wipe ada"]
+
+
+async def test_a_server_that_a_middleware_mounts_on_the_way_is_behind_the_gate(guarded: Make) -> None:
+    ran: list[str] = []
+    root: FastMCP[Any] = FastMCP("root")
+
+    async def mounting(run: Run, params: dict[str, Any]) -> Any:
+        root.mount(asking_fastmcp(ran), namespace="shop")
+        return await run(params)
+
+    root.add_middleware(Changing(mounting))
+    rules = [toolgate.ToolRule("*wipe", scopes=["write"]), toolgate.ToolRule("*", scopes=[])]
+    with opened(guarded, "sse", how=lambda gate, _: gate.protect(root), tools=rules) as office:
+        async with office.client(MODERN, None) as client:
+            assert "lacks a scope" in await _said(client.call_tool("shop_by_calling", {"name": "ada"}))
+    assert ran == []
+
+
+async def test_the_middleware_alone_looks_twice_as_well(guarded: Make) -> None:
+    """In an app of which the gate does not know what it serves."""
+    ran: list[str] = []
+    server = asking_fastmcp(ran)
+    server.add_middleware(Changing(twice))
+
+    def how(gate: Any, _server: Any) -> Any:
+        server.middleware.insert(0, gate.middleware())
+        app = server.http_app(path="/mcp", host_origin_protection=False)
+        return gate.protect(Starlette(routes=[Mount("/", app)], lifespan=app.lifespan))
+
+    rules = [toolgate.ToolRule("*wipe", scopes=[], limit=["1/hour"])]
+    with opened(guarded, "sse", how=how, tools=rules) as office:
+        async with office.client(MODERN, None) as client:
+            assert "over 1/hour" in await _said(client.call_tool("wipe", {"name": "ada"}))
+    assert ran == ["wipe ada"]
+
+
 async def test_a_tool_that_calls_another_past_all_middleware_is_judged_as_well(guarded: Make) -> None:
     ran: list[str] = []
     server = asking_fastmcp(ran)
@@ -353,6 +428,30 @@ async def test_a_tool_that_calls_another_past_all_middleware_is_judged_as_well(g
             assert ("lacks a scope" in answer) == (scopes == [])
     assert ran == ["wipe ada"]
     assert [record["result"] for record in office.records("call", name="wipe")] == ["denied_scope", "success"]
+
+
+async def test_arguments_that_change_while_a_human_thinks_are_another_call(guarded: Make) -> None:
+    ran: list[str] = []
+    shared = {"name": "ada"}
+    server = asking_server(ran)
+
+    @server.tool()
+    async def calling() -> str:
+        return str(await server.call_tool("wipe", shared))
+
+    class Slow(Human):
+        async def __call__(self, context: Any, params: Any) -> types.ElicitResult:
+            shared["name"] = "bob"
+            return await super().__call__(context, params)
+
+    human = Slow()
+    rules = {"tools": [*CONFIRMED["tools"], toolgate.ToolRule("*", scopes=[])]}
+    with opened(guarded, "sse", how=lambda gate, _: gate.protect(server), **rules) as office:
+        async with office.client(LEGACY, human, "write") as client:
+            assert "wiped bob" in await _said(client.call_tool("calling", {}))
+    assert ran == ["wipe bob"]
+    assert ["ada" in question for question in human.questions] == [True, False]
+    assert len(office.records("confirmed")) == 2
 
 
 async def test_a_call_that_nobody_changed_is_on_record_once(guarded: Make) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from pydantic_core import to_json
@@ -56,7 +57,7 @@ class _Run:
 
     __slots__ = ("component", "decision", "digest", "has_begun", "has_led")
 
-    def __init__(self, decision: Decision, component: Component, digest: str | bytes, *, has_begun: bool) -> None:
+    def __init__(self, decision: Decision, component: Component, digest: str | bytes, has_begun: bool = False) -> None:
         self.decision = decision
         self.component = component
         self.digest = digest
@@ -118,7 +119,7 @@ class Nesting:
         digest = await _covered(decision, above, component, arguments, names)
         if digest is None:
             return await self._run_anew(decision, component, arguments, run, names, is_last)
-        return await _entered(_Run(decision, component, digest, has_begun=is_last), run)
+        return await _entered(_Run(decision, component, digest, is_last), run)
 
     async def _run_anew(
         self,
@@ -131,7 +132,7 @@ class Nesting:
     ) -> T:
         public = component.name if names is None else await names.public_name(component)
         params = _params(component.method, component.name if public is None else public, arguments)
-        call = self._call(parent, component, params)
+        call, digest = self._call(parent, component, params), _digest(parent, component, arguments)
         hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
         decision = await self.gate.judge_message(parent, call, params, refused=hidden)
         if decision.is_pending:
@@ -141,11 +142,11 @@ class Nesting:
             await decision.kept()
             raise self.error(decision.refusal, decision.request_id)
         decision.begin()
-        # Where there is one look alone, nobody asks again what it was let in with.
-        digest = "" if names is None and is_last else _digest(decision, component, arguments)
+        # A human may have thought about it for long, and arguments are objects that others hold as well.
+        once_more = partial(self.run, component, arguments, run, names=names) if is_last else run
         return await run_under(
             decision,
-            lambda: _entered(_Run(decision, component, digest, has_begun=is_last), run),
+            lambda: _entered(_Run(decision, component, digest), once_more),
             is_error=lambda answer: getattr(answer, "is_error", None) is True,
             tool_errors=self.tool_errors,
         )
