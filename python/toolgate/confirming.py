@@ -69,8 +69,8 @@ class Confirming:
         )
         consent.spending, consent.grant = spending, paid
         if found is not None and await self._is_answered(decision, consent, *found):
-            await self._refund_asking(consent)
             await self._judge_answer(decision, consent)
+            await self._refund_asking(consent)
             return
         await self._begin_to_ask(decision, consent, by_client=by_client)
         if not by_client:
