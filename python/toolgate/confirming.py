@@ -59,21 +59,24 @@ class Confirming:
         the client may be asked, for the approver right here where it may not. ``size``: of the body that ``params``
         are read from, 0 where they are there already. Raises `Refused`."""
         self.confirmations.ensure_possible(call, by_client=by_client)
-        # Only a good answer is read for free: four megabytes of empty lists take everybody's time, 0.3 s.
-        paid = await self._pay_for_asking(decision) if size > _LARGE else None
+        # Only what is good is read for free: four megabytes of empty lists take everybody's time, 0.3 s. Its budgets
+        # are as large as those of asking and apart from them: there must be room for each question's answer.
+        paid = await self._pay(decision, reads=True) if size > _LARGE else None
         brought = brought_by(params())
         found = None if brought.state is None else await self.confirmations.find(brought.state)
         principal = decision.caller.principal
         consent = decision.consent = self.confirmations.about(
             call, brought, principal=principal, rule=rule, request_id=decision.request_id
         )
-        consent.spending, consent.grant = spending, paid
-        if found is not None and await self._is_answered(decision, consent, *found):
+        consent.spending = spending
+        is_answered = found is not None and await self._is_answered(decision, consent, *found)
+        if is_answered:
             await self._judge_answer(decision, consent)
-            await self._refund_asking(consent)
-            return
-        await self._begin_to_ask(decision, consent, by_client=by_client)
-        if not by_client:
+        else:
+            await self._begin_to_ask(decision, consent, by_client=by_client)
+        if paid is not None:
+            await self._spender.settle(paid, 0)
+        if not is_answered and not by_client:
             await self._consult(decision, consent)
 
     async def consult(self, decision: Decision) -> None:
@@ -137,8 +140,7 @@ class Confirming:
         if not is_answer:
             # It waits here, and is in flight while it does.
             self._admitting.hold(decision, consent.spending)
-        if consent.grant is None:
-            consent.grant = await self._pay_for_asking(decision)
+        consent.grant = await self._pay(decision)
         if is_answer:
             try:
                 await self.confirmations.prepare(consent)
@@ -146,8 +148,9 @@ class Confirming:
                 await self._refund_asking(consent)
                 raise
 
-    async def _pay_for_asking(self, decision: Decision) -> Grant | RemoteGrant | None:
-        spending = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
+    async def _pay(self, decision: Decision, *, reads: bool = False) -> Grant | RemoteGrant | None:
+        asks = self.confirmations.settings.asks
+        spending = self._spender.asking(decision.caller.principal, asks, reads=reads)
         grant = await self._spender.admit(spending, tick=self._tick())
         if grant is not None and grant.would_deny:
             decision.would_deny += self._spender.names(spending, grant.would_deny)

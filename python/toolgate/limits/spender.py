@@ -72,9 +72,9 @@ class Spender:
             self._known[known_by] = spending
         return spending
 
-    def asking(self, principal: Principal, asks: Sequence[Budget | str]) -> Spending:
-        """What one question to a human spends."""
-        return asking_of(principal, asks, limits=self._limits)
+    def asking(self, principal: Principal, asks: Sequence[Budget | str], *, reads: bool = False) -> Spending:
+        """What one question to a human spends, or reading the message that might bring it."""
+        return asking_of(principal, asks, limits=self._limits, reads=reads)
 
     def hold(self, spending: Spending, *, nested: bool, streams: bool) -> Held | None:
         """The call's place among those in flight, to be freed when its tool or its stream has ended. Raises

@@ -59,10 +59,11 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
     )
 
 
-def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Limits) -> Spending:
-    """What asking a human costs the client, whatever it asks about."""
+def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Limits, reads: bool) -> Spending:
+    """What asking a human costs the client, whatever it asks about. ``reads``: what only reading the message costs,
+    which has the same budgets and none of their tokens."""
     charge = _Charges(1, limits)
-    key = digest(joined("confirmation", principal.identity))
+    key = digest(joined("confirmation, read" if reads else "confirmation", principal.identity))
     found = [(charge(key, budget), Label("confirmation", budget.rate, "client")) for budget in budgets_of(asks)]
     return Spending(
         rule=None,
