@@ -121,19 +121,44 @@ async def test_whoever_is_refused_puts_nothing_into_words(
     assert reason(await judged(it, body(state))) == why
 
 
-async def test_of_large_bodies_only_a_good_answer_is_read_for_free(guarded: Make) -> None:
-    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["3/hour"]))
-    large = {"text": "x" * 100_000}
-    question = await judged(it, body(arguments=large))
-    assert question.consent is not None
-    state = question.consent.asking
-    assert reason(await judged(it, body("no state of ours", arguments=large))) == "confirmation_invalid"
-    assert reason(await judged(it, body(state, YES, arguments=large))) is None
-    assert (await judged(it, body(arguments=large))).is_pending, "the answer has cost nothing"
-    assert reason(await judged(it, body("no state of ours", arguments=large))) == "rate_limited", "nothing else has"
-    assert reason(await judged(it, body("no state of ours"))) == "confirmation_invalid", (
-        "and small ones are told at once"
+LARGE = {"text": "x" * 100_000}
+
+
+async def test_of_large_bodies_only_what_is_good_is_read_for_free(guarded: Make) -> None:
+    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["2/hour"]))
+    first, second = [(await judged(it, body(arguments=LARGE))).consent for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    assert reason(await judged(it, body(arguments=LARGE))) == "rate_limited"
+    assert reason(await judged(it, body(first.asking, YES, arguments=LARGE))) is None, (
+        "a question has room for its answer"
     )
+    assert reason(await judged(it, body("no state of ours", arguments=LARGE))) == "confirmation_invalid"
+    refused = await judged(it, body("no state of ours", arguments=LARGE))
+    assert isinstance(refused.refusal, toolgate.Limited)
+    assert refused.refusal.budget == "confirmation"
+    assert reason(await judged(it, body("no state of ours"))) == "confirmation_invalid", "small ones are told at once"
+
+
+async def test_a_good_answer_over_the_budget_of_its_rule_is_not_read_for_free(guarded: Make) -> None:
+    """It stays good, and so could be sent again and again."""
+    rule = toolgate.ToolRule("wipe", scopes=[], limit=["1/hour"], confirm=True)
+    it = guarded(tools=[rule], confirmation=toolgate.Confirmation(asks=["2/hour"]))
+    first, second = [(await judged(it, body(arguments=LARGE))).consent for _ in range(2)]
+    assert first is not None
+    assert second is not None
+    answered = [await judged(it, body(asked.asking, YES, arguments=LARGE)) for asked in (first, second, second, second)]
+    assert [reason(decision) for decision in answered] == [None, *["rate_limited"] * 3]
+    budgets = [decision.refusal.budget for decision in answered[1:] if isinstance(decision.refusal, toolgate.Limited)]
+    assert budgets == ["wipe", "wipe", "confirmation"]
+
+
+async def test_a_nested_call_that_is_refused_asks_nobody(guarded: Make) -> None:
+    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    parent = await it.call("free")
+    call = it.gate.call_of_message("tools/call", 2, {"name": "wipe"}, under=parent)
+    nested = [await it.gate.judge_message(parent, call, {"name": "wipe"}) for _ in range(2)]
+    assert [(decision.allowed, decision.is_pending) for decision in nested] == [(True, True), (False, False)]
 
 
 async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:

@@ -135,7 +135,7 @@ class Decision:
     @property
     def is_pending(self) -> bool:
         """Whether it waits for a human: nothing may run under it before."""
-        return self.consent is not None and not self.consent.given
+        return self.consent is not None and not self.consent.given and self.refusal is None
 
     def belongs_to(self, caller: Any) -> None:
         """It is about this caller."""
