@@ -100,6 +100,19 @@ async def test_five_seconds_at_one_byte_a_second(served: Endpoint) -> None:
     assert 4.9 < time.monotonic() - began < 6
 
 
+async def test_an_answer_that_comes_after_its_issuer_was_taken_away_is_old(served: Endpoint) -> None:
+    asking = Asking(served)
+    answer = reply(good())
+
+    def too_late(asked: Any, connection: Any) -> None:
+        asking.introspector.withdraw()
+        answer(asked, connection)
+
+    served.behaviour = too_late
+    verified = await asking.verify()
+    assert not verified.holds(now=NOW, certificate_sha256=None)
+
+
 # --- what is asked, and how often -------------------------------------------------------------------------------------
 
 

@@ -125,6 +125,8 @@ class Introspector:
 
     async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
         """What an opaque token means. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""
+        # Read before the answer is: a withdrawal on its way makes the result look older than it is, never newer.
+        generation = self.generation
         answer, asked_at = await self._answer(token, now, self._opaque_flights)
         try:
             subject, expires_at = self._judge.check(answer, now=now, certificate_sha256=certificate_sha256)
@@ -135,7 +137,7 @@ class Introspector:
         return Verified(
             principal=principal,
             voucher=self,
-            generation=self.generation,
+            generation=generation,
             # A clock that steps back would make the answer look fresh for longer than it is.
             not_before=asked_at,
             fresh_until=asked_at + self._believed_seconds,
