@@ -211,6 +211,7 @@ SUBSCRIPTIONS = {
     "to one in disguise": (("docs://public/../secret",), "no_rule"),
     "to one whose scope is missing": (("docs://private/a",), "insufficient_scope"),
     "to what is no URI": ((7,), "invalid_request"),
+    "to one that is too long": (("docs://public/" + "a" * 8192,), "invalid_request"),
     "to too many": (("docs://public/a",) * 1001, "invalid_request"),
 }
 

@@ -43,7 +43,9 @@ _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
 
 _MAX_WATCHED: Final = 1000
-"""Resources that one subscription may name."""
+"""Resources that one subscription may name, each by a URI of at most so many bytes, as `read_envelope` has them:"""
+
+_MAX_URI_BYTES: Final = 8192
 
 _log = logging.getLogger("toolgate")
 
@@ -368,6 +370,10 @@ def _watched(params: Any) -> list[str]:
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
         return []
-    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(map(_is_uri, uris)):
         raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
     return uris
+
+
+def _is_uri(uri: object) -> bool:
+    return isinstance(uri, str) and len(uri.encode("utf-8", "surrogatepass")) <= _MAX_URI_BYTES
