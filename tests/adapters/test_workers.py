@@ -204,7 +204,9 @@ def test_workers_that_share_nothing_do_not_start(tmp_path: Path, issuer: Issuer)
     with uvicorn("sdk", tmp_path, issuer, "memory", "--workers", "2") as (process, _):
         deadline = time.monotonic() + 60
         # uvicorn tries again and again, and neither ever serves.
-        while "limits.store must be a Redis that all processes" not in (said := (tmp_path / "said").read_text()):
+        while "[limits] store: must be a Redis that all processes share" not in (
+            said := (tmp_path / "said").read_text()
+        ):
             assert process.poll() is None
             assert time.monotonic() < deadline, said
             time.sleep(0.05)
