@@ -212,6 +212,7 @@ SUBSCRIPTIONS = {
     "to one whose scope is missing": (("docs://private/a",), "insufficient_scope"),
     "to what is no URI": ((7,), "invalid_request"),
     "to one that is too long": (("docs://public/" + "a" * 8192,), "invalid_request"),
+    "to more than is looked for at once": (("docs://public/" + "%20" * 1300,) * 40, "invalid_request"),
     "to too many": (("docs://public/a",) * 1001, "invalid_request"),
 }
 

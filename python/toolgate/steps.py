@@ -27,7 +27,7 @@ from toolgate.rendering import Challenge, Response, render
 from toolgate.request import Call, Request
 from toolgate.request_ids import request_id
 from toolgate.resource import spellings
-from toolgate.settings import Configuration, Rule
+from toolgate.settings import MAX_URI_BYTES, Configuration, Rule
 from toolgate.telemetry import Telemetry, traceparent_in, traceparent_of
 from toolgate.tokens import Tokens
 from toolgate.transport import Transport
@@ -43,9 +43,10 @@ _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
 
 _MAX_WATCHED: Final = 1000
-"""Resources that one subscription may name, each by a URI of at most so many bytes, as `read_envelope` has them:"""
+"""Resources that one subscription may name, each by a URI as long as `read_envelope` takes it,"""
 
-_MAX_URI_BYTES: Final = 8192
+_MAX_WATCHED_BYTES: Final = 131_072
+"""and all of them in so many bytes: to look for the rules of so much takes up to 50 ms."""
 
 _log = logging.getLogger("toolgate")
 
@@ -370,10 +371,9 @@ def _watched(params: Any) -> list[str]:
     uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
     if uris is None:
         return []
-    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(map(_is_uri, uris)):
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
         raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
+    sizes = [len(uri.encode("utf-8", "surrogatepass")) for uri in uris]
+    if max(sizes, default=0) > MAX_URI_BYTES or sum(sizes) > _MAX_WATCHED_BYTES:
+        raise refusal("invalid_request", "the URIs of resourceSubscriptions are too long")
     return uris
-
-
-def _is_uri(uri: object) -> bool:
-    return isinstance(uri, str) and len(uri.encode("utf-8", "surrogatepass")) <= _MAX_URI_BYTES
