@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from sys import getsizeof
+from typing import Final
 
 from toolgate._core import Recognised, Recogniser, TokenCache
 from toolgate.audit import principal_fragment, unverified_fragment
@@ -42,7 +41,7 @@ class Caller:
     @property
     def weight(self) -> int:
         """The bytes it takes to remember it: claims that are small grow thirtyfold when they become objects."""
-        return _CALLER_BYTES + sum(map(len, self.fragment)) + _bytes_of(self.principal.claims)
+        return _CALLER_BYTES + sum(map(len, self.fragment)) + getsizeof(self.principal.claims)
 
 
 class Callers:
@@ -123,18 +122,3 @@ class Callers:
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller
-
-
-def _bytes_of(claims: Mapping[str, Any]) -> int:
-    """What a JSON object takes in memory; the token's own bound bounds the walk."""
-    left: list[Any] = [dict(claims)]
-    total = sys.getsizeof(left[0])
-    while left:
-        value = left.pop()
-        parts = value
-        if isinstance(value, dict):
-            total += sum(map(sys.getsizeof, value))
-            parts = value.values()
-        total += sum(map(sys.getsizeof, parts))
-        left += [part for part in parts if isinstance(part, dict | list)]
-    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Any
 
 __all__ = ["Principal"]
@@ -61,6 +62,20 @@ class _Claims(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._claims)
+
+    def __sizeof__(self) -> int:
+        """With all parts, which the token's own bound bounds: a cache has to know what it keeps."""
+        left: list[Any] = [self._claims]
+        total = object.__sizeof__(self) + getsizeof(self._claims)
+        while left:
+            value = left.pop()
+            parts = value
+            if isinstance(value, dict):
+                total += sum(map(getsizeof, value))
+                parts = value.values()
+            total += sum(map(getsizeof, parts))
+            left += [part for part in parts if isinstance(part, dict | list)]
+        return total
 
 
 def joined(*parts: str | None) -> str:
