@@ -49,6 +49,8 @@ _METHODS: Final = {
 }
 """Each of the server's methods, with the message that it answers and how it is told what to run."""
 
+_ASKED: Final = frozenset(method for method, _ in _METHODS.values())
+
 
 class _Gated:
     """One of the server's methods: `call_tool`, `read_resource` or `get_prompt`."""
@@ -91,6 +93,3 @@ class _Handlers:
         component = Component(self._server, method, str(params.uri if method == "resources/read" else params.name))
         arguments = getattr(params, "arguments", None)
         return await self._nesting.run(component, arguments, partial(handler, ctx, params))
-
-
-_ASKED: Final = frozenset(method for method, _ in _METHODS.values())

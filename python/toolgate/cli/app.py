@@ -10,9 +10,9 @@ import typer
 
 import toolgate
 from toolgate.cli import audit, tokens
-from toolgate.cli.audit.saying import fail
 from toolgate.cli.init import init
 from toolgate.cli.rules import rules
+from toolgate.cli.saying import fail
 
 __all__ = ["app"]
 

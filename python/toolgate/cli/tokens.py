@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from toolgate.cli.audit.saying import fail
 from toolgate.cli.durations import parse_duration, written_duration
 from toolgate.cli.instances import instances, revoke_agent
 from toolgate.cli.places import agents_file
+from toolgate.cli.saying import fail
 from toolgate.cli.tables import print_table
 from toolgate.tokens import agents_changes
 from toolgate.tokens import agents_file as files

@@ -11,7 +11,7 @@ import typer
 
 from toolgate.arguments import hash_arguments
 from toolgate.audit.keys import key_name
-from toolgate.cli.audit.saying import fail
+from toolgate.cli.saying import fail
 from toolgate.errors import Malformed
 from toolgate.settings import MIN_KEY_BYTES, Secret
 

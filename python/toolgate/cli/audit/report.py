@@ -14,7 +14,8 @@ import typer
 from toolgate.audit.reading.page import page
 from toolgate.audit.reading.report import Caller, Loop, Report, report_of
 from toolgate.cli.audit.progress import progress_bar
-from toolgate.cli.audit.saying import fail, instant, printable, second, unreadable
+from toolgate.cli.audit.saying import instant, second, unreadable
+from toolgate.cli.saying import fail, printable
 from toolgate.cli.tables import print_table
 
 __all__ = ["report"]

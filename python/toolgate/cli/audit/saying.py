@@ -1,27 +1,17 @@
-"""What every command of ``toolgate audit`` says in the same way: errors, times, and what callers chose to be called."""
+"""What every command of ``toolgate audit`` says in the same way: files that cannot be read, and times."""
 
 from __future__ import annotations
 
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
-import typer
+from toolgate.cli.saying import fail, printable
 
-__all__ = ["UNREADABLE", "fail", "instant", "printable", "second", "unreadable"]
-
-UNREADABLE: Final = 2
-"""The exit code for what could not be looked at, and for a command line that cannot be meant."""
+__all__ = ["instant", "second", "unreadable"]
 
 _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,3})?)?)Z?)?")
-
-
-def fail(problem: str) -> NoReturn:
-    """Say what is wrong and end with the exit code 2."""
-    print(f"error: {problem}", file=sys.stderr)
-    raise typer.Exit(UNREADABLE)
 
 
 def unreadable(error: OSError | ValueError, path: Path | None = None) -> NoReturn:
@@ -51,11 +41,3 @@ def instant(option: str, text: str | None) -> str | None:
 def second(timestamp: str | None) -> str:
     """A record's time, for a table."""
     return "-" if timestamp is None else printable(timestamp[:19].replace("T", " "))
-
-
-def printable(text: object) -> str:
-    """Callers invent names: nothing of theirs moves the cursor, changes a colour or turns the direction of writing."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in str(text)
-    )

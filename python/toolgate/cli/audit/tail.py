@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from toolgate.audit.reading.follow import Entry, Follower, last_entries
-from toolgate.cli.audit.saying import fail, printable, unreadable
+from toolgate.cli.audit.saying import unreadable
+from toolgate.cli.saying import fail, printable
 from toolgate.patterns import Pattern
 
 __all__ = ["tail"]

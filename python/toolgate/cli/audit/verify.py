@@ -16,7 +16,8 @@ from toolgate.audit.reading.heads import read_heads, write_heads
 from toolgate.audit.reading.verify import heads_of, load_public_keys
 from toolgate.audit.reading.verify import verify as verified
 from toolgate.cli.audit.progress import progress_bar
-from toolgate.cli.audit.saying import UNREADABLE, fail, instant, printable, second, unreadable
+from toolgate.cli.audit.saying import instant, second, unreadable
+from toolgate.cli.saying import UNREADABLE, fail, printable
 from toolgate.cli.tables import print_table
 
 __all__ = ["verify"]

@@ -17,9 +17,9 @@ import anyio
 import uvicorn
 
 import toolgate
-from toolgate.cli.audit.saying import fail
 from toolgate.cli.demo.client import Seen, call
 from toolgate.cli.demo.server import orders, write_configuration
+from toolgate.cli.saying import fail
 from toolgate.cli.tables import print_table
 from toolgate.testing import Issuer
 

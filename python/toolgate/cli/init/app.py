@@ -11,10 +11,10 @@ from typing import Annotated, Final
 import typer
 
 from toolgate import checks
-from toolgate.cli.audit.saying import fail, printable
 from toolgate.cli.init.proposing import Section, sections
 from toolgate.cli.init.writing import Settings, written
 from toolgate.cli.places import CONFIG
+from toolgate.cli.saying import fail, printable
 from toolgate.cli.servers import (
     TOKEN_VARIABLE,
     Chosen,

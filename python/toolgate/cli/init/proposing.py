@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from toolgate.cli.audit.saying import printable
+from toolgate.cli.saying import printable
 from toolgate.cli.servers.catalogue import EFFECTS, Catalogue, Effect, Item
 from toolgate.policy import pattern_of_template
 from toolgate.settings import PromptRule, ResourceRule, Rule, ToolRule

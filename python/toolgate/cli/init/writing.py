@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from toolgate.cli.audit.saying import printable
 from toolgate.cli.init.proposing import Proposal, Section, quoted
+from toolgate.cli.saying import printable
 
 __all__ = ["Settings", "written"]
 

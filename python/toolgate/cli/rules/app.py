@@ -9,9 +9,9 @@ from typing import Annotated, Final
 
 import typer
 
-from toolgate.cli.audit.saying import fail, printable
 from toolgate.cli.places import CONFIG
 from toolgate.cli.rules.governed import Governed, budgets, govern, table_of
+from toolgate.cli.saying import fail, printable
 from toolgate.cli.servers import (
     TOKEN_VARIABLE,
     Chosen,
