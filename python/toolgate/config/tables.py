@@ -55,7 +55,8 @@ __all__ = ["GATE", "LAYOUT"]
 def _resource(place: Place, value: Any) -> str:
     if not isinstance(value, str):
         raise place.error("must be a string, the URL that clients use; rules for resources stand in [[resource_rule]]")
-    return text_of(parse_resource)(place, value)  # type: ignore[no-any-return]
+    resource: str = text_of(parse_resource)(place, value)
+    return resource
 
 
 def _budget(place: Place, value: Any) -> Budget:
