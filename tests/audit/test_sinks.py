@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from signing import KEY
 from trails import check_chain, lines_of, names_in, record
 
 from toolgate.audit import Trail
@@ -345,9 +346,10 @@ UNSAID = f"""
 import os, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
 from toolgate.audit import Trail
-from toolgate.settings import Audit
-trail = Trail(Audit(durability=sys.argv[1]))
-for what in sys.argv[2:]:
+from toolgate.settings import Audit, Checkpoint, Secret
+checkpoint = Checkpoint(Secret({KEY!r}), every=1) if sys.argv[2] == "signed" else None
+trail = Trail(Audit(durability=sys.argv[1], checkpoint=checkpoint))
+for what in sys.argv[3:]:
     if what == "leave":
         trail.leave_stdout()
     elif what == "fork" and (child := os.fork()):
@@ -370,16 +372,19 @@ STREAMS: dict[str, tuple[list[str], list[str | None], list[str | None]]] = {
 }
 
 
+@pytest.mark.parametrize("checkpoint", ["signed", "unsigned"])
 @pytest.mark.parametrize("durability", ["buffered", "written"])
 @pytest.mark.parametrize(("steps", "out", "errors"), STREAMS.values(), ids=STREAMS)
 def test_where_nobody_has_said_where(
-    durability: str, steps: list[str], out: list[str | None], errors: list[str | None]
+    durability: str, checkpoint: str, steps: list[str], out: list[str | None], errors: list[str | None]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", UNSAID, durability, *steps], capture_output=True, check=True, timeout=60, text=True
-    )
-    names = [[json.loads(line).get("tool_name") for line in text.splitlines()] for text in (done.stdout, done.stderr)]
-    assert names == [out, errors]
+    command = [sys.executable, "-c", UNSAID, durability, checkpoint, *steps]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60, text=True)
+    streams = [[json.loads(line) for line in text.splitlines()] for text in (done.stdout, done.stderr)]
+    lines = [[line for line in stream if line["event"] != "checkpoint"] for stream in streams]
+    assert [[line.get("tool_name") for line in stream] for stream in lines] == [out, errors]
+    assert {len(of) > len(those) for of, those in zip(streams, lines, strict=True) if those} <= {checkpoint == "signed"}
+    assert [bool(stream) for stream in streams] == [bool(out), bool(errors)], "a signature alone is nothing, either"
 
 
 @pytest.mark.parametrize("audit", [Audit("stdout"), Audit(sinks=[AuditSink("stdout")])], ids=["path", "sink"])

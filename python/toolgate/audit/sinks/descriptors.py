@@ -14,6 +14,8 @@ from toolgate.audit.chain import Chain
 
 __all__ = ["Descriptor", "Sink", "StderrSink", "StdoutSink", "UnsaidSink"]
 
+_OPENING: Final = (b'{"event":"start",', b'{"event":"checkpoint",')
+
 _CLOSED: Final = -1
 """A descriptor that no file ever has. A number that was closed may be another file's by now."""
 
@@ -86,8 +88,8 @@ class StderrSink(StdoutSink):
 
 
 class UnsaidSink(StdoutSink):
-    """Where nobody has said where the record goes: the standard output, which a server may yet want for itself. So the
-    first line, which says no more than that the trail was opened, waits for the second."""
+    """Where nobody has said where the record goes: the standard output, which a server may yet want for itself. So what
+    says no more than that the trail was opened, signed or not, waits for the first record of anything else."""
 
     def __init__(self, instance: str) -> None:
         super().__init__(instance)
@@ -95,9 +97,9 @@ class UnsaidSink(StdoutSink):
 
     def write(self, data: bytes) -> int:
         if self._first is None:
-            is_alone = data.count(b"\n") == 1
-            self._first = data if is_alone else b""
-            if is_alone:
+            is_opening = all(line.startswith(_OPENING) for line in data.splitlines())
+            self._first = data if is_opening else b""
+            if is_opening:
                 return len(data)
         while self._first:
             self._first = self._first[super().write(self._first) :]
