@@ -47,18 +47,18 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## a protected MCP server and what it refuses, as a table (ARGS=--serve leaves it running)
-	@$(BIN)/toolgate demo $(ARGS)
+	@$(BIN)/doorward demo $(ARGS)
 
 test: lint test-rust test-python ## formatters, linters, types, and all tests over both implementations
 	$(say) 'all passed'
 
 prove: $(READY) ## the same tests with large counts, optimised; takes long
 	$(say) 'cargo test, large counts'
-	@TOOLGATE_PROVE=1 cargo test --release --quiet
+	@DOORWARD_PROVE=1 cargo test --release --quiet
 	$(say) 'pytest, large counts, native core'
-	@TOOLGATE_PROVE=1 TOOLGATE_CORE=rust $(BIN)/python -m pytest $(ARGS)
+	@DOORWARD_PROVE=1 DOORWARD_CORE=rust $(BIN)/python -m pytest $(ARGS)
 	$(say) 'pytest, large counts, pure Python'
-	@TOOLGATE_PROVE=1 TOOLGATE_CORE=python $(BIN)/python -m pytest $(ONCE) $(ARGS)
+	@DOORWARD_PROVE=1 DOORWARD_CORE=python $(BIN)/python -m pytest $(ONCE) $(ARGS)
 
 fuzz: $(READY) ## damaged tokens, key sets and claims to both cores for ten minutes (FUZZ_SECONDS=600)
 	$(say) 'fuzz'
@@ -83,7 +83,7 @@ lint: $(READY) ## cargo fmt, clippy, ruff, mypy, stubtest: every warning is an e
 	$(say) 'mypy: tests and benches'
 	@$(BIN)/mypy --config-file tests/mypy.ini tests benches
 	$(say) 'stubtest: the native core against its contract'
-	@$(BIN)/python -m mypy.stubtest toolgate._rust
+	@$(BIN)/python -m mypy.stubtest doorward._rust
 	$(say) 'clippy'
 	@cargo clippy --quiet --all-targets --all-features -- --deny warnings
 
@@ -94,9 +94,9 @@ test-rust: ## cargo test alone: the core, without Python
 # Both at once, as neither keeps a processor busy for long; the second says nothing before the first has ended.
 test-python: $(READY) ## pytest alone: tests/core and tests/fuzz run over both implementations at once, the rest once over each
 	$(say) 'pytest, native core; pure Python beside it'
-	@TOOLGATE_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS) >$(VENV)/pure.log 2>&1 & beside=$$!; \
+	@DOORWARD_CORE=python $(BIN)/python -m pytest --quiet $(PATIENCE) $(ONCE) $(ARGS) >$(VENV)/pure.log 2>&1 & beside=$$!; \
 	trap 'kill $$beside 2>/dev/null' EXIT; \
-	TOOLGATE_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS); native=$$?; \
+	DOORWARD_CORE=rust $(BIN)/python -m pytest --quiet $(PATIENCE) $(ARGS); native=$$?; \
 	wait $$beside; pure=$$?; trap - EXIT; \
 	printf '==> pytest, pure Python\n'; cat $(VENV)/pure.log; \
 	test $$native -eq 0 -a $$pure -eq 0
@@ -110,7 +110,7 @@ build: $(READY) ## only set up: environment, dependencies, native core
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) target dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks tests/interop/node_modules
-	rm -f python/toolgate/_rust*.so python/toolgate/_rust*.pyd
+	rm -f python/doorward/_rust*.so python/doorward/_rust*.pyd
 
 # maturin also installs the dependencies, so this runs again when pyproject.toml or any Rust source is newer than the stamp.
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from toolgate import _pure, _rust
+from doorward import _pure, _rust
 
-OURS = "toolgate"
-CORES: dict[str, ModuleType] = {OURS: _rust, "toolgate, pure Python": _pure}
+OURS = "doorward"
+CORES: dict[str, ModuleType] = {OURS: _rust, "doorward, pure Python": _pure}
 
 Measure = Callable[..., None]
 Tell = Callable[[str], None]

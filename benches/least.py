@@ -8,24 +8,24 @@ import os
 import time
 from typing import Any
 
-import toolgate
-from toolgate import _core as core
-from toolgate.adapters.straight import straight
-from toolgate.adapters.wire import ASGIApp, Message, Receive, Scope, Send
-from toolgate.request_ids import request_id
+import doorward
+from doorward import _core as core
+from doorward.adapters.straight import straight
+from doorward.adapters.wire import ASGIApp, Message, Receive, Scope, Send
+from doorward.request_ids import request_id
 
 __all__ = ["least"]
 
 
 def least(app: Any, resource: str, jwks: dict[str, Any], *, issuer: str, trail: int) -> ASGIApp:
     """``app`` behind it. ``trail``: the descriptor of its records."""
-    verifier = toolgate.Verifier(
-        toolgate.KeySet.from_json(json.dumps(jwks).encode()), issuer=issuer, audience=resource, algorithms=["RS256"]
+    verifier = doorward.Verifier(
+        doorward.KeySet.from_json(json.dumps(jwks).encode()), issuer=issuer, audience=resource, algorithms=["RS256"]
     )
     callers: core.TokenCache[str] = core.TokenCache()
     host = resource.split("/")[2]
     recogniser = core.Recogniser(callers, hosts=[host], max_body_bytes=1 << 20)
-    limiter = toolgate.Limiter()
+    limiter = doorward.Limiter()
     charges = core.Charges([core.Charge("client", "100000000/minute"), core.Charge("tool", "100000000/minute")])
     chain = core.Chain("bench")
     way = straight(app, "/mcp")

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from benches.serving import ISSUER, SERVERS
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 MODERN: Final = "2026-07-28"
 HANDSHAKE: Final = "2025-06-18"

@@ -19,7 +19,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import Context, MCPServer
 
-import toolgate
+import doorward
 
 __all__ = ["ISSUER", "SERVERS"]
 
@@ -51,16 +51,16 @@ def bare(_resource: str, _jwks: dict[str, Any]) -> Any:
 
 def gate(resource: str, jwks: dict[str, Any]) -> Any:
     """Behind the gate, everything on: scopes, budgets, the record on file."""
-    trail = tempfile.NamedTemporaryFile(prefix="toolgate-bench-", suffix=".jsonl")  # noqa: SIM115 - as long as the process
-    made = toolgate.Gate(
+    trail = tempfile.NamedTemporaryFile(prefix="doorward-bench-", suffix=".jsonl")  # noqa: SIM115 - as long as the process
+    made = doorward.Gate(
         resource=resource,
-        issuers=[toolgate.Issuer(ISSUER, ["RS256"], jwks)],
+        issuers=[doorward.Issuer(ISSUER, ["RS256"], jwks)],
         tools=[
-            toolgate.ToolRule("limited", scopes=["read"], limit=["1/day"]),
-            toolgate.ToolRule("*", scopes=["read"], limit=PLENTY),
+            doorward.ToolRule("limited", scopes=["read"], limit=["1/day"]),
+            doorward.ToolRule("*", scopes=["read"], limit=PLENTY),
         ],
-        limits=toolgate.Limits(client=PLENTY),
-        audit=toolgate.Audit(path=trail.name),
+        limits=doorward.Limits(client=PLENTY),
+        audit=doorward.Audit(path=trail.name),
     )
     app = made.protect(mcp_server(), stateless_http=True)
     app.keeps = trail
@@ -69,7 +69,7 @@ def gate(resource: str, jwks: dict[str, Any]) -> Any:
 
 def one_function(resource: str, jwks: dict[str, Any]) -> Any:
     """Behind as little as a gate can be."""
-    trail = tempfile.NamedTemporaryFile(prefix="toolgate-bench-", suffix=".jsonl")  # noqa: SIM115 - as long as the process
+    trail = tempfile.NamedTemporaryFile(prefix="doorward-bench-", suffix=".jsonl")  # noqa: SIM115 - as long as the process
     made = least(bare(resource, jwks), resource, jwks, issuer=ISSUER, trail=trail.fileno())
     made.keeps = trail  # type: ignore[attr-defined]
     return made

@@ -33,14 +33,14 @@ def orjson_hashlib(arguments: dict[str, Any], body: bytes) -> Callable[[], str]:
 def without_white_space(arguments: dict[str, Any], body: bytes) -> Callable[[], str]:
     """As `JSON.stringify`, pydantic and httpx write it, and so most clients."""
     compact = json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()
-    return lambda: CORES["toolgate"].hash_arguments(compact)
+    return lambda: CORES["doorward"].hash_arguments(compact)
 
 
 CONTESTANTS: dict[str, Callable[[dict[str, Any], bytes], Callable[[], str]]] = {
-    "toolgate": lambda arguments, body: lambda: CORES["toolgate"].hash_arguments(body),
-    "toolgate, without white space": without_white_space,
-    "toolgate, from a dict": lambda arguments, body: lambda: CORES["toolgate"].hash_arguments(arguments),
-    "toolgate, pure Python": lambda arguments, body: lambda: CORES["toolgate, pure Python"].hash_arguments(body),
+    "doorward": lambda arguments, body: lambda: CORES["doorward"].hash_arguments(body),
+    "doorward, without white space": without_white_space,
+    "doorward, from a dict": lambda arguments, body: lambda: CORES["doorward"].hash_arguments(arguments),
+    "doorward, pure Python": lambda arguments, body: lambda: CORES["doorward, pure Python"].hash_arguments(body),
     "rfc8785 + hashlib": rfc8785_hashlib,
     "orjson sorted + hashlib (not canonical)": orjson_hashlib,
 }

@@ -17,12 +17,12 @@ import pytest
 import structlog
 from benches.contest import OURS, Measure
 
-import toolgate
-from toolgate.audit import SUCCESS, Trail, call_record, principal_fragment
-from toolgate.principal import Principal
-from toolgate.request import Call
-from toolgate.settings import Audit
-from toolgate.testing import Issuer
+import doorward
+from doorward.audit import SUCCESS, Trail, call_record, principal_fragment
+from doorward.principal import Principal
+from doorward.request import Call
+from doorward.settings import Audit
+from doorward.testing import Issuer
 
 RECORDS = 100
 IN_FLIGHT = 64
@@ -136,7 +136,7 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize("name", [OURS, "toolgate, buffered", *PEERS])
+@pytest.mark.parametrize("name", [OURS, "doorward, buffered", *PEERS])
 def test_a_record(measure: Measure, tmp_path: Path, name: str) -> None:
     path = tmp_path / "audit.jsonl"
     if name in PEERS:
@@ -167,11 +167,11 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def test_durable(measure: Measure, tmp_path: Path, loop: asyncio.AbstractEventLoop, name: str) -> None:
     issuer = Issuer("https://as.example.com")
     resource = "https://mcp.example.com/mcp"
-    gate = toolgate.Gate(
+    gate = doorward.Gate(
         resource=resource,
-        issuers=[toolgate.Issuer(issuer.url, ["ES256"], issuer.jwks())],
-        tools=[toolgate.ToolRule("*", scopes=[])],
-        audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable" if name == OURS else "written"),
+        issuers=[doorward.Issuer(issuer.url, ["ES256"], issuer.jwks())],
+        tools=[doorward.ToolRule("*", scopes=[])],
+        audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable" if name == OURS else "written"),
     )
     authorization = f"Bearer {issuer.token(audience=resource)}"
     body = json.dumps(

@@ -20,8 +20,8 @@ from limits import parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 RESOURCE = "https://mcp.example.com/mcp"
 ARGUMENTS = {"items": [{"id": n, "name": f"some name {n}", "tags": ["a", "b"], "price": 12.5} for n in range(12)]}
@@ -43,16 +43,16 @@ def tokens() -> tuple[Issuer, list[str]]:
 
 
 @pytest.fixture
-def gate(tokens: tuple[Issuer, list[str]], tmp_path: Path) -> Iterator[toolgate.Gate]:
+def gate(tokens: tuple[Issuer, list[str]], tmp_path: Path) -> Iterator[doorward.Gate]:
     """Everything on: scopes, budgets of client, tool and organisation by minute and day, the record on file."""
     issuer, _ = tokens
-    gate = toolgate.Gate(
+    gate = doorward.Gate(
         resource=RESOURCE,
-        issuers=[toolgate.Issuer(issuer.url, ["RS256"], issuer.jwks())],
-        tools=[toolgate.ToolRule("delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"], limit=PLENTY)],
-        limits=toolgate.Limits(client=PLENTY, organization=PLENTY),
+        issuers=[doorward.Issuer(issuer.url, ["RS256"], issuer.jwks())],
+        tools=[doorward.ToolRule("delete_*", scopes=["write"]), doorward.ToolRule("*", scopes=["read"], limit=PLENTY)],
+        limits=doorward.Limits(client=PLENTY, organization=PLENTY),
         organization_claim="org",
-        audit=toolgate.Audit(path=str(tmp_path / "audit.jsonl")),
+        audit=doorward.Audit(path=str(tmp_path / "audit.jsonl")),
     )
     yield gate
     gate.close()
@@ -65,7 +65,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def ours(gate: toolgate.Gate, tokens: list[str], loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+def ours(gate: doorward.Gate, tokens: list[str], loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
     async def decide() -> None:
         for token in tokens:
             decision = await gate.decide(authorization=f"Bearer {token}", body=BODY)
@@ -104,10 +104,10 @@ class ByHand:
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["token seen before", "new token"])
-@pytest.mark.parametrize("name", [f"{OURS} ({toolgate.IMPLEMENTATION})", "by hand: PyJWT, limits, rfc8785, orjson"])
+@pytest.mark.parametrize("name", [f"{OURS} ({doorward.IMPLEMENTATION})", "by hand: PyJWT, limits, rfc8785, orjson"])
 def test_decision(
     measure: Measure,
-    gate: toolgate.Gate,
+    gate: doorward.Gate,
     loop: asyncio.AbstractEventLoop,
     tokens: tuple[Issuer, list[str]],
     tmp_path: Path,

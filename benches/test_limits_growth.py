@@ -103,7 +103,7 @@ def test_admit_those_who_come_often_among_many_keys(keys: int, measure: Measure)
 
 FILLING = """
 from pathlib import Path
-from toolgate._rust import Charge, Limiter
+from doorward._rust import Charge, Limiter
 limiter, keys, per_domain = Limiter(max_keys=10_000_000), {keys}, {per_domain}
 charges = [Charge(f"client {{key}}", "1000000000/day") for key in range(min(per_domain, 6))]
 pages = lambda: int(Path("/proc/self/statm").read_text().split()[1])

@@ -19,8 +19,8 @@ import redis.asyncio
 import throttled.asyncio
 from benches.contest import OURS, Measure
 
-import toolgate
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.limits import RedisLimiter
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from servers.patience import PATIENT
@@ -61,7 +61,7 @@ class Contest:
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that does other things at times is measured, not refused."""
-    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)
+    monkeypatch.setattr("doorward._redis.store.Patience", lambda: PATIENT)
 
 
 def ours(contest: Contest, budgets: tuple[str, ...], mode: str) -> Admit:
@@ -74,7 +74,7 @@ def ours(contest: Contest, budgets: tuple[str, ...], mode: str) -> Admit:
 
 def in_process(_: Contest, budgets: tuple[str, ...]) -> Admit:
     """What leases are measured by: the same budgets without Redis."""
-    limiter, charges, tick = toolgate.Limiter(), _charges(budgets), time.monotonic_ns
+    limiter, charges, tick = doorward.Limiter(), _charges(budgets), time.monotonic_ns
 
     async def admit() -> Any:
         return limiter.admit(domain="acme", charges=charges, tick=tick())
@@ -203,8 +203,8 @@ def test_a_hot_key(name: str, tasks: int, budgets: tuple[str, ...], contest: Con
     )
 
 
-def _charges(budgets: tuple[str, ...]) -> tuple[toolgate.Charge, ...]:
-    return tuple(toolgate.Charge(key, limit) for key in budgets for limit in (f"{MINUTE}/minute", f"{DAY}/day"))
+def _charges(budgets: tuple[str, ...]) -> tuple[doorward.Charge, ...]:
+    return tuple(doorward.Charge(key, limit) for key in budgets for limit in (f"{MINUTE}/minute", f"{DAY}/day"))
 
 
 async def _run(admit: Admit, tasks: int) -> None:

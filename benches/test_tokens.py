@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet as JoserfcKeySet
 
-from toolgate.testing import Issuer
-from toolgate.testing.keys import base64url
+from doorward.testing import Issuer
+from doorward.testing.keys import base64url
 
 ISSUER, AUDIENCE = "https://as.example.com", "https://mcp.example.com/mcp"
 ALGORITHMS = ("RS256", "ES256", "EdDSA", "HS256")
@@ -40,7 +40,7 @@ def issued(algorithm: str) -> tuple[str, dict[str, Any]]:
     return issuer.token(audience=AUDIENCE, scopes=["mcp:tools:read"], lifetime=36_000), issuer.jwks()
 
 
-def toolgate(name: str) -> Callable[[str], Callable[[], Any]]:
+def doorward(name: str) -> Callable[[str], Callable[[], Any]]:
     def prepared(algorithm: str) -> Callable[[], Any]:
         token, jwks = issued(algorithm)
         key_set = CORES[name].KeySet
@@ -105,7 +105,7 @@ def joserfc(algorithm: str) -> Callable[[], Any]:
 
 
 CONTESTANTS: dict[str, Callable[[str], Callable[[], Any]]] = {
-    **{name: toolgate(name) for name in CORES},
+    **{name: doorward(name) for name in CORES},
     "the signature alone (cryptography)": signature_alone,
     "ryjwt": ryjwt,
     "PyJWT": pyjwt,

@@ -1,4 +1,4 @@
-//! The deciding core of toolgate: sans-I/O, without clock, network, file, log or callback.
+//! The deciding core of doorward: sans-I/O, without clock, network, file, log or callback.
 #![doc = "Every time is an argument, every refusal a value."]
 
 pub mod bucket;

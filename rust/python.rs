@@ -24,14 +24,14 @@ impl From<Refused> for PyErr {
         static REFUSAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         Python::attach(|py| {
             REFUSAL
-                .import(py, "toolgate.errors", "refusal")
+                .import(py, "doorward.errors", "refusal")
                 .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.detail)))
                 .map_or_else(|error| error, Self::from_value)
         })
     }
 }
 
-/// What `toolgate._core` chooses when it is installed; `_rust.pyi` is its contract.
+/// What `doorward._core` chooses when it is installed; `_rust.pyi` is its contract.
 #[pymodule(gil_used = false)]
 mod _rust {
     use super::*;

@@ -1,6 +1,6 @@
 //! Why something is refused: one enum, one stable slug each.
 //!
-//! The slugs are the keys of `CODES` in `python/toolgate/errors.py`, which says what each means to
+//! The slugs are the keys of `CODES` in `python/doorward/errors.py`, which says what each means to
 //! the caller: its HTTP status and its words. A test compares the two lists.
 
 use std::fmt;

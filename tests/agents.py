@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from toolgate.settings import Agents
-from toolgate.tokens import agents_changes, agents_file
-from toolgate.tokens.agents import AgentTokens
-from toolgate.tokens.agents_file import Agent
+from doorward.settings import Agents
+from doorward.tokens import agents_changes, agents_file
+from doorward.tokens.agents import AgentTokens
+from doorward.tokens.agents_file import Agent
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("TOOLGATE_VECTORS", ROOT.parent / "shared" / "vectors"))
+SHARED = Path(os.environ.get("DOORWARD_VECTORS", ROOT.parent / "shared" / "vectors"))
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def shared_vectors(name: str) -> Any:
     path = SHARED / name
     if not path.exists():
         if os.environ.get("CI"):
-            pytest.fail(f"{name} is absent: set TOOLGATE_VECTORS")
-        pytest.skip(f"{name} is not ours to copy: set TOOLGATE_VECTORS to where it is")
+            pytest.fail(f"{name} is absent: set DOORWARD_VECTORS")
+        pytest.skip(f"{name} is not ours to copy: set DOORWARD_VECTORS to where it is")
     return json.loads(path.read_text("utf-8"))
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 CLAIM: Final = "canary-of-every-token-91bc"
 
@@ -69,7 +69,7 @@ def planted(watch: Watch) -> Iterator[None]:
         watch.made(made)
         return made
 
-    logger = logging.getLogger("toolgate")
+    logger = logging.getLogger("doorward")
     logger.addHandler(watch)
     setattr(Issuer, "token", planting)  # noqa: B010 - a method's place, which mypy would not give away
     try:

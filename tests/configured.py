@@ -1,4 +1,4 @@
-"""A directory with what a ``toolgate.toml`` names, and its smallest contents."""
+"""A directory with what a ``doorward.toml`` names, and its smallest contents."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from toolgate.config import load
-from toolgate.testing import Issuer
+from doorward.config import load
+from doorward.testing import Issuer
 
 JWKS = Issuer("https://as.example.com").jwks()
 KEY = "a secret of thirty-two bytes, or more"
@@ -35,7 +35,7 @@ class Configured:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.path = directory / "toolgate.toml"
+        self.path = directory / "doorward.toml"
         (directory / "jwks.json").write_text(json.dumps(JWKS))
         (directory / "key").write_text(f"{KEY}\n")
         (directory / "short").write_text("hunter2\n")
@@ -48,7 +48,7 @@ class Configured:
     def problem(self, text: str | bytes) -> str:
         """The error about the file, without its directory."""
         self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with pytest.raises(ValueError, match=r"^.*toolgate\.toml") as failed:
+        with pytest.raises(ValueError, match=r"^.*doorward\.toml") as failed:
             load(self.path)
         assert failed.value.__suppress_context__ or failed.value.__context__ is None
         return str(failed.value).removeprefix(f"{self.directory}/")

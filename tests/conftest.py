@@ -21,23 +21,23 @@ from servers.cluster import Cluster, redis_cluster
 from servers.patience import PATIENT
 from servers.standalone import RedisServer
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
-PROVING = bool(os.environ.get("TOOLGATE_PROVE"))
+PROVING = bool(os.environ.get("DOORWARD_PROVE"))
 _TOLD = pytest.StashKey[list[str]]()
 
 # No deadline: machines that are shared are slow at times, and what must be quick has a test of its own.
-hypothesis.settings.register_profile("toolgate", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile("doorward", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.register_profile("prove", deadline=None, max_examples=10_000)
-hypothesis.settings.load_profile("prove" if PROVING else "toolgate")
+hypothesis.settings.load_profile("prove" if PROVING else "doorward")
 
 
 @pytest.fixture(params=["rust", "python"], scope="session")
 def core(request: pytest.FixtureRequest) -> ModuleType:
     """One implementation of the contract in ``_rust.pyi``."""
-    if request.param == "rust" and find_spec("toolgate._rust") is None:
+    if request.param == "rust" and find_spec("doorward._rust") is None:
         pytest.skip("the native core is not built: run `make build`")
-    return importlib.import_module("toolgate._rust" if request.param == "rust" else "toolgate._pure")
+    return importlib.import_module("doorward._rust" if request.param == "rust" else "doorward._pure")
 
 
 class Tell(Protocol):
@@ -78,9 +78,9 @@ def proof(tell: Tell, request: pytest.FixtureRequest) -> Proof:
 
 @pytest.fixture
 def seed(tell: Tell, request: pytest.FixtureRequest) -> int:
-    """A new seed each run, printed; ``TOOLGATE_SEED`` repeats one. In CI always the same, as for hypothesis."""
-    chosen = int(os.environ.get("TOOLGATE_SEED") or (0 if "CI" in os.environ else secrets.randbits(32)))
-    tell(f"{request.node.name}: TOOLGATE_SEED={chosen}")
+    """A new seed each run, printed; ``DOORWARD_SEED`` repeats one. In CI always the same, as for hypothesis."""
+    chosen = int(os.environ.get("DOORWARD_SEED") or (0 if "CI" in os.environ else secrets.randbits(32)))
+    tell(f"{request.node.name}: DOORWARD_SEED={chosen}")
     return chosen
 
 
@@ -164,4 +164,4 @@ def cluster(_cluster_of_the_run: Cluster) -> Cluster:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for Redis as long as it takes, where what is tested is no matter of time."""
-    monkeypatch.setattr("toolgate._redis.store.Patience", lambda: PATIENT)
+    monkeypatch.setattr("doorward._redis.store.Patience", lambda: PATIENT)

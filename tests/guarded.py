@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 RESOURCE = "https://mcp.example.com/mcp"
 NOW = 1_800_000_000.0
 
 RULES = (
-    toolgate.ToolRule("delete_*", scopes=["write"], limit=["2/minute"]),
-    toolgate.ToolRule("wipe", scopes=["write"], confirm=True),
-    toolgate.ToolRule("read_*", scopes=["read"], limit=["5/minute"], total_limit=["8/minute"]),
+    doorward.ToolRule("delete_*", scopes=["write"], limit=["2/minute"]),
+    doorward.ToolRule("wipe", scopes=["write"], confirm=True),
+    doorward.ToolRule("read_*", scopes=["read"], limit=["5/minute"], total_limit=["8/minute"]),
 )
 
 
@@ -29,19 +29,19 @@ class Guarded:
         self.trail = trail
         defaults: dict[str, Any] = {
             "resource": RESOURCE,
-            "issuers": [toolgate.Issuer(issuer.url, ["ES256"], issuer.jwks())],
+            "issuers": [doorward.Issuer(issuer.url, ["ES256"], issuer.jwks())],
             "tools": RULES,
             "scopes": {"write": ["read"]},
-            "audit": toolgate.Audit(path=str(trail)),
+            "audit": doorward.Audit(path=str(trail)),
         }
-        self.gate = toolgate.Gate(**(defaults | settings), clock=lambda: self.now, tick=lambda: self.tick)
+        self.gate = doorward.Gate(**(defaults | settings), clock=lambda: self.now, tick=lambda: self.tick)
 
     def token(self, *scopes: str, **claims: Any) -> str:
         """A good token of the issuer, unless the claims say otherwise."""
         given: dict[str, Any] = {"audience": self.gate.resource, "now": self.now} | claims
         return self.issuer.token(scopes=scopes, **given)
 
-    async def call(self, tool: str, *scopes: str, **claims: Any) -> toolgate.Decision:
+    async def call(self, tool: str, *scopes: str, **claims: Any) -> doorward.Decision:
         """Ask the gate about one call."""
         return await self.gate.decide(authorization=f"Bearer {self.token(*scopes, **claims)}", body=message(tool))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from toolgate.errors import Refused
-from toolgate.request import Request
-from toolgate.transport import Transport
+from doorward.errors import Refused
+from doorward.request import Request
+from doorward.transport import Transport
 
 HOST = "mcp.example.com"
 PROXY = "10.0.0.1"

@@ -7,8 +7,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
-from toolgate import Refused
-from toolgate.testing.keys import SigningKey, base64url
+from doorward import Refused
+from doorward.testing.keys import SigningKey, base64url
 
 ISSUER = "https://as.example.com"
 AUDIENCE = "https://mcp.example.com/mcp"

@@ -10,7 +10,7 @@ from typing import Any
 
 from minting import AUDIENCE, ISSUER, NOW, claims, encoded, sign, signing_key
 
-from toolgate.testing.keys import SigningKey
+from doorward.testing.keys import SigningKey
 
 # The value that each member of a header or payload is changed to.
 TEXTS = ["", ISSUER, ISSUER + "/", ISSUER.upper(), AUDIENCE, AUDIENCE + "/", "é", "\0", "a b", "1", "null", "x" * 600]

@@ -33,7 +33,7 @@ PROGRAMS: Final = {
     "npm": Program("npm", "npm", "https://nodejs.org"),
     # Not the package redis-server, which starts a service. The tools' checker is the same file, and tells by its
     # first argument what it is to be.
-    "redis-server": Program("redis-tools", "redis-check-rdb", "https://redis.io, or TOOLGATE_REDIS_SERVER=path"),
+    "redis-server": Program("redis-tools", "redis-check-rdb", "https://redis.io, or DOORWARD_REDIS_SERVER=path"),
 }
 
 
@@ -70,7 +70,7 @@ def _install(package: str) -> str:
     if as_root and shutil.which("sudo") is None:
         return "only root may install it"
     # The tests of both cores run at once, and apt-get waits for nobody.
-    with (Path(tempfile.gettempdir()) / "toolgate-apt.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / "doorward-apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         install = ["install", "--yes", "--quiet", "--no-install-recommends", package]
         return _run(as_root, ["update", "--quiet"]) or _run(as_root, install)

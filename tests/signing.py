@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from toolgate.audit.checkpoints import Checkpoints
-from toolgate.settings import Checkpoint, Secret
+from doorward.audit.checkpoints import Checkpoints
+from doorward.settings import Checkpoint, Secret
 
 _private = Ed25519PrivateKey.generate()
 KEY = _private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolgate.addresses import is_public, parse_address
+from doorward.addresses import is_public, parse_address
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from toolgate import background
+from doorward import background
 
 _CALLER: ContextVar[str] = ContextVar("caller", default="nobody")
 

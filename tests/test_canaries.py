@@ -10,7 +10,7 @@ import pytest
 from canaries import CLAIM, Watch, planted
 from guarded import Guarded
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 LEAKS: dict[str, Callable[[str], str]] = {
     "a whole token": lambda token: f"Bearer {token}",

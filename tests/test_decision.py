@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from guarded import Guarded
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +18,7 @@ def anyio_backend() -> str:
 
 
 def test_there_is_no_decision_outside_of_a_call() -> None:
-    assert toolgate.current() is None
+    assert doorward.current() is None
 
 
 async def test_its_repr_tells_nothing_about_the_caller(guarded: Callable[..., Guarded]) -> None:
@@ -32,5 +32,5 @@ async def test_a_refusal_of_what_is_closed_writes_no_second_record(guarded: Call
     it = guarded()
     decision = await it.call("read_order", "read")
     decision.close()
-    decision.refuse(toolgate.Forbidden("no_rule"))
+    decision.refuse(doorward.Forbidden("no_rule"))
     assert [record["result"] for record in it.records()] == ["success"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from toolgate.errors import CODES, Forbidden, Limited, Malformed, Refused, Unauthenticated, Unavailable, refusal
+from doorward.errors import CODES, Forbidden, Limited, Malformed, Refused, Unauthenticated, Unavailable, refusal
 
 ROOT = Path(__file__).parents[1]
 CLASSES = {
@@ -87,13 +87,13 @@ def test_every_refusal_of_the_core_has_its_words(core: ModuleType) -> None:
 def test_both_cores_know_the_same_refusals() -> None:
     enum = (ROOT / "rust" / "refusal.rs").read_text(encoding="utf-8")
     slugs = re.findall(r'Self::\w+ => "(\w+)"', enum)
-    pure = pytest.importorskip("toolgate._pure")
+    pure = pytest.importorskip("doorward._pure")
     assert sorted(pure.REFUSALS) == sorted(slugs)
 
 
 def test_every_code_that_is_raised_exists() -> None:
     raised = set()
-    for path in (ROOT / "python" / "toolgate").rglob("*.py"):
+    for path in (ROOT / "python" / "doorward").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"refusal", *_CLASS_NAMES} and node.args:
                 first = node.args[0]

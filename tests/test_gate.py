@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from guarded import NOW, RESOURCE, RULES, Guarded, message
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +53,7 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "transport": "http",
         "method": "tools/call",
         "tool_name": "read_order",
-        "arguments_hash": toolgate.hash_arguments({}),
+        "arguments_hash": doorward.hash_arguments({}),
         "hash_key": None,
         "scopes": ["read"],
         "result": "success",
@@ -99,12 +99,12 @@ async def test_a_dropped_decision_records_itself(guarded: Make) -> None:
 
 
 async def test_the_arguments_are_fingerprinted_with_the_key(guarded: Make, tmp_path: Any) -> None:
-    key = toolgate.Secret(b"k" * 32, "2026-11")
-    it = guarded(audit=toolgate.Audit(path=str(tmp_path / "audit.jsonl"), key=key))
+    key = doorward.Secret(b"k" * 32, "2026-11")
+    it = guarded(audit=doorward.Audit(path=str(tmp_path / "audit.jsonl"), key=key))
     decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=message(pin="1234"))
     decision.close()
     [record] = it.records()
-    assert record["arguments_hash"] == toolgate.hash_arguments({"pin": "1234"}, key=b"k" * 32)
+    assert record["arguments_hash"] == doorward.hash_arguments({"pin": "1234"}, key=b"k" * 32)
     assert record["hash_key"] == "2026-11"
     assert "1234" not in it.trail.read_text()
 
@@ -159,7 +159,7 @@ async def test_a_decision_is_claimed_once_and_only_for_its_own_message(guarded: 
         ({"audiences": "api"}, "audiences"),
         ({"organization_claim": ""}, "organization_claim"),
         ({"issuers": []}, "issuers"),
-        ({"tools": [*RULES, toolgate.ToolRule("read_all", scopes=[])]}, "never match"),
+        ({"tools": [*RULES, doorward.ToolRule("read_all", scopes=[])]}, "never match"),
         ({"scopes": {"a": ["b"], "b": ["a"]}}, "implies itself"),
     ],
     ids=str,
@@ -170,7 +170,7 @@ def test_a_configuration_that_cannot_be_right_is_refused(guarded: Make, settings
 
 
 def test_explain_says_which_rule_scopes_and_budgets_apply(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(client=["600/minute"]))
+    it = guarded(limits=doorward.Limits(client=["600/minute"]))
     text = it.gate.explain("delete_order", scopes={"read"})
     for part in (
         "'delete_*'",
@@ -185,7 +185,7 @@ def test_explain_says_which_rule_scopes_and_budgets_apply(guarded: Make) -> None
 
 async def test_a_token_that_expires_while_its_body_arrives_runs_nothing(guarded: Make) -> None:
     it = guarded()
-    request = toolgate.Request(
+    request = doorward.Request(
         host="mcp.example.com", headers=(("authorization", f"Bearer {it.token('read', lifetime=60)}"),)
     )
     decision = await it.gate.begin(request)
@@ -222,8 +222,8 @@ async def test_a_subscription_needs_the_rule_of_each_resource(
     guarded: Make, uris: tuple[object, ...], code: str | None
 ) -> None:
     rules = [
-        toolgate.ResourceRule("docs://public/*", scopes=["read"]),
-        toolgate.ResourceRule("docs://private/*", scopes=["write"]),
+        doorward.ResourceRule("docs://public/*", scopes=["read"]),
+        doorward.ResourceRule("docs://private/*", scopes=["write"]),
     ]
     it = guarded(resources=rules)
     decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=listen(*uris))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from guarded import NOW, Guarded, message
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ async def test_a_budget_stops_the_client_and_nobody_else(guarded: Make) -> None:
     decisions = [await it.call("delete_order", "write") for _ in range(3)]
     assert [decision.allowed for decision in decisions] == [True, True, False]
     limited = decisions[-1].refusal
-    assert isinstance(limited, toolgate.Limited)
+    assert isinstance(limited, doorward.Limited)
     assert (limited.budget, limited.limit, limited.retry_after) == ("delete_*", "2/minute", 30.0)
     assert (
         it.records()[-1] | {"budget": "delete_*", "retry_after_ms": 30_000, "result": "denied_rate"} == it.records()[-1]
@@ -37,7 +37,7 @@ async def test_a_budget_stops_the_client_and_nobody_else(guarded: Make) -> None:
 
 
 async def test_a_total_budget_is_shared_by_everyone(guarded: Make) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=[], total_limit=["3/minute"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=[], total_limit=["3/minute"])])
     allowed = [(await it.call("any", client_id=f"agent-{n}")).allowed for n in range(4)]
     assert allowed == [True, True, True, False]
 
@@ -45,8 +45,8 @@ async def test_a_total_budget_is_shared_by_everyone(guarded: Make) -> None:
 async def test_client_and_organization_budgets_by_minute_and_day_are_spent_together_or_not_at_all(
     guarded: Make,
 ) -> None:
-    limits = toolgate.Limits(client=["2/minute", "3/day"], organization=["4/minute"])
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=limits, organization_claim="org_id")
+    limits = doorward.Limits(client=["2/minute", "3/day"], organization=["4/minute"])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=[])], limits=limits, organization_claim="org_id")
 
     async def budget(**claims: Any) -> str | None:
         refusal = (await it.call("any", **claims)).refusal
@@ -60,7 +60,7 @@ async def test_client_and_organization_budgets_by_minute_and_day_are_spent_toget
 
 
 async def test_refused_calls_lists_and_handshakes_spend_no_budget(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(client=["1/day"]))
+    it = guarded(limits=doorward.Limits(client=["1/day"]))
     token = it.token("read")
     listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
     for body in (listing, message("delete_order"), message("unknown"), listing):
@@ -70,7 +70,7 @@ async def test_refused_calls_lists_and_handshakes_spend_no_budget(guarded: Make)
 
 @pytest.mark.parametrize("result", ["tool_error", "error", "cancelled", "dropped"])
 async def test_a_call_that_was_let_through_has_spent_whatever_became_of_it(guarded: Make, result: str) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=[], limit=["3/minute"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=[], limit=["3/minute"])])
     allowed = []
     for _ in range(4):
         # A tool that says "unknown" after working, and a client that cancels in a loop, get nothing back.
@@ -83,7 +83,7 @@ async def test_a_call_that_was_let_through_has_spent_whatever_became_of_it(guard
 
 
 async def test_observed_rules_and_budgets_never_refuse_and_are_recorded(guarded: Make) -> None:
-    rule = toolgate.ToolRule("*", scopes=["write"], limit=["1/minute"], mode="observe")
+    rule = doorward.ToolRule("*", scopes=["write"], limit=["1/minute"], mode="observe")
     it = guarded(tools=[rule])
     token = it.token("read")  # a token that was seen before changes nothing
     for _ in range(2):
@@ -92,7 +92,7 @@ async def test_observed_rules_and_budgets_never_refuse_and_are_recorded(guarded:
 
 
 async def test_failed_attempts_have_a_budget_of_their_own_per_address(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(failed_auth="2/minute"))
+    it = guarded(limits=doorward.Limits(failed_auth="2/minute"))
 
     async def attempt(token: str, peer: str) -> int:
         decision = await it.gate.decide(authorization=f"Bearer {token}", body=message(), peer=peer)
@@ -106,7 +106,7 @@ async def test_failed_attempts_have_a_budget_of_their_own_per_address(guarded: M
 
 
 async def test_a_flood_of_forgeries_is_not_even_verified(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(failed_auth="1/minute"))
+    it = guarded(limits=doorward.Limits(failed_auth="1/minute"))
 
     async def attempt(token: str, peer: str = "192.0.2.1") -> int:
         decision = await it.gate.decide(authorization=f"Bearer {token}", body=message(), peer=peer)
@@ -142,5 +142,5 @@ def test_several_workers_are_warned_of_budgets_of_their_own(
     warned: bool,
 ) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", workers)
-    guarded(limits=toolgate.Limits(**limits), tools=[toolgate.ToolRule("*", scopes=[])])
+    guarded(limits=doorward.Limits(**limits), tools=[doorward.ToolRule("*", scopes=[])])
     assert ("each would have all of every budget" in caplog.text) is warned

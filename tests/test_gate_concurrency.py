@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from guarded import Guarded, message
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[..., Guarded]
 
-RULE = toolgate.ToolRule("slow", scopes=["read"], concurrency=2)
+RULE = doorward.ToolRule("slow", scopes=["read"], concurrency=2)
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def reason_of(decision: toolgate.Decision) -> str | None:
+def reason_of(decision: doorward.Decision) -> str | None:
     return None if decision.refusal is None else decision.refusal.code
 
 
 async def test_a_client_has_so_many_calls_of_a_tool_in_flight_and_nobody_else_notices(guarded: Make) -> None:
-    it = guarded(tools=[RULE, toolgate.ToolRule("*", scopes=[])])
+    it = guarded(tools=[RULE, doorward.ToolRule("*", scopes=[])])
     first, second, third = [await it.call("slow", "read") for _ in range(3)]
     assert (first.allowed, second.allowed) == (True, True)
-    assert isinstance(third.refusal, toolgate.Limited)
+    assert isinstance(third.refusal, doorward.Limited)
     assert third.refusal.code == "too_many_in_flight"
     assert (await it.call("slow", "read", client_id="agent-2")).allowed
     assert (await it.call("quick", "read")).allowed
@@ -40,27 +40,27 @@ async def test_a_client_has_so_many_calls_of_a_tool_in_flight_and_nobody_else_no
 
 
 async def test_a_client_has_so_many_calls_in_flight_at_all(guarded: Make) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=toolgate.Limits(concurrency=1))
+    it = guarded(tools=[doorward.ToolRule("*", scopes=[])], limits=doorward.Limits(concurrency=1))
     running = await it.call("a", "read")
     refused = (await it.call("b", "read")).refusal
-    assert isinstance(refused, toolgate.Limited)
+    assert isinstance(refused, doorward.Limited)
     assert (refused.budget, refused.limit) == ("client", "1 in flight")
     running.close()
     assert (await it.call("b", "read")).allowed
 
 
 async def test_what_a_call_leads_to_is_no_second_call_of_the_client(guarded: Make) -> None:
-    it = guarded(tools=[RULE], limits=toolgate.Limits(concurrency=1))
+    it = guarded(tools=[RULE], limits=doorward.Limits(concurrency=1))
     running = await it.call("slow", "read")
     call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}}, under=running)
     nested = await it.gate.judge_message(running, call)
     assert nested.allowed
     again = await it.gate.judge_message(running, call)
-    assert isinstance(again.refusal, toolgate.Limited), "the tool itself still runs twice at most"
+    assert isinstance(again.refusal, doorward.Limited), "the tool itself still runs twice at most"
 
 
 async def test_what_a_call_leaves_behind_counts_as_one_of_the_client(guarded: Make) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=[])], limits=toolgate.Limits(concurrency=1))
+    it = guarded(tools=[doorward.ToolRule("*", scopes=[])], limits=doorward.Limits(concurrency=1))
     parent = await it.call("spawn", "read")
     call = it.gate.call_of_message("tools/call", 2, {"name": "slow", "arguments": {}}, under=parent)
     left = await it.gate.judge_message(parent, call)
@@ -79,17 +79,17 @@ async def test_what_a_call_leaves_behind_counts_as_one_of_the_client(guarded: Ma
 
 
 async def test_what_brings_no_message_may_be_a_stream(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(streams=1))
+    it = guarded(limits=doorward.Limits(streams=1))
 
-    async def asked(method: str) -> toolgate.Decision:
+    async def asked(method: str) -> doorward.Decision:
         headers = (("authorization", f"Bearer {it.token('read')}"),)
         return await it.gate.decide(
-            toolgate.Request(method=method, host="mcp.example.com", path="/mcp", headers=headers)
+            doorward.Request(method=method, host="mcp.example.com", path="/mcp", headers=headers)
         )
 
     stream = await asked("GET")
     refused = await asked("GET")
-    assert isinstance(refused.refusal, toolgate.Limited)
+    assert isinstance(refused.refusal, doorward.Limited)
     assert (refused.refusal.budget, refused.refusal.limit) == ("streams", "1 in flight")
     assert refused.principal is not None, "the record says whose it was"
     assert (await asked("DELETE")).allowed
@@ -100,7 +100,7 @@ async def test_what_brings_no_message_may_be_a_stream(guarded: Make) -> None:
 
 @pytest.mark.parametrize("how", ["success", "tool_error", "error", "cancelled", "dropped", "over budget"])
 async def test_however_it_ends_the_slot_is_free(guarded: Make, how: str) -> None:
-    rule = toolgate.ToolRule("slow", scopes=["read"], concurrency=1, limit=["3/minute"])
+    rule = doorward.ToolRule("slow", scopes=["read"], concurrency=1, limit=["3/minute"])
     it = guarded(tools=[rule])
     for _ in range(2):
         decision: Any = await it.call("slow", "read")
@@ -119,7 +119,7 @@ async def test_however_it_ends_the_slot_is_free(guarded: Make, how: str) -> None
 
 
 async def test_a_refused_slot_spends_no_budget(guarded: Make) -> None:
-    rule = toolgate.ToolRule("slow", scopes=["read"], concurrency=1, limit=["2/minute"])
+    rule = doorward.ToolRule("slow", scopes=["read"], concurrency=1, limit=["2/minute"])
     it = guarded(tools=[rule])
     running = await it.call("slow", "read")
     for _ in range(5):
@@ -129,7 +129,7 @@ async def test_a_refused_slot_spends_no_budget(guarded: Make) -> None:
 
 
 async def test_an_observed_rule_tells_and_lets_pass(guarded: Make) -> None:
-    it = guarded(tools=[toolgate.ToolRule("slow", scopes=["read"], concurrency=1, mode="observe")])
+    it = guarded(tools=[doorward.ToolRule("slow", scopes=["read"], concurrency=1, mode="observe")])
     first, second = [await it.call("slow", "read") for _ in range(2)]
     assert (first.allowed, second.allowed) == (True, True)
     assert (first.would_deny, second.would_deny) == ((), ("slow",))
@@ -153,7 +153,7 @@ async def test_the_caller_is_told_what_it_can_act_on(guarded: Make) -> None:
 
 
 async def test_a_handler_says_what_its_call_cost(guarded: Make) -> None:
-    it = guarded(tools=[toolgate.ToolRule("query", scopes=["read"], limit=["10/minute"])])
+    it = guarded(tools=[doorward.ToolRule("query", scopes=["read"], limit=["10/minute"])])
     decision = await it.call("query", "read")
     await decision.settle(9)
     decision.close()

@@ -14,17 +14,17 @@ import pytest
 from configured import HEAD, Configured
 from guarded import Guarded, message
 
-import toolgate
-from toolgate.audit.reading.verify import verify
-from toolgate.confirmation.consent import MAX_ROUNDS
-from toolgate.settings import Secret
+import doorward
+from doorward.audit.reading.verify import verify
+from doorward.confirmation.consent import MAX_ROUNDS
+from doorward.settings import Secret
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[..., Guarded]
 
-RULES = [toolgate.ToolRule("wipe", scopes=[], limit=["5/minute"], confirm=True), toolgate.ToolRule("*", scopes=[])]
-YES = {"toolgate.confirmation": {"action": "accept"}}
+RULES = [doorward.ToolRule("wipe", scopes=[], limit=["5/minute"], confirm=True), doorward.ToolRule("*", scopes=[])]
+YES = {"doorward.confirmation": {"action": "accept"}}
 PREFIX = "io.modelcontextprotocol"
 
 
@@ -44,9 +44,9 @@ def body(state: str | None = None, answers: Any = None, method: str = "tools/cal
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": given}).encode()
 
 
-async def judged(it: Guarded, body: bytes, *, by_client: bool = True) -> toolgate.Decision:
+async def judged(it: Guarded, body: bytes, *, by_client: bool = True) -> doorward.Decision:
     """What an adapter with a message tier gets."""
-    request = toolgate.Request(
+    request = doorward.Request(
         host="mcp.example.com", path="/mcp", headers=[("authorization", f"Bearer {it.token('read')}")]
     )
     decision = await it.gate.begin(request)
@@ -54,7 +54,7 @@ async def judged(it: Guarded, body: bytes, *, by_client: bool = True) -> toolgat
     return decision
 
 
-def reason(decision: toolgate.Decision) -> str | None:
+def reason(decision: doorward.Decision) -> str | None:
     return None if decision.refusal is None else decision.refusal.code
 
 
@@ -110,14 +110,14 @@ async def test_whoever_is_refused_puts_nothing_into_words(
     guarded: Make, monkeypatch: pytest.MonkeyPatch, state: str | None, why: str
 ) -> None:
     """Four megabytes of empty lists took half a second of everybody's time."""
-    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    it = guarded(tools=RULES, confirmation=doorward.Confirmation(asks=["1/hour"]))
     await asked(it)
 
     def unpaid(*_: Any, **__: Any) -> str:
         raise AssertionError("nobody is asked, and nobody has paid for this")
 
-    monkeypatch.setattr("toolgate.confirmation.confirmations.in_words", unpaid)
-    monkeypatch.setattr("toolgate.confirmation.confirmations.hash_arguments", unpaid)
+    monkeypatch.setattr("doorward.confirmation.confirmations.in_words", unpaid)
+    monkeypatch.setattr("doorward.confirmation.confirmations.hash_arguments", unpaid)
     assert reason(await judged(it, body(state))) == why
 
 
@@ -125,7 +125,7 @@ LARGE = {"text": "x" * 100_000}
 
 
 async def test_of_large_bodies_only_what_is_good_is_read_for_free(guarded: Make) -> None:
-    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["2/hour"]))
+    it = guarded(tools=RULES, confirmation=doorward.Confirmation(asks=["2/hour"]))
     first, second = [(await judged(it, body(arguments=LARGE))).consent for _ in range(2)]
     assert first is not None
     assert second is not None
@@ -135,26 +135,26 @@ async def test_of_large_bodies_only_what_is_good_is_read_for_free(guarded: Make)
     )
     assert reason(await judged(it, body("no state of ours", arguments=LARGE))) == "confirmation_invalid"
     refused = await judged(it, body("no state of ours", arguments=LARGE))
-    assert isinstance(refused.refusal, toolgate.Limited)
+    assert isinstance(refused.refusal, doorward.Limited)
     assert refused.refusal.budget == "confirmation"
     assert reason(await judged(it, body("no state of ours"))) == "confirmation_invalid", "small ones are told at once"
 
 
 async def test_a_good_answer_over_the_budget_of_its_rule_is_not_read_for_free(guarded: Make) -> None:
     """It stays good, and so could be sent again and again."""
-    rule = toolgate.ToolRule("wipe", scopes=[], limit=["1/hour"], confirm=True)
-    it = guarded(tools=[rule], confirmation=toolgate.Confirmation(asks=["2/hour"]))
+    rule = doorward.ToolRule("wipe", scopes=[], limit=["1/hour"], confirm=True)
+    it = guarded(tools=[rule], confirmation=doorward.Confirmation(asks=["2/hour"]))
     first, second = [(await judged(it, body(arguments=LARGE))).consent for _ in range(2)]
     assert first is not None
     assert second is not None
     answered = [await judged(it, body(asked.asking, YES, arguments=LARGE)) for asked in (first, second, second, second)]
     assert [reason(decision) for decision in answered] == [None, *["rate_limited"] * 3]
-    budgets = [decision.refusal.budget for decision in answered[1:] if isinstance(decision.refusal, toolgate.Limited)]
+    budgets = [decision.refusal.budget for decision in answered[1:] if isinstance(decision.refusal, doorward.Limited)]
     assert budgets == ["wipe", "wipe", "confirmation"]
 
 
 async def test_a_nested_call_that_is_refused_asks_nobody(guarded: Make) -> None:
-    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    it = guarded(tools=RULES, confirmation=doorward.Confirmation(asks=["1/hour"]))
     parent = await it.call("free")
     call = it.gate.call_of_message("tools/call", 2, {"name": "wipe"}, under=parent)
     nested = [await it.gate.judge_message(parent, call, {"name": "wipe"}) for _ in range(2)]
@@ -162,7 +162,7 @@ async def test_a_nested_call_that_is_refused_asks_nobody(guarded: Make) -> None:
 
 
 async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
-    from toolgate.adapters.messages import run_under
+    from doorward.adapters.messages import run_under
 
     async def run() -> None:
         raise AssertionError("this must not run")
@@ -188,8 +188,8 @@ async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
 )
 async def test_what_cannot_be_answered_by_a_question_is_refused(guarded: Make, method: str, params: Any) -> None:
     it = guarded(
-        prompts=[toolgate.PromptRule("*", scopes=[], confirm=True)],
-        resources=[toolgate.ResourceRule("*", scopes=[], confirm=True)],
+        prompts=[doorward.PromptRule("*", scopes=[], confirm=True)],
+        resources=[doorward.ResourceRule("*", scopes=[], confirm=True)],
         approver=lambda question: True,
     )
     sent = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
@@ -201,7 +201,7 @@ async def test_what_cannot_be_answered_by_a_question_is_refused(guarded: Make, m
 
 def test_several_processes_without_a_store_do_not_start(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"limits\.store must be a Redis .*instances is 2.*Set \[limits\] store"):
-        guarded(tools=RULES, limits=toolgate.Limits(instances=2))
+        guarded(tools=RULES, limits=doorward.Limits(instances=2))
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
     with pytest.raises(ValueError, match=r"limits\.store must be a Redis .*several workers \(WEB_CONCURRENCY"):
         guarded(tools=RULES)
@@ -213,13 +213,13 @@ def test_a_worker_that_another_process_started_does_not_start(tmp_path: Path) ->
     """As `uvicorn --workers` starts them."""
     script = tmp_path / "workers.py"
     script.write_text(
-        "import multiprocessing, toolgate\n"
-        "from toolgate.testing import Issuer\n"
+        "import multiprocessing, doorward\n"
+        "from doorward.testing import Issuer\n"
         "def work():\n"
         "    issuer = Issuer('https://as.example.com')\n"
-        "    toolgate.Gate(resource='https://mcp.example.com/mcp',\n"
-        "        issuers=[toolgate.Issuer(issuer.url, ['ES256'], issuer.jwks())],\n"
-        "        tools=[toolgate.ToolRule('*', scopes=[], confirm=True)])\n"
+        "    doorward.Gate(resource='https://mcp.example.com/mcp',\n"
+        "        issuers=[doorward.Issuer(issuer.url, ['ES256'], issuer.jwks())],\n"
+        "        tools=[doorward.ToolRule('*', scopes=[], confirm=True)])\n"
         "if __name__ == '__main__':\n"
         "    process = multiprocessing.get_context('spawn').Process(target=work)\n"
         "    process.start(); process.join(); raise SystemExit(process.exitcode)\n"
@@ -232,14 +232,14 @@ def test_a_worker_that_another_process_started_does_not_start(tmp_path: Path) ->
 def test_a_file_that_cannot_work_names_itself(tmp_path: Path) -> None:
     configured = Configured(tmp_path)
     configured.path.write_text(f"{HEAD}[[tool]]\nmatch = '*'\nscopes = []\nconfirm = true\n[limits]\ninstances = 4\n")
-    with pytest.raises(ValueError, match=r"toolgate\.toml:10: \[limits\] store: must be a Redis"):
-        toolgate.Gate.from_file(configured.path)
+    with pytest.raises(ValueError, match=r"doorward\.toml:10: \[limits\] store: must be a Redis"):
+        doorward.Gate.from_file(configured.path)
 
 
 async def test_the_approver_may_stand_beside_a_file(tmp_path: Path) -> None:
     configured = Configured(tmp_path)
     configured.path.write_text(f"{HEAD}[[tool]]\nmatch = '*'\nscopes = []\nconfirm = true\n[audit]\npath = 'a.jsonl'\n")
-    gate = toolgate.Gate.from_file(configured.path, approver=lambda question: True)
+    gate = doorward.Gate.from_file(configured.path, approver=lambda question: True)
     assert gate.has_approver
     gate.reload()
     assert gate.has_approver
@@ -247,7 +247,7 @@ async def test_the_approver_may_stand_beside_a_file(tmp_path: Path) -> None:
 
 
 def test_there_is_one_approver(guarded: Make) -> None:
-    webhook = toolgate.Confirmation(webhook="https://approve.example.com/", webhook_key=Secret(b"k" * 32))
+    webhook = doorward.Confirmation(webhook="https://approve.example.com/", webhook_key=Secret(b"k" * 32))
     with pytest.raises(ValueError, match="approver must not stand beside"):
         guarded(confirmation=webhook, approver=lambda question: True)
     with pytest.raises(ValueError, match="approver must be a function"):
@@ -272,9 +272,9 @@ def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings
 
 
 async def test_a_question_that_could_not_be_asked_costs_nothing(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = guarded(tools=RULES, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    it = guarded(tools=RULES, confirmation=doorward.Confirmation(asks=["1/hour"]))
     with monkeypatch.context() as full:
-        full.setattr("toolgate.confirmation.kept.MAX_QUESTIONS", 0)
+        full.setattr("doorward.confirmation.kept.MAX_QUESTIONS", 0)
         for _ in range(2):
             assert reason(await judged(it, body())) == "store_unavailable"
     await asked(it)
@@ -292,7 +292,7 @@ async def test_a_tool_does_not_ask_without_end(guarded: Make) -> None:
         if round_ < MAX_ROUNDS:
             state = await confirmations.carry(decision.consent, "the tool's own")
         else:
-            with pytest.raises(toolgate.Forbidden, match="asks without end"):
+            with pytest.raises(doorward.Forbidden, match="asks without end"):
                 await confirmations.carry(decision.consent, "the tool's own")
         decision.close()
 
@@ -313,7 +313,7 @@ async def test_a_reload_knows_what_was_asked_before(guarded: Make) -> None:
 
 
 async def test_a_key_that_is_replaced_counts_for_the_questions_it_was_used_for(guarded: Make) -> None:
-    first, second, third = (toolgate.Confirmation(key=Secret(bytes([each]) * 32)) for each in (1, 2, 3))
+    first, second, third = (doorward.Confirmation(key=Secret(bytes([each]) * 32)) for each in (1, 2, 3))
     it = guarded(tools=RULES, confirmation=first)
     states = [await asked(it) for _ in range(3)]
     change(it, confirmation=second)
@@ -328,7 +328,7 @@ async def test_a_key_that_is_replaced_counts_for_the_questions_it_was_used_for(g
 async def test_a_question_without_a_key_is_none_once_there_is_one(guarded: Make) -> None:
     it = guarded(tools=RULES)
     state = await asked(it)
-    change(it, confirmation=toolgate.Confirmation(key=Secret(b"k" * 32)))
+    change(it, confirmation=doorward.Confirmation(key=Secret(b"k" * 32)))
     assert reason(await judged(it, body(state, YES))) == "confirmation_invalid"
 
 
@@ -345,7 +345,7 @@ async def test_once_there_is_an_approver_no_answer_of_a_client_counts(guarded: M
     state = await asked(it)
     change(
         it,
-        confirmation=toolgate.Confirmation(webhook="https://127.0.0.1:1/", webhook_key=Secret(b"k" * 32)),
+        confirmation=doorward.Confirmation(webhook="https://127.0.0.1:1/", webhook_key=Secret(b"k" * 32)),
     )
     assert reason(await judged(it, body(state, YES))) == "confirmation_invalid"
 
@@ -355,7 +355,7 @@ async def test_once_there_is_an_approver_no_answer_of_a_client_counts(guarded: M
 
 async def test_durable_records_are_in_order_and_verify(guarded: Make) -> None:
     trail = guarded(tools=RULES).trail
-    it = guarded(tools=RULES, audit=toolgate.Audit(path=str(trail.with_name("durable.jsonl")), durability="durable"))
+    it = guarded(tools=RULES, audit=doorward.Audit(path=str(trail.with_name("durable.jsonl")), durability="durable"))
     it.trail = trail.with_name("durable.jsonl")
     state = await asked(it)
     decision = await judged(it, body(state, YES))
@@ -380,7 +380,7 @@ async def test_no_record_holds_an_argument_or_an_answer(guarded: Make) -> None:
     assert decision.consent is not None
     state = decision.consent.asking
     decision.close("asked")
-    answers = {"toolgate.confirmation": {"action": "decline", "content": {"why": "a secret of mine"}}}
+    answers = {"doorward.confirmation": {"action": "decline", "content": {"why": "a secret of mine"}}}
     await judged(it, body(state, answers, arguments={"name": "a secret of ada"}))
     kept = it.trail.read_text()
     assert "a secret" not in kept

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from guarded import NOW, Guarded, message
 
-import toolgate
-from toolgate.adapters.asgi import GateASGI
-from toolgate.adapters.wire import Message, Receive, Scope, Send
-from toolgate.principal import Principal
-from toolgate.tokens.revocation import Revocations
+import doorward
+from doorward.adapters.asgi import GateASGI
+from doorward.adapters.wire import Message, Receive, Scope, Send
+from doorward.principal import Principal
+from doorward.tokens.revocation import Revocations
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def is_known(it: Guarded, token: str) -> bool:
     return found is not None
 
 
-async def come(it: Guarded, token: str) -> toolgate.Decision:
+async def come(it: Guarded, token: str) -> doorward.Decision:
     """A call by the short way, where that is open."""
     decision = await it.gate.decide(authorization=f"Bearer {token}", body=message())
     decision.close()
@@ -66,7 +66,7 @@ async def test_whoever_was_revoked_is_not(guarded: Make) -> None:
 async def test_whoever_was_listed_meanwhile_is_not(guarded: Make, tmp_path: Path) -> None:
     file = tmp_path / "revoked.toml"
     file.write_text("")
-    it = guarded(revocation=toolgate.Revocation(str(file)))
+    it = guarded(revocation=doorward.Revocation(str(file)))
     token = it.token("read", subject="user-1")
     await come(it, token)
     file.write_text('[[revoked]]\nsubject = "user-1"\n')
@@ -103,7 +103,7 @@ async def test_a_bound_token_is_not_without_its_certificate(guarded: Make) -> No
     it = guarded()
     thumbprint = base64.urlsafe_b64encode(CERTIFICATE).decode().rstrip("=")
     token = it.token("read", cnf={"x5t#S256": thumbprint})
-    request = toolgate.Request(
+    request = doorward.Request(
         host="mcp.example.com",
         path="/mcp",
         headers=[("authorization", f"Bearer {token}")],

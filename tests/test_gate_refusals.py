@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from guarded import NOW, Guarded, message
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +93,7 @@ async def test_what_is_refused_says_why_and_is_recorded(
     decision = await it.gate.decide(authorization=f"Bearer {token}", body=body)
 
     assert not decision.allowed
-    assert isinstance(decision.refusal, toolgate.Refused)
+    assert isinstance(decision.refusal, doorward.Refused)
     assert (decision.refusal.status, decision.refusal.code) == (status, code)
     [record] = it.records()
     assert (record["result"], record["reason"], record["verified"]) == (result, code, status != 401)
@@ -138,7 +138,7 @@ async def test_the_transport_is_judged_before_the_credentials(
     guarded: Make, request_: dict[str, Any], status: int, code: str
 ) -> None:
     it = guarded()
-    decision = await it.gate.decide(toolgate.Request(**({"host": "mcp.example.com", "path": "/mcp"} | request_)))
+    decision = await it.gate.decide(doorward.Request(**({"host": "mcp.example.com", "path": "/mcp"} | request_)))
     assert decision.refusal is not None
     assert (decision.refusal.status, decision.refusal.code) == (status, code)
     assert len(it.records()) == 1

@@ -13,8 +13,8 @@ import pytest
 from agents import AgentsFile
 from guarded import RESOURCE, Guarded, message
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 
@@ -33,8 +33,8 @@ def change(it: Guarded, **settings: Any) -> None:
     it.gate.reload(replace(it.gate.configuration, **settings))
 
 
-def rule(limit: str, **settings: Any) -> toolgate.ToolRule:
-    return toolgate.ToolRule("read_*", **({"scopes": ["read"], "limit": [limit]} | settings))
+def rule(limit: str, **settings: Any) -> doorward.ToolRule:
+    return doorward.ToolRule("read_*", **({"scopes": ["read"], "limit": [limit]} | settings))
 
 
 async def allowed(it: Guarded, calls: int = 20) -> int:
@@ -70,7 +70,7 @@ async def test_a_rule_holds_from_the_next_call_on(guarded: Make) -> None:
 async def test_a_decision_ends_under_the_configuration_it_began_with(guarded: Make) -> None:
     it = guarded(tools=[rule("9/minute", concurrency=1)])
     begun = await it.gate.begin(
-        toolgate.Request(
+        doorward.Request(
             scheme="https",
             host="mcp.example.com",
             path="/mcp",
@@ -103,8 +103,8 @@ async def test_whom_nobody_vouches_for_any_more_is_not_held(guarded: Make, what:
     if what == "audience":
         change(it, audiences=[])
     else:
-        change(it, issuers=[toolgate.Issuer(other.url, ["ES256"], other.jwks())])
-    with pytest.raises(toolgate.Unauthenticated) as ended:
+        change(it, issuers=[doorward.Issuer(other.url, ["ES256"], other.jwks())])
+    with pytest.raises(doorward.Unauthenticated) as ended:
         it.gate.ensure_held(running)
     assert ended.value.code == "token_revoked"
 
@@ -112,21 +112,21 @@ async def test_whom_nobody_vouches_for_any_more_is_not_held(guarded: Make, what:
 async def test_an_agent_is_held_as_long_as_its_file_counts(guarded: Make, tmp_path: Path) -> None:
     file = AgentsFile(tmp_path / "agents.toml")
     token = file.create()
-    it = guarded(tools=[rule("9/minute", scopes=[])], agents=toolgate.Agents(str(file.path)))
+    it = guarded(tools=[rule("9/minute", scopes=[])], agents=doorward.Agents(str(file.path)))
     running = await it.gate.decide(authorization=f"Bearer {token}", body=message())
     assert running.allowed
     change(it, tools=[rule("8/minute", scopes=[])])
     it.gate.ensure_held(running)
     change(it, agents=None)
-    with pytest.raises(toolgate.Unauthenticated):
+    with pytest.raises(doorward.Unauthenticated):
         it.gate.ensure_held(running)
 
 
 async def test_who_failed_too_often_still_has(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(failed_auth="1/minute"))
+    it = guarded(limits=doorward.Limits(failed_auth="1/minute"))
     for _ in range(2):
         await it.gate.decide(authorization="Bearer bad", body=message(), peer="192.0.2.1")
-    change(it, limits=toolgate.Limits(failed_auth="1/minute", client=["5/minute"]))
+    change(it, limits=doorward.Limits(failed_auth="1/minute", client=["5/minute"]))
     decision = await it.gate.decide(authorization="Bearer bad", body=message(), peer="192.0.2.1")
     assert decision.refusal is not None
     assert decision.refusal.code == "too_many_failures"
@@ -136,10 +136,10 @@ async def test_who_failed_too_often_still_has(guarded: Make) -> None:
     ("settings", "name"),
     [
         ({"resource": "https://other.example.com/mcp"}, "resource"),
-        ({"audit": toolgate.Audit("stdout")}, "audit"),
-        ({"limits": toolgate.Limits(max_keys=5)}, "limits.max_keys"),
-        ({"limits": toolgate.Limits(instances=5)}, "limits.instances"),
-        ({"limits": toolgate.Limits(store="redis://127.0.0.1")}, "limits.store"),
+        ({"audit": doorward.Audit("stdout")}, "audit"),
+        ({"limits": doorward.Limits(max_keys=5)}, "limits.max_keys"),
+        ({"limits": doorward.Limits(instances=5)}, "limits.instances"),
+        ({"limits": doorward.Limits(store="redis://127.0.0.1")}, "limits.store"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -158,15 +158,15 @@ async def test_what_needs_a_restart_says_so_and_changes_nothing(
 
 
 class File:
-    """A ``toolgate.toml`` and its gate."""
+    """A ``doorward.toml`` and its gate."""
 
     def __init__(self, directory: Path, issuer: Issuer, **options: Any) -> None:
-        self.path = directory / "toolgate.toml"
+        self.path = directory / "doorward.toml"
         self.issuer = issuer
         self.trail = directory / "audit.jsonl"
         (directory / "jwks.json").write_text(json.dumps(issuer.jwks()))
         self.write('limit = ["3/minute"]')
-        self.gate = toolgate.Gate.from_file(self.path, **options)
+        self.gate = doorward.Gate.from_file(self.path, **options)
 
     def write(self, rest: str) -> None:
         """One tool, with ``rest`` beside its match and scopes; replaced as a whole, as editors do."""
@@ -209,7 +209,7 @@ async def test_the_file_is_read_again(file: File) -> None:
 @pytest.mark.parametrize("rest", ['limt = ["5/minute"]', "limit = 5", "\n[[", '[limits]\nstore = "redis://127.0.0.1"'])
 async def test_a_file_that_is_wrong_changes_nothing_and_says_where(file: File, rest: str) -> None:
     file.write(rest)
-    with pytest.raises(ValueError, match=r"toolgate\.toml"):
+    with pytest.raises(ValueError, match=r"doorward\.toml"):
         file.gate.reload()
     assert await file.allowed() == 3
 

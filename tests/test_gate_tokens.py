@@ -13,8 +13,8 @@ import pytest
 from agents import AgentsFile
 from guarded import NOW, Guarded, message
 
-import toolgate
-from toolgate.tokens import agents_changes, agents_file
+import doorward
+from doorward.tokens import agents_changes, agents_file
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def code(it: Guarded, token: str, **request: Any) -> str | None:
     """Why the gate refuses a call with the token; None if it does not."""
     headers = (("authorization", f"Bearer {token}"), *request.pop("headers", ()))
     given = {"host": "mcp.example.com", "path": "/mcp", "body": message(), "headers": headers} | request
-    decision = await it.gate.decide(toolgate.Request(**given))
+    decision = await it.gate.decide(doorward.Request(**given))
     if decision.refusal is None:
         decision.close()
         return None
@@ -132,13 +132,13 @@ async def test_an_agent_token_is_a_credential_like_any_other(guarded: Make, tmp_
     made = agents_changes.create([], "nightly", scopes=["read"], organization=None, lifetime=600, now=NOW)
     agents_file.change(file, lambda _: made.agents)
     token = made.token
-    it = guarded(agents=toolgate.Agents(str(file)))
+    it = guarded(agents=doorward.Agents(str(file)))
     assert await code(it, token) is None
     assert await code(it, token[:-1] + ("A" if token[-1] != "A" else "B")) == "malformed_token"
     it.gate.revoke(agent="nightly")
     assert await code(it, token) == "token_revoked"
     [record, *_] = it.records()
-    assert (record["issuer"], record["client_id"]) == ("urn:toolgate:agents", "nightly")
+    assert (record["issuer"], record["client_id"]) == ("urn:doorward:agents", "nightly")
     assert token not in it.trail.read_text()
 
 
@@ -146,7 +146,7 @@ async def test_what_goes_on_for_long_ends_with_its_agent(guarded: Make, tmp_path
     agents = AgentsFile(tmp_path / "agents.toml")
     token = agents.create("nightly", scopes=["read"], now=NOW)
     agents.create("daily", now=NOW)
-    it = guarded(agents=toolgate.Agents(str(agents.path)))
+    it = guarded(agents=doorward.Agents(str(agents.path)))
     decision = await it.gate.decide(authorization=f"Bearer {token}", body=message())
     it.now += 60
     it.gate.ensure_held(decision)
@@ -155,7 +155,7 @@ async def test_what_goes_on_for_long_ends_with_its_agent(guarded: Make, tmp_path
     it.gate.ensure_held(decision)
     agents.revoke("nightly", now=it.now)
     it.now += 60
-    with pytest.raises(toolgate.Unauthenticated, match="token_revoked"):
+    with pytest.raises(doorward.Unauthenticated, match="token_revoked"):
         it.gate.ensure_held(decision)
     decision.close()
 
@@ -164,11 +164,11 @@ async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(
     guarded: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Nothing listens on the discard port.
-    it = guarded(issuers=[toolgate.Issuer("http://127.0.0.1:9", ["ES256"])])
+    it = guarded(issuers=[doorward.Issuer("http://127.0.0.1:9", ["ES256"])])
     decision = await it.gate.decide(
         authorization=f"Bearer {it.token('read', iss='http://127.0.0.1:9')}", body=message()
     )
-    assert isinstance(decision.refusal, toolgate.Unavailable)
+    assert isinstance(decision.refusal, doorward.Unavailable)
     assert decision.refusal.code == "issuer_unavailable"
     assert dict(it.gate.render(decision).headers)["retry-after"]
     assert it.gate.alarms["keys_unreachable"] == 1
@@ -179,12 +179,12 @@ async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(
 
 
 async def test_nobody_is_asked_for_an_address_that_failed_too_often(guarded: Make) -> None:
-    secret = toolgate.Secret(b"s" * 32)
-    asked = toolgate.Introspection("http://127.0.0.1:9/introspect", "mcp", secret=secret)
-    given = toolgate.Issuer(
+    secret = doorward.Secret(b"s" * 32)
+    asked = doorward.Introspection("http://127.0.0.1:9/introspect", "mcp", secret=secret)
+    given = doorward.Issuer(
         "http://127.0.0.1:9", ["ES256"], {"keys": []} | guarded().issuer.jwks(), introspection=asked
     )
-    it = guarded(issuers=[given], limits=toolgate.Limits(failed_auth="1/minute"))
+    it = guarded(issuers=[given], limits=doorward.Limits(failed_auth="1/minute"))
     assert await code(it, "opaque-1", peer="192.0.2.1") == "issuer_unavailable"
     assert await code(it, "e30.e30.e30", peer="192.0.2.1") is not None
     assert await code(it, "opaque-2", peer="192.0.2.1") == "too_many_failures"

@@ -18,11 +18,11 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "python" / "toolgate"
+PACKAGE = ROOT / "python" / "doorward"
 
 
 class Row(NamedTuple):
-    """A module or package of ``toolgate``: its layer, and the layers and modules it may import."""
+    """A module or package of ``doorward``: its layer, and the layers and modules it may import."""
 
     layer: int
     may_import: str
@@ -39,6 +39,7 @@ PYTHON = {
     "addresses": Row(0, ""),
     "background": Row(0, ""),
     "checks": Row(0, ""),
+    "extras": Row(0, ""),
     "hosts": Row(0, ""),
     "methods": Row(0, ""),
     "patterns": Row(0, ""),
@@ -114,7 +115,7 @@ RUST = {
         "limiter leases"
     ),
 }
-"""The core, and by the same rows its twin in ``toolgate._pure``; ``python`` is the binding, above all."""
+"""The core, and by the same rows its twin in ``doorward._pure``; ``python`` is the binding, above all."""
 
 ELSEWHERE = {"refusal": PACKAGE / "errors.py"}
 """Rows of the core whose Python half the native core shares."""
@@ -168,10 +169,10 @@ def _targets(node: ast.AST) -> list[str]:
     if isinstance(node, ast.ImportFrom):
         assert node.level == 0, "imports are written in full"
         module = node.module or ""
-        names = [f"toolgate.{alias.name}" for alias in node.names] if module == "toolgate" else [module]
+        names = [f"doorward.{alias.name}" for alias in node.names] if module == "doorward" else [module]
     elif isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
-    inside = [name.split(".") for name in names if name.split(".")[0] == "toolgate"]
+    inside = [name.split(".") for name in names if name.split(".")[0] == "doorward"]
     return [parts[1] if len(parts) > 1 and parts[1] in PYTHON else "__init__" for parts in inside]
 
 
@@ -282,7 +283,7 @@ def test_the_pure_twin_imports_as_the_native_core_does() -> None:
     wrong = []
     for path in (PACKAGE / "_pure").rglob("*.py"):
         name = row_of(path, PACKAGE / "_pure")
-        used = set(re.findall(r"^\s*from toolgate\._pure\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+        used = set(re.findall(r"^\s*from doorward\._pure\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
         if name != "__init__" and not used <= {name, *RUST[name].split()}:
             wrong.append(f"{path.relative_to(ROOT)} imports {', '.join(sorted(used))}")
     assert not wrong, "\n".join(wrong)
@@ -293,16 +294,16 @@ def _rooms(root: Path, pattern: str) -> set[str]:
     return {row_of(path, root) for path in root.rglob(pattern)} - {"__init__"}
 
 
-# --- what `import toolgate` brings along ------------------------------------------------------------------------------
+# --- what `import doorward` brings along ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("implementation", ["rust", "python"])
-def test_importing_toolgate_imports_no_framework(implementation: str) -> None:
-    if implementation == "rust" and find_spec("toolgate._rust") is None:
+def test_importing_doorward_imports_no_framework(implementation: str) -> None:
+    if implementation == "rust" and find_spec("doorward._rust") is None:
         pytest.skip("the native core is not built: run `make build`")
     listed = subprocess.run(
-        [sys.executable, "-c", "import sys, toolgate; print(toolgate.IMPLEMENTATION, *sys.modules)"],
-        env={**os.environ, "TOOLGATE_CORE": implementation},
+        [sys.executable, "-c", "import sys, doorward; print(doorward.IMPLEMENTATION, *sys.modules)"],
+        env={**os.environ, "DOORWARD_CORE": implementation},
         capture_output=True,
         text=True,
         check=True,

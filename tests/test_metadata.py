@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from toolgate.metadata import Metadata
+from doorward.metadata import Metadata
 
 ROOT = "/.well-known/oauth-protected-resource"
 ISSUERS = ["https://as.example.com", "https://b.example.com/realms/ö"]

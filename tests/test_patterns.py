@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.patterns import Ordered, Pattern, Shadowed
+from doorward.patterns import Ordered, Pattern, Shadowed
 
 SPELT = "ab"
 SHORT_PATTERNS = st.text(f"{SPELT}*", min_size=1, max_size=4)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate._core import hash_arguments, read_envelope
-from toolgate.errors import Forbidden, Malformed, Refused
-from toolgate.methods import GOVERNED_BY_METHOD, METHODS
-from toolgate.policy import Policy, call_of, repeats
-from toolgate.request import Call
-from toolgate.settings import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
+from doorward._core import hash_arguments, read_envelope
+from doorward.errors import Forbidden, Malformed, Refused
+from doorward.methods import GOVERNED_BY_METHOD, METHODS
+from doorward.policy import Policy, call_of, repeats
+from doorward.request import Call
+from doorward.settings import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 
 
 def call(method: str, *, id: object = 1, **params: Any) -> Call:  # noqa: A002

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.principal import Principal, joined
+from doorward.principal import Principal, joined
 
 PARTS = st.lists(st.none() | st.text("0123456789:-a", max_size=5) | st.text(max_size=3), max_size=5)
 

@@ -14,8 +14,8 @@ import pytest
 from agents import AgentsFile
 from conftest import Proof, Tell
 
-from toolgate import private_files
-from toolgate.tokens import agents_file
+from doorward import private_files
+from doorward.tokens import agents_file
 
 WRITER = """
 import sys
@@ -34,8 +34,8 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from agents import AgentsFile
-from toolgate import private_files
-from toolgate.tokens import agents_file
+from doorward import private_files
+from doorward.tokens import agents_file
 path = Path(sys.argv[1])
 AgentsFile(path).create("first")
 

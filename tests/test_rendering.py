@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from toolgate.errors import CODES, Forbidden, Limited, Refused, Unavailable, refusal
-from toolgate.rendering import Challenge, error_of, render
+from doorward.errors import CODES, Forbidden, Limited, Refused, Unavailable, refusal
+from doorward.rendering import Challenge, error_of, render
 
 METADATA = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp"
 CHALLENGE = Challenge(METADATA, ("mcp:tools:read",))

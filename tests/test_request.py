@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolgate.request import Request
+from doorward.request import Request
 
 
 def test_no_header_is_overlooked_for_its_case() -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolgate.request_ids import request_id
+from doorward.request_ids import request_id
 
 
 def test_an_id_is_96_random_bits() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from toolgate.resource import parse_resource, spellings
+from doorward.resource import parse_resource, spellings
 
 GOOD = {
     "as it is": ("https://mcp.example.com/mcp", "https://mcp.example.com/mcp"),

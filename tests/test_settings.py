@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from toolgate import KeySet, Verifier
-from toolgate.gate import Gate
-from toolgate.settings import (
+from doorward import KeySet, Verifier
+from doorward.gate import Gate
+from doorward.settings import (
     Agents,
     Audit,
     AuditSink,
@@ -28,8 +28,8 @@ from toolgate.settings import (
     Secret,
     ToolRule,
 )
-from toolgate.settings.issuers import _ALGORITHMS, _HMAC, _KNOWN_TO_THE_CORE
-from toolgate.testing import Issuer as ThrowAway
+from doorward.settings.issuers import _ALGORITHMS, _HMAC, _KNOWN_TO_THE_CORE
+from doorward.testing import Issuer as ThrowAway
 
 URL = "https://as.example.com"
 ENDPOINT = "https://as.example.com/ask"
@@ -174,8 +174,8 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: Audit(key=b"k" * 32), "key must be a Secret"),  # type: ignore[arg-type]
         (lambda: Audit(key=Secret(b"short")), "key must have at least 32 bytes"),
         (lambda: Audit(durability="durable"), "durability is 'durable': that needs a file"),
-        (lambda: Audit(sinks=["audit.jsonl"]), "sinks has a str: each must be a toolgate.AuditSink"),  # type: ignore[list-item]
-        (lambda: Audit(sinks=AuditSink("a")), r"sinks is an AuditSink: it must be a list, like \[toolgate.AuditSink"),  # type: ignore[arg-type]
+        (lambda: Audit(sinks=["audit.jsonl"]), "sinks has a str: each must be a doorward.AuditSink"),  # type: ignore[list-item]
+        (lambda: Audit(sinks=AuditSink("a")), r"sinks is an AuditSink: it must be a list, like \[doorward.AuditSink"),  # type: ignore[arg-type]
         (lambda: AuditSink(sink=print), r"sink must have two methods, write\(lines\) and close"),  # type: ignore[arg-type]
         (lambda: Audit("a", sinks=[AuditSink("b")]), "sinks must not stand beside path"),
         (lambda: Audit(sinks=[AuditSink("b"), AuditSink("b", daily=True)]), "sinks name one place twice"),
@@ -228,22 +228,22 @@ def test_what_cannot_be_right_is_refused_by_the_name_of_its_field(make: Callable
 @pytest.mark.parametrize(
     ("name", "given", "problem"),
     [
-        ("tools", [{"match": "*"}], r"has a dict: each must be a toolgate.ToolRule\(...\)"),
-        ("tools", [PromptRule("*", [])], "has a PromptRule: each must be a toolgate.ToolRule"),
-        ("tools", rule(), r"is a ToolRule: it must be a list, like \[toolgate.ToolRule"),
+        ("tools", [{"match": "*"}], r"has a dict: each must be a doorward.ToolRule\(...\)"),
+        ("tools", [PromptRule("*", [])], "has a PromptRule: each must be a doorward.ToolRule"),
+        ("tools", rule(), r"is a ToolRule: it must be a list, like \[doorward.ToolRule"),
         ("tools", None, "is None: it must be a list"),
-        ("resources", "a", r"is a str: it must be a list, like \[toolgate.ResourceRule"),
-        ("prompts", [None], "has None: each must be a toolgate.PromptRule"),
-        ("methods", [MethodRule], "has the class MethodRule: each must be a toolgate.MethodRule"),
-        ("issuers", [URL], "has a str: each must be a toolgate.Issuer"),
-        ("issuers", issuer(), r"is an Issuer: it must be a list, like \[toolgate.Issuer"),
-        ("agents", "agents.toml", "is a str: it must be a toolgate.Agents"),
-        ("revocation", "revoked.toml", "is a str: it must be a toolgate.Revocation"),
-        ("limits", {"client": ["6/minute"]}, "is a dict: it must be a toolgate.Limits"),
-        ("limits", {}, "is a dict: it must be a toolgate.Limits"),
-        ("audit", "audit.jsonl", "is a str: it must be a toolgate.Audit"),
-        ("audit", AuditSink("a"), "is an AuditSink: it must be a toolgate.Audit"),
-        ("confirmation", True, "is a bool: it must be a toolgate.Confirmation"),
+        ("resources", "a", r"is a str: it must be a list, like \[doorward.ResourceRule"),
+        ("prompts", [None], "has None: each must be a doorward.PromptRule"),
+        ("methods", [MethodRule], "has the class MethodRule: each must be a doorward.MethodRule"),
+        ("issuers", [URL], "has a str: each must be a doorward.Issuer"),
+        ("issuers", issuer(), r"is an Issuer: it must be a list, like \[doorward.Issuer"),
+        ("agents", "agents.toml", "is a str: it must be a doorward.Agents"),
+        ("revocation", "revoked.toml", "is a str: it must be a doorward.Revocation"),
+        ("limits", {"client": ["6/minute"]}, "is a dict: it must be a doorward.Limits"),
+        ("limits", {}, "is a dict: it must be a doorward.Limits"),
+        ("audit", "audit.jsonl", "is a str: it must be a doorward.Audit"),
+        ("audit", AuditSink("a"), "is an AuditSink: it must be a doorward.Audit"),
+        ("confirmation", True, "is a bool: it must be a doorward.Confirmation"),
         ("scopes", ["a"], 'is a list: it must be a dictionary, like {"mcp:tools:write"'),
         ("scopes", {"a": "b"}, "must be a list, like"),
         ("filter_lists", "no", "must be true or false"),

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from toolgate.errors import Refused
-from toolgate.testing import Issuer
-from toolgate.testing.keys import ALGORITHMS
+from doorward.errors import Refused
+from doorward.extras import install
+from doorward.testing import Issuer
+from doorward.testing.keys import ALGORITHMS
 
 NOW = 1_800_000_000
 RESOURCE = "https://mcp.example.com/mcp"
@@ -120,11 +121,11 @@ def test_an_algorithm_that_is_not_offered_is_a_mistake(algorithm: str) -> None:
 
 
 def test_without_cryptography_the_error_names_the_extra() -> None:
-    code = "import sys; sys.modules['cryptography'] = None; from toolgate.testing import Issuer; Issuer('https://as.example.com')"
+    code = "import sys; sys.modules['cryptography'] = None; from doorward.testing import Issuer; Issuer('https://as.example.com')"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "pip install 'toolgate[pure]'" in ended.stderr
+    assert install("pure") in ended.stderr
 
 
-def test_the_plugin_gives_the_fixture(toolgate_issuer: Issuer) -> None:
-    assert toolgate_issuer.url == "https://issuer.test"
-    assert toolgate_issuer.token(audience=RESOURCE).count(".") == 2
+def test_the_plugin_gives_the_fixture(doorward_issuer: Issuer) -> None:
+    assert doorward_issuer.url == "https://issuer.test"
+    assert doorward_issuer.token(audience=RESOURCE).count(".") == 2

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judging import HOST, transport, verdict
 
-from toolgate._core import Recogniser, TokenCache
-from toolgate.errors import Refused
-from toolgate.request import Request
-from toolgate.transport import bearer_token, is_loopback_host
+from doorward._core import Recogniser, TokenCache
+from doorward.errors import Refused
+from doorward.request import Request
+from doorward.transport import bearer_token, is_loopback_host
 
 # --- Host -------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judging import CLIENT, PROXY, transport, verdict
 
-from toolgate.request import Request
+from doorward.request import Request
 
 # --- plain text -------------------------------------------------------------------------------------------------------
 

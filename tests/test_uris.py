@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl, ValidationError
 
-from toolgate.uris import decoded, is_always_disguised, is_disguised, without_query
+from doorward.uris import decoded, is_always_disguised, is_disguised, without_query
 
 
 @pytest.mark.parametrize(

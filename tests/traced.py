@@ -28,7 +28,7 @@ class Heard:
         self._reader = InMemoryMetricReader()
         self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
 
-    def spans(self, scope: str = "toolgate") -> list[ReadableSpan]:
+    def spans(self, scope: str = "doorward") -> list[ReadableSpan]:
         """Those of one library, in the order in which they ended."""
         return [span for span in self._spans.get_finished_spans() if _scope(span) == scope]
 
@@ -45,7 +45,7 @@ class Heard:
             for of_resource in (data.resource_metrics if data else ())
             for of_scope in of_resource.scope_metrics
             for metric in of_scope.metrics
-            if of_scope.scope.name == "toolgate" and metric.name == name
+            if of_scope.scope.name == "doorward" and metric.name == name
             for point in metric.data.data_points
         ]
 

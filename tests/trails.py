@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toolgate.audit import UNKNOWN_PRINCIPAL, Outcome, call_record
+from doorward.audit import UNKNOWN_PRINCIPAL, Outcome, call_record
 
 
 def record(name: str | None = None, **given: Any) -> str:

@@ -16,8 +16,8 @@ import anyio
 import anyio.lowlevel
 from guarded import Guarded, message
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 IN_FLIGHT = 8
 
@@ -29,9 +29,9 @@ def say(*words: object) -> None:
 
 async def serve(path: Path, durability: str) -> None:
     """Answer calls, eight at a time, without end."""
-    rules = [toolgate.ToolRule("read_*", scopes=["read"])]
+    rules = [doorward.ToolRule("read_*", scopes=["read"])]
     it = Guarded(
-        path, Issuer("https://as.example.com"), tools=rules, audit=toolgate.Audit(str(path), durability=durability)
+        path, Issuer("https://as.example.com"), tools=rules, audit=doorward.Audit(str(path), durability=durability)
     )
     authorization = f"Bearer {it.token('read')}"
     numbers = count()

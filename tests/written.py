@@ -9,10 +9,10 @@ from pathlib import Path
 from signing import KEY
 from trails import record
 
-from toolgate.audit.chain import Chain, chain_after
-from toolgate.audit.checkpoints import Checkpoints
-from toolgate.audit.reading.lines import parse_line
-from toolgate.settings import Checkpoint, Secret
+from doorward.audit.chain import Chain, chain_after
+from doorward.audit.checkpoints import Checkpoints
+from doorward.audit.reading.lines import parse_line
+from doorward.settings import Checkpoint, Secret
 
 NOW = 1_800_000_000.0
 

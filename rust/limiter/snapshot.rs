@@ -19,7 +19,7 @@ use crate::charge::{Name, Secret, secret};
 use crate::table::Slot;
 
 /// The version and the implementation: another one's first line differs.
-const FIRST_LINE: &[u8] = b"toolgate limiter 2 rust\n";
+const FIRST_LINE: &[u8] = b"doorward limiter 2 rust\n";
 /// The longest period there is: one token in two days, of as many processes as there can be.
 const MAX_PERIOD: u64 = 2 * 86_400 * 1_000_000_000 * MAX_INSTANCES;
 /// Buckets copied while a lock is held: some microseconds.

@@ -11,7 +11,7 @@ use crate::json::MAX_DEPTH;
 use crate::refusal::{Refusal, Refused};
 
 /// One JSON-RPC message, read strictly.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Envelope(envelope::Envelope);
 
 #[pymethods]

@@ -7,7 +7,7 @@ use super::values::token_bytes;
 use crate::cache;
 
 /// What verified tokens were found to mean: bounded, and expiry checked on every hit.
-#[pyclass(frozen, generic, module = "toolgate._rust")]
+#[pyclass(frozen, generic, module = "doorward._rust")]
 pub(super) struct TokenCache(cache::TokenCache<Py<PyAny>>);
 
 #[pymethods]

@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 use crate::chain;
 
 /// The running end of one instance's chain of lines.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Chain(Mutex<chain::Chain>);
 
 #[pymethods]

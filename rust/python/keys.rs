@@ -11,7 +11,7 @@ use crate::jwk;
 use crate::refusal::{Refusal, Refused};
 
 /// Public keys of one issuer (RFC 7517), or one shared secret.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct KeySet(pub(super) Arc<jwk::KeySet>);
 
 #[pymethods]

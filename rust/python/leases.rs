@@ -14,7 +14,7 @@ use crate::leases;
 const MAX_KEPT: usize = 10_000;
 
 /// What one process holds of one bucket.
-#[pyclass(frozen, subclass, module = "toolgate._rust")]
+#[pyclass(frozen, subclass, module = "doorward._rust")]
 pub(super) struct Holding(leases::Holding<Py<PyAny>>);
 
 #[pymethods]
@@ -84,7 +84,7 @@ struct Kept {
 type Key = (usize, isize);
 
 /// The holdings of one limiter, for the one thread that spends from them.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Holdings {
     kept: Mutex<HashMap<Key, Kept>>,
     /// Nobody's, while 0.
@@ -214,7 +214,7 @@ enum Source {
 }
 
 /// An admission that Redis, a lease or a fallback gave.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct RemoteGrant {
     plan: Py<PyAny>,
     told: Told,

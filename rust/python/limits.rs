@@ -13,7 +13,7 @@ use crate::{charge, limiter};
 const FEW: usize = 8;
 
 /// What one call spends of one bucket.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(crate) struct Charge(charge::Charge);
 
 #[pymethods]
@@ -72,7 +72,7 @@ impl Charge {
 }
 
 /// All charges of a call, kept together: of the objects they were made of, a decision reads none.
-#[pyclass(frozen, sequence, module = "toolgate._rust")]
+#[pyclass(frozen, sequence, module = "doorward._rust")]
 pub(crate) struct Charges {
     all: limiter::Charges,
     objects: Py<PyTuple>,
@@ -119,7 +119,7 @@ impl Charges {
 }
 
 /// An admission.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(crate) struct Grant(limiter::Grant);
 
 #[pymethods]
@@ -138,7 +138,7 @@ impl Grant {
 }
 
 /// Token buckets (the GCRA form) in sharded domains, in integer nanoseconds.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(crate) struct Limiter(limiter::Limiter);
 
 #[pymethods]
@@ -324,6 +324,6 @@ fn limited<'py>(py: Python<'py>, denied: &limiter::Denied) -> PyResult<Bound<'py
         PyTuple::new(py, denied.violated.iter().map(|key| &**key))?,
     )?;
     LIMITED
-        .import(py, "toolgate.errors", "Limited")?
+        .import(py, "doorward.errors", "Limited")?
         .call((code,), Some(&facts))
 }

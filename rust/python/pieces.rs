@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 const PIECE: usize = 64 << 10;
 
 /// Bytes, and how many of them were handed out.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Pieces(Mutex<(Vec<u8>, usize)>);
 
 impl Pieces {

@@ -10,14 +10,14 @@ use crate::recogniser;
 const FEW: usize = 16;
 
 /// Knows whose request it is where that takes no second look.
-#[pyclass(frozen, generic, module = "toolgate._rust")]
+#[pyclass(frozen, generic, module = "doorward._rust")]
 pub(super) struct Recogniser {
     callers: Py<TokenCache>,
     heads: recogniser::Recogniser,
 }
 
 /// A request of somebody who was here before.
-#[pyclass(frozen, get_all, generic, module = "toolgate._rust")]
+#[pyclass(frozen, get_all, generic, module = "doorward._rust")]
 pub(super) struct Recognised {
     caller: Py<PyAny>,
     protocol: Option<Py<PyString>>,

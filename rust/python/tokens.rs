@@ -11,7 +11,7 @@ use super::values::{to_python, token_bytes};
 use crate::{claims, jws, jwt};
 
 /// What a verified access token says (RFC 9068).
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Claims(claims::Claims);
 
 #[pymethods]
@@ -75,7 +75,7 @@ impl Claims {
 }
 
 /// Verifies the access tokens of one issuer for one resource (RFC 8725, RFC 9068 section 4).
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Verifier(Arc<jwt::Verifier>);
 
 #[pymethods]
@@ -136,7 +136,7 @@ impl Verifier {
 }
 
 /// Several issuers: the token's exact `iss` chooses, keys are never mixed.
-#[pyclass(frozen, module = "toolgate._rust")]
+#[pyclass(frozen, module = "doorward._rust")]
 pub(super) struct Verifiers(jwt::Verifiers);
 
 #[pymethods]

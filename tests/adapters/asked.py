@@ -16,26 +16,26 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import Context, MCPServer
 
-import toolgate
+import doorward
 
 RULES: dict[str, Any] = {
     "tools": [
-        toolgate.ToolRule("wipe", scopes=["write"], limit=["2/hour"], confirm=True),
-        toolgate.ToolRule("watched", scopes=[], confirm=True, mode="observe"),
-        toolgate.ToolRule("register", scopes=[], confirm=True),
-        toolgate.ToolRule("*", scopes=[]),
+        doorward.ToolRule("wipe", scopes=["write"], limit=["2/hour"], confirm=True),
+        doorward.ToolRule("watched", scopes=[], confirm=True, mode="observe"),
+        doorward.ToolRule("register", scopes=[], confirm=True),
+        doorward.ToolRule("*", scopes=[]),
     ],
-    "resources": [toolgate.ResourceRule("data://*", scopes=[], confirm=True)],
-    "prompts": [toolgate.PromptRule("*", scopes=[], confirm=True)],
+    "resources": [doorward.ResourceRule("data://*", scopes=[], confirm=True)],
+    "prompts": [doorward.PromptRule("*", scopes=[], confirm=True)],
 }
 
 YES = types.ElicitResult(action="accept", content={})
 NO = types.ElicitResult(action="decline")
 
 
-def hurried(**given: Any) -> toolgate.Confirmation:
+def hurried(**given: Any) -> doorward.Confirmation:
     """Questions that stand for a moment: the ten seconds that are the least are too long for a test."""
-    made = toolgate.Confirmation(**given)
+    made = doorward.Confirmation(**given)
     object.__setattr__(made, "lifetime", 0.5)
     return made
 

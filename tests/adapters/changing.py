@@ -16,13 +16,13 @@ from fastmcp.server.middleware import Middleware
 from guarded import Guarded
 from mcp.server import Server
 
-import toolgate
+import doorward
 
 Make = Callable[..., Guarded]
 Run = Callable[[dict[str, Any]], Awaitable[Any]]
 Change = Callable[[Run, dict[str, Any]], Awaitable[Any]]
 
-CONFIRMED = {"tools": [toolgate.ToolRule("*wipe", scopes=["write"], limit=["3/hour"], confirm=True)]}
+CONFIRMED = {"tools": [doorward.ToolRule("*wipe", scopes=["write"], limit=["3/hour"], confirm=True)]}
 
 
 async def to_bob(run: Run, params: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from adapters.serving import listening, served, url_of
 from adapters.unknown_server import LIMIT, Server
 from guarded import Guarded
 
-import toolgate
+import doorward
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def _fastmcp_tools(ran: list[str], may_end: threading.Event) -> Any:
 def it(guarded: Callable[..., Guarded]) -> Iterator[Guarded]:
     """A gate before a server that nobody here knows."""
     with listening() as listener:
-        rules = [toolgate.ToolRule("read_*", scopes=["read"]), toolgate.ToolRule("delete_*", scopes=["write"])]
+        rules = [doorward.ToolRule("read_*", scopes=["read"]), doorward.ToolRule("delete_*", scopes=["write"])]
         it = guarded(
             resource=url_of(listener),
             tools=rules,
             allowed_origins=["https://app.example.com"],
             max_body_bytes=LIMIT,
-            limits=toolgate.Limits(client=["3/minute"]),
+            limits=doorward.Limits(client=["3/minute"]),
         )
         it.server = Server()  # type: ignore[attr-defined]
         with served(it.gate.protect(it.server), listener):  # type: ignore[attr-defined]

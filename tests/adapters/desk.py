@@ -20,13 +20,13 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import Context, MCPServer
 
-import toolgate
+import doorward
 
 MODERN, LEGACY = "2026-07-28", "legacy"
 RULES = [
-    toolgate.ToolRule("read_*", scopes=["read"]),
-    toolgate.ToolRule("delete_*", scopes=["write"]),
-    toolgate.ToolRule("limited", scopes=[], limit=["1/hour"]),
+    doorward.ToolRule("read_*", scopes=["read"]),
+    doorward.ToolRule("delete_*", scopes=["write"]),
+    doorward.ToolRule("limited", scopes=[], limit=["1/hour"]),
 ]
 
 
@@ -38,7 +38,7 @@ def tools(ran: list[str], may_end: threading.Event | None = None) -> MCPServer[A
     @server.tool()
     async def read_caller(ctx: Context[Any, Any]) -> dict[str, Any]:
         ran.append("read_caller")
-        token, decision = get_access_token(), toolgate.current()
+        token, decision = get_access_token(), doorward.current()
         assert token is not None
         assert decision is not None
         assert ctx.request_context.request is not None

@@ -16,7 +16,7 @@ from fastmcp.server.dependencies import get_access_token, get_http_headers
 from guarded import Guarded
 from mcp import MCPError
 
-import toolgate
+import doorward
 
 Make = Callable[..., Guarded]
 
@@ -32,7 +32,7 @@ def fastmcp_tools(ran: list[str], may_end: threading.Event | None = None) -> Fas
     @server.tool
     async def read_caller() -> dict[str, Any]:
         ran.append("read_caller")
-        token, decision = get_access_token(), toolgate.current()
+        token, decision = get_access_token(), doorward.current()
         assert token is not None
         assert decision is not None
         return {
@@ -77,7 +77,7 @@ def fastmcp_tools(ran: list[str], may_end: threading.Event | None = None) -> Fas
 def opened(guarded: Make, server: FastMCP[Any], ran: list[str], *, how: str = "protect", **more: Any) -> Iterator[Desk]:
     """The server, served behind a gate, or by itself with the gate in the place of its auth."""
     with listening() as listener:
-        settings = {"tools": RULES, "resources": [toolgate.ResourceRule("data://*", scopes=["write"])]} | more
+        settings = {"tools": RULES, "resources": [doorward.ResourceRule("data://*", scopes=["write"])]} | more
         it = guarded(resource=url_of(listener), **settings)
         it.now = time.time()
         if how == "auth=":

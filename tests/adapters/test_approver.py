@@ -16,7 +16,7 @@ from adapters.desk import LEGACY, MODERN, modern_headers
 from guarded import Guarded, message
 from mcp import MCPError
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -29,14 +29,14 @@ class Approver:
     """Somebody who says what they are told to say."""
 
     def __init__(self, says: Any = True, *, is_async: bool = True) -> None:
-        self.questions: list[toolgate.Question] = []
+        self.questions: list[doorward.Question] = []
         self.says = says
         self.has_to_ask: Callable[..., Any] = self._ask if is_async else self._block
 
-    async def _ask(self, question: toolgate.Question) -> Any:
+    async def _ask(self, question: doorward.Question) -> Any:
         return self._block(question)
 
-    def _block(self, question: toolgate.Question) -> Any:
+    def _block(self, question: doorward.Question) -> Any:
         self.questions.append(question)
         if isinstance(self.says, Exception):
             raise self.says
@@ -119,10 +119,10 @@ async def test_whoever_does_not_answer_in_time_has_not_confirmed(guarded: Make) 
 
 
 async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolgate.confirmation.approvers._MAX_THREADS", 1)
+    monkeypatch.setattr("doorward.confirmation.approvers._MAX_THREADS", 1)
     began, may_end = threading.Event(), threading.Event()
 
-    def approver(_question: toolgate.Question) -> bool:
+    def approver(_question: doorward.Question) -> bool:
         began.set()
         return may_end.wait(20)
 
@@ -142,8 +142,8 @@ async def test_functions_that_block_are_so_many_and_no_more(guarded: Make, monke
 
 
 ONE_AT_ONCE: dict[str, Any] = {
-    "the rule's": {"tools": [toolgate.ToolRule("wipe", scopes=["write"], confirm=True, concurrency=1)]},
-    "the client's": {"limits": toolgate.Limits(concurrency=1)},
+    "the rule's": {"tools": [doorward.ToolRule("wipe", scopes=["write"], confirm=True, concurrency=1)]},
+    "the client's": {"limits": doorward.Limits(concurrency=1)},
 }
 
 
@@ -152,7 +152,7 @@ ONE_AT_ONCE: dict[str, Any] = {
 async def test_while_it_waits_it_is_in_flight(guarded: Make, whose: str, ends: str) -> None:
     began, may_end = anyio.Event(), anyio.Event()
 
-    async def approver(_question: toolgate.Question) -> bool:
+    async def approver(_question: doorward.Question) -> bool:
         began.set()
         await may_end.wait()
         if ends == "failing":
@@ -160,9 +160,9 @@ async def test_while_it_waits_it_is_in_flight(guarded: Make, whose: str, ends: s
         return ends == "yes"
 
     asks = ["2/hour"]
-    times: Any = hurried(asks=asks) if ends == "too late" else toolgate.Confirmation(asks=asks)
+    times: Any = hurried(asks=asks) if ends == "too late" else doorward.Confirmation(asks=asks)
     it = guarded(**(RULES | ONE_AT_ONCE[whose]), approver=approver, confirmation=times)
-    first: list[toolgate.Decision] = []
+    first: list[doorward.Decision] = []
 
     async def call() -> None:
         first.append(await it.call("wipe", "write"))
@@ -172,7 +172,7 @@ async def test_while_it_waits_it_is_in_flight(guarded: Make, whose: str, ends: s
         await began.wait()
         with anyio.fail_after(20):
             refused = (await it.call("wipe", "write")).refusal
-        assert isinstance(refused, toolgate.Limited)
+        assert isinstance(refused, doorward.Limited)
         assert refused.code == "too_many_in_flight"
         assert refused.budget == ("wipe" if whose == "the rule's" else "client")
         if ends == "cancelled":
@@ -191,7 +191,7 @@ async def test_while_it_waits_it_is_in_flight(guarded: Make, whose: str, ends: s
 
 
 async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) -> None:
-    async def approver(_question: toolgate.Question) -> bool:
+    async def approver(_question: doorward.Question) -> bool:
         it.gate.revoke(subject="user-1")
         return True
 
@@ -204,7 +204,7 @@ async def test_a_token_that_was_revoked_meanwhile_runs_nothing(guarded: Make) ->
 async def test_asking_the_approver_has_a_budget_whatever_becomes_of_it(guarded: Make, says: Any, reason: str) -> None:
     """What failed may have asked a human before: who is asked all the time says yes without looking."""
     approver = Approver(says)
-    it = guarded(**RULES, approver=approver.has_to_ask, confirmation=toolgate.Confirmation(asks=["1/hour"]))
+    it = guarded(**RULES, approver=approver.has_to_ask, confirmation=doorward.Confirmation(asks=["1/hour"]))
     assert _reason(await it.call("wipe", "write")) == reason
     approver.says = True
     assert _reason(await it.call("wipe", "write")) == "rate_limited"
@@ -212,7 +212,7 @@ async def test_asking_the_approver_has_a_budget_whatever_becomes_of_it(guarded: 
 
 
 async def test_a_yes_that_comes_too_late_is_none(guarded: Make) -> None:
-    async def unhurried(_question: toolgate.Question) -> bool:
+    async def unhurried(_question: doorward.Question) -> bool:
         with anyio.CancelScope(shield=True):
             await anyio.sleep(0.7)
         return True
@@ -270,9 +270,9 @@ def test_before_a_plain_server_nobody_can_be_asked(guarded: Make, forms: bool) -
 
 
 TOLD: dict[str, tuple[dict[str, Any], bool]] = {
-    "nobody can be asked": ({"tools": [toolgate.ToolRule("wipe", scopes=[], confirm=True)]}, True),
-    "nobody has to be": ({"tools": [toolgate.ToolRule("wipe", scopes=[])]}, False),
-    "it is only observed": ({"tools": [toolgate.ToolRule("wipe", scopes=[], confirm=True, mode="observe")]}, False),
+    "nobody can be asked": ({"tools": [doorward.ToolRule("wipe", scopes=[], confirm=True)]}, True),
+    "nobody has to be": ({"tools": [doorward.ToolRule("wipe", scopes=[])]}, False),
+    "it is only observed": ({"tools": [doorward.ToolRule("wipe", scopes=[], confirm=True, mode="observe")]}, False),
     "the approver can be": (RULES | {"approver": lambda question: True}, False),
 }
 
@@ -303,7 +303,7 @@ def test_for_a_client_that_has_gone_nothing_runs(guarded: Make, is_plain: bool) 
     ran: list[str] = []
     asked, may_answer = threading.Event(), threading.Event()
 
-    def approver(_question: toolgate.Question) -> bool:
+    def approver(_question: doorward.Question) -> bool:
         asked.set()
         return may_answer.wait(20)
 
@@ -342,10 +342,10 @@ def _hang_up(office: Any, asked: threading.Event) -> None:
         assert asked.wait(10)
 
 
-def _reason(decision: toolgate.Decision) -> str | None:
+def _reason(decision: doorward.Decision) -> str | None:
     return None if decision.refusal is None else decision.refusal.code
 
 
-async def _never(_question: toolgate.Question) -> bool:
+async def _never(_question: doorward.Question) -> bool:
     await anyio.sleep_forever()
     return True

@@ -16,6 +16,8 @@ import pytest
 from adapters.unknown_server import exchange, never, post, settled
 from guarded import Guarded, message
 
+from doorward.extras import install
+
 
 def test_a_good_call_reaches_the_server_without_its_token(it: Guarded) -> None:
     response = post(it, message(order=7))
@@ -180,11 +182,11 @@ def test_a_websocket_is_refused(it: Guarded) -> None:
 BARE = """
 import sys
 sys.modules.update({"mcp": None, "fastmcp": None})
-import toolgate
-gate = toolgate.Gate(
+import doorward
+gate = doorward.Gate(
     resource="http://127.0.0.1/mcp",
-    issuers=[toolgate.Issuer("https://as.example.com", ["ES256"])],
-    audit=toolgate.Audit(path="audit.jsonl"),
+    issuers=[doorward.Issuer("https://as.example.com", ["ES256"])],
+    audit=doorward.Audit(path="audit.jsonl"),
 )
 try:
     getattr(gate, sys.argv[1])()
@@ -197,21 +199,21 @@ except ModuleNotFoundError as error:
 def test_a_framework_that_is_not_installed_is_told_by_its_extra(tmp_path: Path, name: str, extra: str) -> None:
     command = [sys.executable, "-c", BARE, name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == f"gate.{name}() needs {extra}: pip install 'toolgate[{extra}]'\n"
+    assert done.stdout == f"gate.{name}() needs {extra}: {install(extra)}\n"
 
 
 OLDER_SDK = """
 import mcp.server.lowlevel.server
-import toolgate
+import doorward
 
 class FastMCP: ...
 
 async def app(scope, receive, send): ...
 
-gate = toolgate.Gate(
+gate = doorward.Gate(
     resource="http://127.0.0.1/mcp",
-    issuers=[toolgate.Issuer("https://as.example.com", ["ES256"])],
-    audit=toolgate.Audit(path="audit.jsonl"),
+    issuers=[doorward.Issuer("https://as.example.com", ["ES256"])],
+    audit=doorward.Audit(path="audit.jsonl"),
 )
 print(type(gate.protect(app)).__name__)
 try:

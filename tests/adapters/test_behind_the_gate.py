@@ -28,7 +28,7 @@ from adapters.changing import (
 )
 from adapters.desk import LEGACY, MODERN
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -51,8 +51,8 @@ async def test_a_yes_is_for_the_arguments_that_were_shown(guarded: Make, place: 
     assert ("nobody can be asked" in answer) == (mode == MODERN)
     inner, outer = office.records("call")[-2:]
     assert (inner["parent_id"], inner["tool_name"]) == (outer["request_id"], outer["tool_name"])
-    assert inner["arguments_hash"] == toolgate.hash_arguments({"name": "bob"})
-    assert outer["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
+    assert inner["arguments_hash"] == doorward.hash_arguments({"name": "bob"})
+    assert outer["arguments_hash"] == doorward.hash_arguments({"name": "ada"})
     assert inner["reason"] == (None if mode == LEGACY else "confirmation_unavailable")
 
 
@@ -76,7 +76,7 @@ async def test_one_yes_is_one_run(guarded: Make, place: str, change: Change, mod
 @pytest.mark.parametrize(("limit", "runs"), [("1/hour", 1), ("2/hour", 2)])
 async def test_a_call_that_runs_twice_spends_twice(guarded: Make, place: str, limit: str, runs: int) -> None:
     ran: list[str] = []
-    rules = [toolgate.ToolRule("*wipe", scopes=[], limit=[limit])]
+    rules = [doorward.ToolRule("*wipe", scopes=[], limit=[limit])]
     with changed(guarded, place, twice, ran, tools=rules) as office:
         async with office.client(MODERN, None) as client:
             answer = await said(client.call_tool(tool_of(place), {"name": "ada"}))
@@ -101,7 +101,7 @@ async def test_arguments_that_change_while_a_human_thinks_are_another_call(guard
             return await super().__call__(context, params)
 
     human = Slow()
-    rules = {"tools": [*CONFIRMED["tools"], toolgate.ToolRule("*", scopes=[])]}
+    rules = {"tools": [*CONFIRMED["tools"], doorward.ToolRule("*", scopes=[])]}
     with opened(guarded, "sse", how=lambda gate, _: gate.protect(server), **rules) as office:
         async with office.client(LEGACY, human, "write") as client:
             assert "wiped bob" in await said(client.call_tool("calling", {}))
@@ -117,7 +117,7 @@ async def test_a_call_that_nobody_changed_is_on_record_once(guarded: Make) -> No
     for place in PLACES:
         ran: list[str] = []
         with changed(
-            guarded, place, as_it_is, ran, tools=[toolgate.ToolRule("*wipe", scopes=[], limit=["1/hour"])]
+            guarded, place, as_it_is, ran, tools=[doorward.ToolRule("*wipe", scopes=[], limit=["1/hour"])]
         ) as office:
             async with office.client(MODERN, None) as client:
                 assert "wiped" in await said(client.call_tool(tool_of(place), {"name": "ada"}))

@@ -21,7 +21,7 @@ from fastmcp.tools.tool_transform import ArgTransform, forward
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +71,7 @@ async def test_a_call_of_something_else_is_judged_for_that(
         inner.add_middleware(Changing(rewriting))
         return gate.protect(root)
 
-    kinds = {"tools": toolgate.ToolRule, "resources": toolgate.ResourceRule, "prompts": toolgate.PromptRule}
+    kinds = {"tools": doorward.ToolRule, "resources": doorward.ResourceRule, "prompts": doorward.PromptRule}
     rules: dict[str, Any] = {
         key: [kind("*open", scopes=["read"]), kind("*", scopes=["write"])] for key, kind in kinds.items()
     }
@@ -157,7 +157,7 @@ async def test_a_server_that_a_middleware_mounts_on_the_way_is_behind_the_gate(g
         return await run(params)
 
     root.add_middleware(Changing(mounting))
-    rules = [toolgate.ToolRule("*wipe", scopes=["write"]), toolgate.ToolRule("*", scopes=[])]
+    rules = [doorward.ToolRule("*wipe", scopes=["write"]), doorward.ToolRule("*", scopes=[])]
     with opened(guarded, "sse", how=lambda gate, _: gate.protect(root), tools=rules) as office:
         async with office.client(MODERN, None) as client:
             assert "lacks a scope" in await said(client.call_tool("shop_by_calling", {"name": "ada"}))
@@ -175,7 +175,7 @@ async def test_the_middleware_alone_looks_twice_as_well(guarded: Make) -> None:
         app = server.http_app(path="/mcp", host_origin_protection=False)
         return gate.protect(Starlette(routes=[Mount("/", app)], lifespan=app.lifespan))
 
-    rules = [toolgate.ToolRule("*wipe", scopes=[], limit=["1/hour"])]
+    rules = [doorward.ToolRule("*wipe", scopes=[], limit=["1/hour"])]
     with opened(guarded, "sse", how=how, tools=rules) as office:
         async with office.client(MODERN, None) as client:
             assert "over 1/hour" in await said(client.call_tool("wipe", {"name": "ada"}))
@@ -190,7 +190,7 @@ async def test_a_tool_that_calls_another_past_all_middleware_is_judged_as_well(g
     async def past(ctx: Context, name: str) -> str:
         return str(await ctx.fastmcp.call_tool("wipe", {"name": name}, run_middleware=False))
 
-    rules = [toolgate.ToolRule("wipe", scopes=["write"]), toolgate.ToolRule("*", scopes=[])]
+    rules = [doorward.ToolRule("wipe", scopes=["write"]), doorward.ToolRule("*", scopes=[])]
     with opened(guarded, "sse", how=lambda gate, _: gate.protect(server), tools=rules) as office:
         for scopes in ([], ["write"]):
             async with office.client(MODERN, None, *scopes) as client:

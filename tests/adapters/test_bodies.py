@@ -14,8 +14,8 @@ import pytest
 from adapters.unknown_server import LIMIT, exchange, never, post, settled
 from guarded import Guarded, message
 
-from toolgate.adapters import bodies
-from toolgate.adapters.wire import Message
+from doorward.adapters import bodies
+from doorward.adapters.wire import Message
 
 
 def test_a_body_over_the_limit_is_refused_without_being_read_to_its_end(it: Guarded) -> None:

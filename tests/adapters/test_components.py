@@ -19,7 +19,7 @@ from mcp import MCPError
 from mcp.server import Server
 from mcp.server.mcpserver import Context, MCPServer
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -62,9 +62,9 @@ def calling_others(ran: list[str]) -> MCPServer[Any]:
 
 
 RULES: dict[str, Any] = {
-    "tools": [toolgate.ToolRule("read_*", scopes=["read"]), toolgate.ToolRule("delete_*", scopes=["write"])],
-    "resources": [toolgate.ResourceRule("*", scopes=["write"])],
-    "prompts": [toolgate.PromptRule("*", scopes=["write"])],
+    "tools": [doorward.ToolRule("read_*", scopes=["read"]), doorward.ToolRule("delete_*", scopes=["write"])],
+    "resources": [doorward.ResourceRule("*", scopes=["write"])],
+    "prompts": [doorward.PromptRule("*", scopes=["write"])],
 }
 
 
@@ -149,9 +149,9 @@ READS = ["data://x", "data://é", "data://x?q=%C3%A9", "data://x#f", "data://X"]
 @pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
 def test_however_a_call_is_spelt_it_is_one_call(guarded: Make, kind: str) -> None:
     rules = {
-        "tools": [toolgate.ToolRule("*", scopes=[])],
-        "resources": [toolgate.ResourceRule("*", scopes=[])],
-        "prompts": [toolgate.PromptRule("*", scopes=[])],
+        "tools": [doorward.ToolRule("*", scopes=[])],
+        "resources": [doorward.ResourceRule("*", scopes=[])],
+        "prompts": [doorward.PromptRule("*", scopes=[])],
     }
     asked = [("tools/call", params) for params in SPELLINGS]
     asked += [("resources/read", json.dumps({"uri": uri})) for uri in READS]
@@ -180,8 +180,8 @@ def test_however_a_call_is_spelt_it_is_one_call(guarded: Make, kind: str) -> Non
 def test_what_a_template_decodes_has_the_rule_of_what_it_reads(
     guarded: Make, kind: str, uri: str, rule: str | None
 ) -> None:
-    closed = [toolgate.ResourceRule(f"data://{user}", scopes=["write"]) for user in ("boss@corp", "böss")]
-    rules = {"resources": [*closed, toolgate.ResourceRule("data://*", scopes=["read"])]}
+    closed = [doorward.ResourceRule(f"data://{user}", scopes=["write"]) for user in ("boss@corp", "böss")]
+    rules = {"resources": [*closed, doorward.ResourceRule("data://*", scopes=["read"])]}
     with opened(guarded, echo(kind), [], **rules) as desk:
         body = json.dumps({"jsonrpc": "2.0", "id": 7, "method": "resources/read", "params": {"uri": uri}})
         answer = desk.post(body.encode(), "read", headers=open_session(desk))
@@ -226,8 +226,8 @@ def test_arguments_that_are_changed_before_a_low_level_server_are_another_call(g
         assert ran == ["delete_user bob"]
         ada, bob = sorted(desk.calls(2), key=lambda record: record["parent_id"] is not None)
     assert (ada["result"], bob["result"]) == ("success", "success")
-    assert ada["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
-    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], toolgate.hash_arguments({"name": "bob"}))
+    assert ada["arguments_hash"] == doorward.hash_arguments({"name": "ada"})
+    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], doorward.hash_arguments({"name": "bob"}))
 
 
 @pytest.mark.parametrize("in_place", [True, False], ids=["in place", "in another message"])
@@ -247,5 +247,5 @@ def test_arguments_that_are_changed_behind_the_gate_are_another_call(guarded: Ma
         desk.post(modern("delete_user", name="ada"), "write", headers=modern_headers("delete_user"))
         assert ran == ["delete_user bob"]
         ada, bob = sorted(desk.calls(2), key=lambda record: record["parent_id"] is not None)
-    assert ada["arguments_hash"] == toolgate.hash_arguments({"name": "ada"})
-    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], toolgate.hash_arguments({"name": "bob"}))
+    assert ada["arguments_hash"] == doorward.hash_arguments({"name": "ada"})
+    assert (bob["parent_id"], bob["arguments_hash"]) == (ada["request_id"], doorward.hash_arguments({"name": "bob"}))

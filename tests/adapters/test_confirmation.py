@@ -15,7 +15,7 @@ from adapters.desk import LEGACY, MODERN, Desk, open_session
 from guarded import Guarded
 from mcp import MCPError
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: 
         await may_answer.wait()
         return YES
 
-    with anyio.fail_after(20), opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
+    with anyio.fail_after(20), opened(guarded, kind, limits=doorward.Limits(concurrency=1)) as office:
         async with office.client(LEGACY, human, "write") as client, anyio.create_task_group() as group:
             group.start_soon(partial(client.call_tool, "wipe", {"name": "ada"}, meta=meta))
             await is_asked.wait()
@@ -96,7 +96,7 @@ async def test_a_call_that_waits_for_its_user_is_in_flight(guarded: Make, kind: 
 
 
 async def test_a_question_that_is_an_answer_takes_no_place(guarded: Make, kind: str) -> None:
-    with opened(guarded, kind, limits=toolgate.Limits(concurrency=1)) as office:
+    with opened(guarded, kind, limits=doorward.Limits(concurrency=1)) as office:
         asked = [posted(office, "wipe", {"name": name}, "write").json()["result"] for name in ("ada", "bob")]
     assert [result["resultType"] for result in asked] == ["input_required"] * 2
 
@@ -108,7 +108,7 @@ async def test_a_human_is_asked_about_the_arguments_that_will_run(guarded: Make)
         changed = ctx.method == "tools/call"
         return await call_next(replace(ctx, params={**ctx.params, "arguments": {"name": "bob"}}) if changed else ctx)
 
-    def protected(gate: toolgate.Gate, server: Any) -> Any:
+    def protected(gate: doorward.Gate, server: Any) -> Any:
         app = gate.protect(server)
         server._lowlevel_server.middleware.insert(0, changing)
         return app
@@ -178,7 +178,7 @@ async def test_a_user_who_says_nothing_has_not_confirmed(guarded: Make) -> None:
 
 @ERAS
 async def test_not_being_asked_costs_nothing(guarded: Make, kind: str, mode: str) -> None:
-    with opened(guarded, kind, confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+    with opened(guarded, kind, confirmation=doorward.Confirmation(asks=["1/hour"])) as office:
         async with office.client(mode, None, "write") as client:
             for _ in range(2):
                 with pytest.raises(MCPError, match="nobody can be asked"):
@@ -192,7 +192,7 @@ async def test_no_argument_is_an_answer(office: Office, mode: str) -> None:
     async with office.client(mode, None, "write") as client:
         for arguments in (
             {"name": "ada", "confirmed": True},
-            {"name": "ada", "toolgate.confirmation": YES.model_dump()},
+            {"name": "ada", "doorward.confirmation": YES.model_dump()},
         ):
             with pytest.raises(MCPError) as refused:
                 await client.call_tool("wipe", arguments)
@@ -223,7 +223,7 @@ async def test_asking_spends_its_own_budget_and_calling_that_of_the_tool(office:
 @ERAS
 async def test_whoever_is_asked_too_often_is_not_asked(guarded: Make, kind: str, mode: str) -> None:
     human = Human(otherwise=NO)
-    with opened(guarded, kind, confirmation=toolgate.Confirmation(asks=["2/hour"])) as office:
+    with opened(guarded, kind, confirmation=doorward.Confirmation(asks=["2/hour"])) as office:
         async with office.client(mode, human, "write") as client:
             for _ in range(2):
                 with pytest.raises(MCPError, match="did not confirm"):
@@ -324,7 +324,7 @@ async def test_a_client_that_was_asked_and_fails_has_spent_it(guarded: Make) -> 
         asked.append(params.message)
         raise MCPError(-32000, "the form was shown, and the time for it is up")
 
-    with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+    with opened(guarded, "sse", confirmation=doorward.Confirmation(asks=["1/hour"])) as office:
         async with office.client(LEGACY, failing, "write") as client:
             for reason in ("confirmation_unavailable", "rate_limited"):
                 with pytest.raises(MCPError) as refused:
@@ -336,7 +336,7 @@ async def test_a_client_that_was_asked_and_fails_has_spent_it(guarded: Make) -> 
 async def test_no_question_is_kept_for_free(guarded: Make) -> None:
     """A session of the older protocol with a message that speaks of the newer one: a question is made that this session
     cannot be asked."""
-    with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+    with opened(guarded, "sse", confirmation=doorward.Confirmation(asks=["1/hour"])) as office:
         session = open_session(Desk(office.it, None, []))
         for reason in ("confirmation_unavailable", "rate_limited"):
             assert f'"reason":"{reason}"' in posted(office, "wipe", {"name": "ada"}, "write", session=session).text

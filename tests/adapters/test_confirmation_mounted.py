@@ -14,14 +14,14 @@ from adapters.desk import LEGACY, MODERN
 from guarded import Guarded
 from starlette.routing import Mount
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
-Put = Callable[[toolgate.Gate, Any, Any], Any]
+Put = Callable[[doorward.Gate, Any, Any], Any]
 
 
-def protected_then_made(gate: toolgate.Gate, server: Any, other: Any) -> Any:
+def protected_then_made(gate: doorward.Gate, server: Any, other: Any) -> Any:
     """What a protected server makes of itself."""
     gate.protect(server)
     app = server.streamable_http_app()
@@ -29,21 +29,21 @@ def protected_then_made(gate: toolgate.Gate, server: Any, other: Any) -> Any:
     return app
 
 
-def inside(gate: toolgate.Gate, server: Any, other: Any) -> Any:
+def inside(gate: doorward.Gate, server: Any, other: Any) -> Any:
     """In the app behind the gate."""
     protected = gate.protect(server)
     protected._app.router.routes.append(Mount("/other", other))
     return protected
 
 
-def made_then_protected(gate: toolgate.Gate, server: Any, other: Any) -> Any:
+def made_then_protected(gate: doorward.Gate, server: Any, other: Any) -> Any:
     """An app of fastmcp's, as a whole."""
     app = server.http_app(path="/mcp", host_origin_protection=False)
     app.router.routes.append(Mount("/other", other))
     return gate.protect(app)
 
 
-def with_the_gate_as_auth(gate: toolgate.Gate, server: Any, other: Any) -> Any:
+def with_the_gate_as_auth(gate: doorward.Gate, server: Any, other: Any) -> Any:
     """An app of fastmcp's with the gate in it."""
     server.auth = gate.auth()
     app = server.http_app(path="/mcp", host_origin_protection=False)
@@ -71,7 +71,7 @@ async def test_a_server_mounted_beside_the_protected_one_runs_nothing_unconfirme
     other = asking_server(ran)
     other_app = other.streamable_http_app()
 
-    def how(gate: toolgate.Gate, server: Any) -> Any:
+    def how(gate: doorward.Gate, server: Any) -> Any:
         app = put(gate, server, other_app)
 
         async def both(scope: Any, receive: Any, send: Any) -> None:

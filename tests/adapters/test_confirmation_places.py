@@ -16,7 +16,7 @@ from mcp.client.sse import sse_client
 from mcp.server import Server
 from starlette.responses import JSONResponse
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,7 @@ async def test_a_server_of_fastmcp_whichever_way_it_is_protected(guarded: Make, 
     pytest.importorskip("fastmcp")
     tool = "shop_wipe" if way == "mounted" else "wipe"
     human = Human(NO, YES)
-    rules = [toolgate.ToolRule("*wipe", scopes=["write"], confirm=True)]
+    rules = [doorward.ToolRule("*wipe", scopes=["write"], confirm=True)]
     with opened(guarded, "fastmcp", how=WAYS[way], tools=rules) as office:
         async with office.client(mode, human, "write") as client:
             with pytest.raises(MCPError, match="did not confirm"):
@@ -100,7 +100,7 @@ async def test_a_server_of_fastmcp_whichever_way_it_is_protected(guarded: Make, 
     assert f'"{tool}"' in human.questions[0]
 
 
-def _with_auth(gate: toolgate.Gate, server: Any) -> Any:
+def _with_auth(gate: doorward.Gate, server: Any) -> Any:
     server.auth = gate.auth()
     server.add_middleware(gate.middleware())
     return server.http_app(path="/mcp")

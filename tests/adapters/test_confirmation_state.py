@@ -14,12 +14,12 @@ from adapters.desk import MODERN
 from guarded import Guarded
 from mcp import MCPError
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = {"toolgate.confirmation": {"action": "accept", "content": {}}}
-DECLINE = {"toolgate.confirmation": {"action": "decline"}}
+ANSWER = {"doorward.confirmation": {"action": "accept", "content": {}}}
+DECLINE = {"doorward.confirmation": {"action": "decline"}}
 ADA = {"name": "ada"}
 
 Make = Callable[..., Guarded]
@@ -47,7 +47,7 @@ def asked(office: Office, tool: str = "wipe", arguments: dict[str, Any] | None =
     response = posted(office, tool, ADA if arguments is None else arguments, "write", **more)
     result = response.json()["result"]
     assert (response.status_code, result["resultType"]) == (200, "input_required")
-    assert list(result["inputRequests"]) == ["toolgate.confirmation"]
+    assert list(result["inputRequests"]) == ["doorward.confirmation"]
     return str(result["requestState"])
 
 
@@ -131,7 +131,7 @@ def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
         assert said(moved) == (403, "confirmation_invalid")
         assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "second")
         result = posted(office, "wipe", ADA, "write", meta=of("1.0")).json()["result"]
-        shown = result["inputRequests"]["toolgate.confirmation"]["params"]["message"]
+        shown = result["inputRequests"]["doorward.confirmation"]["params"]["message"]
         assert '  "wipe" version "1.0"' in shown.splitlines()
         answered = posted(office, "wipe", ADA, "write", state=result["requestState"], answers=ANSWER, meta=of("1.0"))
         assert said(answered) == (200, "first")
@@ -140,7 +140,7 @@ def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
 
 def test_an_answer_is_good_for_one_server(guarded: Make, tmp_path: Any) -> None:
     with opened(guarded, "sse") as office:
-        trail = toolgate.Audit(path=str(tmp_path / "other.jsonl"))
+        trail = doorward.Audit(path=str(tmp_path / "other.jsonl"))
         with opened(guarded, "sse", audit=trail) as other:
             state = asked(office)
             elsewhere = posted(other, "wipe", ADA, "write", state=state, answers=ANSWER)
@@ -183,14 +183,14 @@ def test_whoever_comes_back_without_an_answer_is_asked_anew(office: Office, answ
 )
 def test_what_is_no_answer_is_a_no(office: Office, answer: Any) -> None:
     state = asked(office)
-    answered = posted(office, "wipe", ADA, "write", state=state, answers={"toolgate.confirmation": answer})
+    answered = posted(office, "wipe", ADA, "write", state=state, answers={"doorward.confirmation": answer})
     assert said(answered) == (403, "confirmation_refused")
     assert office.ran == []
 
 
 @pytest.mark.parametrize(
     "state",
-    ["", "x", "toolgate1.a.b.c", "toolgate1.....", "é", 7, ["x"], "x" * 2_000_000],
+    ["", "x", "doorward1.a.b.c", "doorward1.....", "é", 7, ["x"], "x" * 2_000_000],
     ids=lambda state: repr(state)[:20],
 )
 def test_what_is_no_state_is_refused(office: Office, state: Any) -> None:
@@ -221,7 +221,7 @@ def test_a_client_without_forms_is_told_so_with_a_status(office: Office) -> None
 
 
 def test_too_many_questions_have_a_status(guarded: Make) -> None:
-    with opened(guarded, "sse", confirmation=toolgate.Confirmation(asks=["1/hour"])) as office:
+    with opened(guarded, "sse", confirmation=doorward.Confirmation(asks=["1/hour"])) as office:
         asked(office)
         limited = posted(office, "wipe", ADA, "write")
     assert said(limited) == (429, "rate_limited")
@@ -284,7 +284,7 @@ def test_no_round_of_the_tool_can_be_repeated_or_moved(office: Office) -> None:
 def test_an_answer_by_the_gates_name_that_the_tool_asked_for_is_the_tools(office: Office) -> None:
     first = posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER).json()["result"]
     posted(office, "register", {}, state=first["requestState"], answers=ANSWER)
-    assert office.ran[-1] == "register first {'toolgate.confirmation': {}}"
+    assert office.ran[-1] == "register first {'doorward.confirmation': {}}"
 
 
 async def test_the_client_is_asked_and_not_the_model(office: Office) -> None:

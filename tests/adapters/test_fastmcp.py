@@ -23,7 +23,7 @@ from guarded import message
 from mcp import ClientSession, MCPError
 from mcp.client.sse import sse_client
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -76,7 +76,7 @@ async def test_a_call_of_a_tool_spends_the_budgets_of_both(guarded: Make) -> Non
 
 
 async def test_a_tool_that_calls_itself_is_decided_each_time(guarded: Make) -> None:
-    with opened(guarded, calling_others([]), [], limits=toolgate.Limits(client=["2/hour"])) as desk:
+    with opened(guarded, calling_others([]), [], limits=doorward.Limits(client=["2/hour"])) as desk:
         async with desk.client(MODERN, "read") as client:
             again: dict[str, Any] = {"name": "read_by_calling", "arguments": {"name": "limited", "arguments": {}}}
             answer = await client.call_tool("read_by_calling", again)
@@ -147,7 +147,7 @@ def test_one_server_has_one_gate_also_where_it_is_mounted(guarded: Make, tmp_pat
     guarded().gate.protect(inner)
     root: FastMCP[Any] = FastMCP("root")
     root.mount(inner)
-    other = guarded(audit=toolgate.Audit(path=str(tmp_path / "other.jsonl"))).gate
+    other = guarded(audit=doorward.Audit(path=str(tmp_path / "other.jsonl"))).gate
     with pytest.raises(ValueError, match="another gate"):
         other.protect(root)
 

@@ -19,7 +19,7 @@ from fastmcp.server.providers.wrapped_provider import _WrappedProvider
 from fastmcp.tools import Tool
 from mcp import MCPError
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -37,9 +37,9 @@ def mounted(ran: list[str]) -> FastMCP[Any]:
 
 
 MOUNTED_RULES = [
-    toolgate.ToolRule("outer_inner_delete_*", scopes=["write"]),
+    doorward.ToolRule("outer_inner_delete_*", scopes=["write"]),
     # By the name it has inside, a reader might call it.
-    toolgate.ToolRule("*", scopes=["read"]),
+    doorward.ToolRule("*", scopes=["read"]),
 ]
 
 
@@ -86,8 +86,8 @@ async def test_mounted_resources_and_prompts_are_judged_once(guarded: Make) -> N
     root: FastMCP[Any] = FastMCP("root")
     root.mount(inner, namespace="in")
     rules: dict[str, Any] = {
-        "resources": [toolgate.ResourceRule("data://in/*", scopes=[])],
-        "prompts": [toolgate.PromptRule("in_*", scopes=[])],
+        "resources": [doorward.ResourceRule("data://in/*", scopes=[])],
+        "prompts": [doorward.PromptRule("in_*", scopes=[])],
     }
     with opened(guarded, root, [], **rules) as desk:
         async with desk.client(MODERN) as client:
@@ -108,7 +108,7 @@ async def test_what_the_protected_server_does_not_show_is_reached_by_nobody(guar
     inner = calling_others(ran)
     root.mount(inner, namespace="in")
     root.disable(names={"in_delete_user"})
-    with opened(guarded, root, ran, tools=[toolgate.ToolRule("*", scopes=["read"])]) as desk:
+    with opened(guarded, root, ran, tools=[doorward.ToolRule("*", scopes=["read"])]) as desk:
         async with desk.client(MODERN, "read") as client:
             answer = await client.call_tool("in_read_by_calling", CALL_DELETE)
     assert "no rule allows this call" in answer.content[0].text
@@ -177,7 +177,7 @@ async def test_a_tool_that_calls_a_mounted_server_directly_is_judged_as_well(gua
     async def read_behind() -> str:
         return str((await inner.call_tool("delete_user", {"name": "ada"})).content)
 
-    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    rules = [doorward.ToolRule("in_delete_*", scopes=["write"]), doorward.ToolRule("*", scopes=["read"])]
     with opened(guarded, root, ran, tools=rules) as desk:
         async with desk.client(MODERN, "read") as client:
             answer = await client.call_tool("read_behind", {})
@@ -197,7 +197,7 @@ async def test_a_mounted_tool_that_was_rewritten_to_call_another_is_judged_for_t
     mounted_tool = await root.get_tool("in_limited")
     assert mounted_tool is not None
     root.add_tool(Tool.from_tool(mounted_tool, name="read_instead", transform_fn=instead))
-    rules = [toolgate.ToolRule("in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    rules = [doorward.ToolRule("in_delete_*", scopes=["write"]), doorward.ToolRule("*", scopes=["read"])]
     with opened(guarded, root, ran, tools=rules) as desk:
         async with desk.client(MODERN, "read") as client:
             answer = await client.call_tool("read_instead", {})
@@ -229,9 +229,9 @@ async def test_a_list_that_a_mounted_server_makes_shows_what_its_caller_may_call
     root.mount(middle, namespace="out")
     root.disable(names={"out_in_disabled"})
     rules: dict[str, Any] = {
-        "tools": [toolgate.ToolRule("out_in_delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])],
-        "resources": [toolgate.ResourceRule("data://out/in/open*", scopes=["read"])],
-        "prompts": [toolgate.PromptRule("out_in_*openly", scopes=["read"])],
+        "tools": [doorward.ToolRule("out_in_delete_*", scopes=["write"]), doorward.ToolRule("*", scopes=["read"])],
+        "resources": [doorward.ResourceRule("data://out/in/open*", scopes=["read"])],
+        "prompts": [doorward.PromptRule("out_in_*openly", scopes=["read"])],
     }
     with opened(guarded, root, [], **rules) as desk:
         async with desk.client(MODERN, "read") as client:
@@ -300,7 +300,7 @@ async def test_a_tool_that_an_app_calls_by_its_hash_is_judged_by_its_name(guarde
         ran.append("deleted")
         return "deleted"
 
-    rules = [toolgate.ToolRule("delete_*", scopes=["write"]), toolgate.ToolRule("*", scopes=["read"])]
+    rules = [doorward.ToolRule("delete_*", scopes=["write"]), doorward.ToolRule("*", scopes=["read"])]
     with opened(guarded, server, ran, tools=rules) as desk:
         async with desk.client(MODERN, "read") as client:
             answer = await client.call_tool(hashed_backend_name("app", "delete_user"), {})

@@ -16,10 +16,10 @@ from adapters.serving import listening, served, url_of
 from adapters.unknown_server import lifespan, settled
 from guarded import Guarded
 
-import toolgate
-from toolgate.adapters import list_answers
-from toolgate.adapters.asgi import GateASGI
-from toolgate.adapters.wire import Message, Receive, Scope, Send
+import doorward
+from doorward.adapters import list_answers
+from doorward.adapters.asgi import GateASGI
+from doorward.adapters.wire import Message, Receive, Scope, Send
 
 TOOLS = ["delete_order", "read_order", "unruled", "read_more"]
 SHOWN = ["read_order", "read_more"]
@@ -77,8 +77,8 @@ def shop(guarded: Callable[..., Guarded]) -> Iterator[Shop]:
     with listening() as listener:
         it = guarded(
             resource=url_of(listener),
-            resources=[toolgate.ResourceRule("data://open/*", scopes=[])],
-            prompts=[toolgate.PromptRule("ask_*", scopes=[])],
+            resources=[doorward.ResourceRule("data://open/*", scopes=[])],
+            prompts=[doorward.PromptRule("ask_*", scopes=[])],
         )
         it.now = time.time()
         with served(it.gate.protect(app), listener):

@@ -16,7 +16,7 @@ from mcp.server import Server
 from mcp.server.caching import CacheHint
 from mcp.server.mcpserver import MCPServer
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -24,17 +24,17 @@ ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
 SERVERS = pytest.mark.parametrize("kind", ["mcp", "fastmcp"])
 RULES: dict[str, Any] = {
     "tools": [
-        toolgate.ToolRule("z_write", scopes=["write"]),
-        toolgate.ToolRule("watched", scopes=["write"], mode="observe"),
-        toolgate.ToolRule("unruled", scopes=["nobodys"]),
-        toolgate.ToolRule("a_read", scopes=["read"]),
-        toolgate.ToolRule("m_read", scopes=["read"]),
+        doorward.ToolRule("z_write", scopes=["write"]),
+        doorward.ToolRule("watched", scopes=["write"], mode="observe"),
+        doorward.ToolRule("unruled", scopes=["nobodys"]),
+        doorward.ToolRule("a_read", scopes=["read"]),
+        doorward.ToolRule("m_read", scopes=["read"]),
     ],
     "resources": [
-        toolgate.ResourceRule("data://open/*", scopes=[]),
-        toolgate.ResourceRule("data://closed/*", scopes=["write"]),
+        doorward.ResourceRule("data://open/*", scopes=[]),
+        doorward.ResourceRule("data://closed/*", scopes=["write"]),
     ],
-    "prompts": [toolgate.PromptRule("ask_*", scopes=[])],
+    "prompts": [doorward.PromptRule("ask_*", scopes=[])],
 }
 
 
@@ -166,7 +166,7 @@ def test_the_listing_that_nobody_asked_for_is_neither_counted_nor_recorded(
 ) -> None:
     # The SDK lists the tools before a call with arguments, unless it is told the schema otherwise.
     server = named(kind) if kind == "fastmcp" else paged()
-    rule = toolgate.MethodRule("tools/list", scopes=[], limit=["1/hour"])
+    rule = doorward.MethodRule("tools/list", scopes=[], limit=["1/hour"])
     with opened(guarded, server, methods=[rule]) as desk:
         for _ in range(3):
             call = desk.post(modern("m_read", which=1), "read", headers=modern_headers("m_read"))

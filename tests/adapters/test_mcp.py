@@ -33,7 +33,7 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -304,7 +304,7 @@ def test_a_server_with_auth_of_its_own_is_told_what_to_remove(guarded: Callable[
 def test_one_server_has_one_gate(guarded: Callable[..., Guarded], tmp_path: Any) -> None:
     server = tools([])
     guarded().gate.protect(server)
-    other = guarded(audit=toolgate.Audit(path=str(tmp_path / "other.jsonl"))).gate
+    other = guarded(audit=doorward.Audit(path=str(tmp_path / "other.jsonl"))).gate
     with pytest.raises(ValueError, match="another gate"):
         other.protect(server)
 
@@ -324,7 +324,7 @@ def test_the_listing_that_the_sdk_makes_by_itself_is_neither_counted_nor_recorde
     server: Server[Any] = Server("low", on_list_tools=list_tools, on_call_tool=call_tool)
     with listening() as listener:
         it = guarded(
-            resource=url_of(listener), tools=RULES, methods=[toolgate.MethodRule("tools/list", scopes=["never"])]
+            resource=url_of(listener), tools=RULES, methods=[doorward.MethodRule("tools/list", scopes=["never"])]
         )
         it.now = time.time()
         desk = Desk(it, server, [])

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("mode", [MODERN, LEGACY])
@@ -116,8 +116,8 @@ async def test_what_another_gate_has_judged_runs_nothing_of_this_ones_server(
         it = guarded(resource=url_of(listener), tools=RULES)
         other = guarded(
             resource=url_of(listener),
-            tools=[toolgate.ToolRule("*", scopes=[])],
-            audit=toolgate.Audit(path=str(tmp_path / "other.jsonl")),
+            tools=[doorward.ToolRule("*", scopes=[])],
+            audit=doorward.Audit(path=str(tmp_path / "other.jsonl")),
         )
         it.now = other.now = time.time()
         server = tools(ran)

@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from servers.standalone import free_port
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 Make = Callable[..., Guarded]
 
@@ -32,24 +32,24 @@ SERVER = """
 import json
 import sys
 from mcp.server.mcpserver import MCPServer
-import toolgate
+import doorward
 
 transport, port, resource, issuer, jwks = sys.argv[1:]
 server = MCPServer("running", log_level="CRITICAL")
 
 @server.tool()
 def read_caller() -> str:
-    return toolgate.current().principal.subject
+    return doorward.current().principal.subject
 
 @server.tool()
 def delete_user() -> str:
     raise AssertionError("a tool ran")
 
-gate = toolgate.Gate(
+gate = doorward.Gate(
     resource=resource,
-    issuers=[toolgate.Issuer(issuer, ["ES256"], json.loads(jwks))],
-    tools=[toolgate.ToolRule("read_*", scopes=["read"])],
-    audit=toolgate.Audit(path="audit.jsonl"),
+    issuers=[doorward.Issuer(issuer, ["ES256"], json.loads(jwks))],
+    tools=[doorward.ToolRule("read_*", scopes=["read"])],
+    audit=doorward.Audit(path="audit.jsonl"),
 )
 gate.protect(server)
 server.run(transport, port=int(port))

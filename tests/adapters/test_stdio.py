@@ -24,10 +24,10 @@ from mcp.client.subscriptions import SubscriptionLost
 from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 
-import toolgate
-from toolgate.adapters import streams
-from toolgate.adapters.local import TOKEN_VARIABLE
-from toolgate.audit.sinks import files
+import doorward
+from doorward.adapters import streams
+from doorward.adapters.local import TOKEN_VARIABLE
+from doorward.audit.sinks import files
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ def written(path: Path, token: str, mode: int = 0o600) -> Path:
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the log says, without the slugs of alarms."""
-    told = [record.getMessage() for record in caplog.records if record.name == "toolgate"]
+    told = [record.getMessage() for record in caplog.records if record.name == "doorward"]
     return [words for words in told if " " in words]
 
 
@@ -102,7 +102,7 @@ async def test_a_durable_answer_waits_for_its_record(
         synced += 1
 
     monkeypatch.setattr(files, "_sync", slowly)
-    it = guarded(tools=RULES, audit=toolgate.Audit(path=str(tmp_path / "durable.jsonl"), durability="durable"))
+    it = guarded(tools=RULES, audit=doorward.Audit(path=str(tmp_path / "durable.jsonl"), durability="durable"))
     it.now = time.time()
     server = it.gate.protect_stdio(server_of(kind, []), token_file=written(tmp_path / "token", it.token("read")))
     async with Client(below(server), mode=MODERN) as client:
@@ -113,7 +113,7 @@ async def test_a_durable_answer_waits_for_its_record(
 
 
 async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = guarded(tools=[toolgate.ToolRule("who", scopes=[])])
+    it = guarded(tools=[doorward.ToolRule("who", scopes=[])])
     it.now = time.time()
     monkeypatch.setenv(TOKEN_VARIABLE, it.token("read"))
     server = tools([])
@@ -122,7 +122,7 @@ async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytes
     async def who() -> str:
         from mcp.server.auth.middleware.auth_context import get_access_token
 
-        token, decision = get_access_token(), toolgate.current()
+        token, decision = get_access_token(), doorward.current()
         assert token is not None
         assert decision is not None
         return f"{token.client_id} {token.token} {decision.transport}"
@@ -132,7 +132,7 @@ async def test_a_handler_sees_the_local_caller(guarded: Make, monkeypatch: pytes
 
 
 async def test_a_token_that_expires_or_is_revoked_ends_it_and_a_new_one_goes_on(guarded: Make, tmp_path: Path) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=["read"])])
     it.now = time.time()
     path = written(tmp_path / "token", it.token("read"))
     async with Client(it.gate.protect_stdio(tools([]), token_file=path)) as client:
@@ -158,7 +158,7 @@ async def test_a_stream_ends_with_the_token_that_opened_it(
     guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.02)
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=["read"])])
     it.now = time.time()
     path = written(tmp_path / "token", it.token("read"))
 
@@ -208,7 +208,7 @@ async def test_a_token_that_is_not_good_is_told_in_the_log_once(
 async def test_each_cause_is_told_and_each_time_it_comes_back(
     guarded: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=["write"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=["write"])])
     it.now = time.time()
     path = tmp_path / "token"
     good, expired = it.token(), it.token(now=it.now - 7200)
@@ -240,7 +240,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 async def test_a_file_that_goes_bad_is_told_once_and_counted(
     guarded: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Any, why: str
 ) -> None:
-    it = guarded(tools=[toolgate.ToolRule("*", scopes=["read"])])
+    it = guarded(tools=[doorward.ToolRule("*", scopes=["read"])])
     it.now = time.time()
     token = it.token("read")
     path = written(tmp_path / "token", token)
@@ -320,8 +320,8 @@ async def test_who_is_local_is_nobody_over_http(guarded: Make, tmp_path: Path) -
 
 
 NO_TOKEN = {
-    "nothing is set": ({}, None, r"TOOLGATE_TOKEN is not set: put the caller's token there"),
-    "set to nothing": ({TOKEN_VARIABLE: " "}, None, r"TOOLGATE_TOKEN is not set"),
+    "nothing is set": ({}, None, r"DOORWARD_TOKEN is not set: put the caller's token there"),
+    "set to nothing": ({TOKEN_VARIABLE: " "}, None, r"DOORWARD_TOKEN is not set"),
     "an empty file": ({}, ("", 0o600), r"token is empty: put the caller's token there"),
     "others may read it": ({}, ("x", 0o640), r"can be read by others, who could call as you: chmod 600 it"),
     "others may write it": ({}, ("x", 0o622), r"can be written by others"),
@@ -367,7 +367,7 @@ def test_what_is_no_server_is_told_apart(guarded: Make, monkeypatch: pytest.Monk
 
 SCRIPT = """
     import sys
-    import toolgate
+    import doorward
 
     {made}
 
@@ -383,7 +383,7 @@ SCRIPT = """
     def wipe_it() -> str:
         return "wiped"
 
-    gate = toolgate.Gate.from_file(sys.argv[1])
+    gate = doorward.Gate.from_file(sys.argv[1])
     gate.protect_stdio(server).run({run})
 """
 MADE = {
@@ -398,7 +398,7 @@ def process_of(kind: str, it: Guarded, folder: Path, *, audit: str = "") -> Stdi
         pytest.importorskip("fastmcp")
     it.now = time.time()
     (folder / "keys.json").write_text(json.dumps(it.issuer.jwks()))
-    (folder / "toolgate.toml").write_text(
+    (folder / "doorward.toml").write_text(
         textwrap.dedent(f"""
         resource = "https://mcp.example.com/mcp"
         [[issuer]]
@@ -423,7 +423,7 @@ def process_of(kind: str, it: Guarded, folder: Path, *, audit: str = "") -> Stdi
     script.write_text(textwrap.dedent(SCRIPT.format(made=made, call=call, run=run)))
     return StdioServerParameters(
         command=sys.executable,
-        args=[str(script), str(folder / "toolgate.toml")],
+        args=[str(script), str(folder / "doorward.toml")],
         env={**os.environ, TOKEN_VARIABLE: it.token("read")},
     )
 
@@ -515,7 +515,7 @@ def test_whoever_sends_records_there_is_told_where_else(guarded: Make, tmp_path:
 
 
 def test_without_its_token_the_process_says_what_to_do(tmp_path: Path) -> None:
-    code = "import toolgate; from toolgate.adapters.local import LocalCredential; LocalCredential()"
+    code = "import doorward; from doorward.adapters.local import LocalCredential; LocalCredential()"
     environment = {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert "TOOLGATE_TOKEN is not set: put the caller's token there, or name a file with token_file=" in done.stderr
+    assert "DOORWARD_TOKEN is not set: put the caller's token there, or name a file with token_file=" in done.stderr

@@ -19,7 +19,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from toolgate.adapters.straight import straight
+from doorward.adapters.straight import straight
 
 
 def server() -> MCPServer[Any]:

@@ -17,12 +17,12 @@ from adapters.serving import listening, served, url_of
 from adapters.unknown_server import lifespan, settled
 from guarded import Guarded, message
 
-import toolgate
-from toolgate.adapters import streams
+import doorward
+from doorward.adapters import streams
 
 Make = Callable[..., Guarded]
 
-TWO = toolgate.Limits(streams=2)
+TWO = doorward.Limits(streams=2)
 KINDS = ["GET", "subscriptions/listen"]
 
 
@@ -143,7 +143,7 @@ def test_however_one_ends_there_is_room_again(room: Room, how: str, monkeypatch:
 @pytest.mark.parametrize("how", KINDS)
 def test_behind_a_server_of_the_sdk_it_is_the_same(guarded: Make, how: str) -> None:
     with listening() as listener:
-        it = guarded(resource=url_of(listener), tools=RULES, limits=toolgate.Limits(streams=1))
+        it = guarded(resource=url_of(listener), tools=RULES, limits=doorward.Limits(streams=1))
         it.now = time.time()
         with served(it.gate.protect(tools([])), listener):
             desk = Desk(it, None, [])
@@ -167,7 +167,7 @@ def test_behind_a_server_of_the_sdk_it_is_the_same(guarded: Make, how: str) -> N
 
 
 def test_a_rules_own_number_counts_beside_it(guarded: Make) -> None:
-    rule = toolgate.MethodRule("subscriptions/listen", scopes=[], concurrency=1)
+    rule = doorward.MethodRule("subscriptions/listen", scopes=[], concurrency=1)
     with listening() as listener:
         it = guarded(resource=url_of(listener), methods=[rule], limits=TWO)
         it.now = time.time()

@@ -22,8 +22,8 @@ from mcp.server.mcpserver import MCPServer
 from opentelemetry.sdk.trace import ReadableSpan
 from traced import Heard, attributes_of, id_of, listening_to_all, parent_of, trace_of
 
-import toolgate
-from toolgate.adapters.local import TOKEN_VARIABLE
+import doorward
+from doorward.adapters.local import TOKEN_VARIABLE
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ async def test_the_server_s_own_spans_are_still_its_own(guarded: Callable[..., G
             server, headers = _plain(), {}
             app: Any = server.streamable_http_app()
             if name == "gate":
-                it = guarded(resource=url_of(listener), tools=[toolgate.ToolRule("*", scopes=["read"])])
+                it = guarded(resource=url_of(listener), tools=[doorward.ToolRule("*", scopes=["read"])])
                 it.now = time.time()
                 app = it.gate.protect(server)
                 headers = {"Authorization": f"Bearer {it.token('read')}"}
@@ -98,7 +98,7 @@ async def test_ours_stands_beside_the_server_s_in_the_client_s_trace(desk: Desk,
             above = sent[parent_of(span) or 0]
             assert trace_of(span) == trace_of(above)
     traces = {record["request_id"]: record["trace_id"] for record in desk.it.records()}
-    assert traces == {attributes_of(span)["toolgate.request_id"]: trace_of(span) for span in heard.spans()}
+    assert traces == {attributes_of(span)["doorward.request_id"]: trace_of(span) for span in heard.spans()}
 
 
 @ERAS
@@ -129,7 +129,7 @@ async def test_a_span_ends_with_its_tool_and_not_with_its_client(desk: Desk, hea
             await anyio.sleep(0.02)
             with_tool = [span for span in heard.spans() if "gen_ai.tool.name" in attributes_of(span)]
     (record,) = desk.calls(1)
-    assert attributes_of(with_tool[0]).get("toolgate.disconnected", False) is record["disconnected"]
+    assert attributes_of(with_tool[0]).get("doorward.disconnected", False) is record["disconnected"]
     assert record["trace_id"] == trace_of(with_tool[0])
 
 
@@ -139,7 +139,7 @@ async def test_a_stream_has_a_span_of_its_own(desk: Desk, heard: Heard) -> None:
     with httpx2.stream("GET", desk.gate.resource, headers=headers) as answer:
         assert answer.status_code == 200
     with anyio.fail_after(10):
-        while not (streams := [span for span in heard.spans() if span.name == "toolgate"]):
+        while not (streams := [span for span in heard.spans() if span.name == "doorward"]):
             await anyio.sleep(0.02)
     assert trace_of(streams[0]) == "ab" * 16
 
@@ -156,14 +156,14 @@ async def test_a_call_that_another_led_to_hangs_from_what_made_it(
     (running,) = [span for span in of_kind(heard, SERVER) if span.name == "tools/call read_by_calling"]
     assert parent_of(inner) == id_of(running)
     assert trace_of(inner) == trace_of(outer)
-    assert attributes_of(inner)["toolgate.parent_id"] == attributes_of(outer)["toolgate.request_id"]
+    assert attributes_of(inner)["doorward.parent_id"] == attributes_of(outer)["doorward.request_id"]
 
 
 @ERAS
 async def test_a_message_without_http_hangs_from_the_server_s_span(
     guarded: Callable[..., Guarded], heard: Heard, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = guarded(tools=[toolgate.ToolRule("works", scopes=["read"])])
+    it = guarded(tools=[doorward.ToolRule("works", scopes=["read"])])
     it.now = time.time()
     monkeypatch.setenv(TOKEN_VARIABLE, it.token("read"))
     async with Client(it.gate.protect_stdio(_plain()), mode=mode) as client:
@@ -173,7 +173,7 @@ async def test_a_message_without_http_hangs_from_the_server_s_span(
     servers = {id_of(span): span.name for span in of_kind(heard, SERVER)}
     calls = [span for span in heard.spans() if attributes_of(span)["mcp.method.name"] == "tools/call"]
     assert [servers[parent_of(span) or 0] for span in calls] == ["tools/call works", "tools/call fails"]
-    assert [attributes_of(span)["toolgate.transport"] for span in calls] == ["stdio", "stdio"]
+    assert [attributes_of(span)["doorward.transport"] for span in calls] == ["stdio", "stdio"]
 
 
 async def test_nothing_secret_is_in_a_span_or_a_metric(desk: Desk, heard: Heard) -> None:

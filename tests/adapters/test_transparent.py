@@ -15,7 +15,7 @@ from adapters.story import Storyteller, eventful
 from event_store import Events
 from guarded import Guarded
 
-import toolgate
+import doorward
 
 pytestmark = [
     pytest.mark.anyio,
@@ -24,9 +24,9 @@ pytestmark = [
 
 SCOPES = ("all",)
 RULES: dict[str, Any] = {
-    "tools": [toolgate.ToolRule("*", scopes=SCOPES)],
-    "resources": [toolgate.ResourceRule("*", scopes=SCOPES)],
-    "prompts": [toolgate.PromptRule("*", scopes=SCOPES)],
+    "tools": [doorward.ToolRule("*", scopes=SCOPES)],
+    "resources": [doorward.ResourceRule("*", scopes=SCOPES)],
+    "prompts": [doorward.PromptRule("*", scopes=SCOPES)],
 }
 
 OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {

@@ -19,8 +19,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-import toolgate
-from toolgate.adapters import streams
+import doorward
+from doorward.adapters import streams
 
 Make = Callable[..., Guarded]
 
@@ -76,7 +76,7 @@ def test_a_stream_ends_when_its_token_expires(desk: Desk, how: str) -> None:
 def test_a_client_has_no_more_streams_than_a_rule_says(guarded: Make) -> None:
     """A stream spends one call and stays: only a number at once bounds it."""
     with listening() as listener:
-        rules = [toolgate.MethodRule("subscriptions/listen", scopes=[], concurrency=1)]
+        rules = [doorward.MethodRule("subscriptions/listen", scopes=[], concurrency=1)]
         it = guarded(resource=url_of(listener), tools=RULES, methods=rules)
         it.now = time.time()
         with served(it.gate.protect(tools([])), listener):
@@ -128,7 +128,7 @@ def test_a_tool_whose_client_has_gone_keeps_its_slot_until_it_ends(guarded: Make
     ran: list[str] = []
     may_end = threading.Event()
     with listening() as listener:
-        it = guarded(resource=url_of(listener), tools=[toolgate.ToolRule("read_*", scopes=["read"], concurrency=1)])
+        it = guarded(resource=url_of(listener), tools=[doorward.ToolRule("read_*", scopes=["read"], concurrency=1)])
         it.now = time.time()
         with served(it.gate.protect(tools(ran, may_end)), listener):
             desk = Desk(it, None, ran, may_end)
@@ -183,30 +183,30 @@ def test_what_stands_behind_the_gate_meets_no_refused_request(guarded: Make) -> 
     assert met == ["/mcp", "tools/call"]
 
 
-def factory(gate: toolgate.Gate) -> Any:
+def factory(gate: doorward.Gate) -> Any:
     """As Starlette takes a middleware: what makes an app of an app."""
     return gate.protect
 
 
-def _app_of_the_sdk(gate: toolgate.Gate, ran: list[str]) -> Any:
+def _app_of_the_sdk(gate: doorward.Gate, ran: list[str]) -> Any:
     app = tools(ran).streamable_http_app()
     app.add_middleware(factory(gate))
     return app
 
 
-def _app_of_fastmcp(gate: toolgate.Gate, ran: list[str]) -> Any:
+def _app_of_fastmcp(gate: doorward.Gate, ran: list[str]) -> Any:
     app = _mounted("fastmcp", ran).http_app(path="/mcp")
     app.add_middleware(factory(gate))
     return app
 
 
-def _app_with_an_argument(gate: toolgate.Gate, ran: list[str]) -> Any:
+def _app_with_an_argument(gate: doorward.Gate, ran: list[str]) -> Any:
     # There fastmcp has taken hold of the request before the gate does.
     return _mounted("fastmcp", ran).http_app(path="/mcp", middleware=[Middleware(factory(gate))])
 
 
 @pytest.mark.parametrize("made", [_app_of_the_sdk, _app_of_fastmcp, _app_with_an_argument])
-def test_added_as_a_middleware_it_is_the_same_gate(guarded: Make, made: Callable[[toolgate.Gate, Any], Any]) -> None:
+def test_added_as_a_middleware_it_is_the_same_gate(guarded: Make, made: Callable[[doorward.Gate, Any], Any]) -> None:
     ran: list[str] = []
     with listening() as listener:
         it = guarded(resource=url_of(listener), tools=RULES)

@@ -15,16 +15,16 @@ from mcp.server.auth.settings import AuthSettings
 from mcp.server.mcpserver import MCPServer
 from pydantic import AnyHttpUrl
 
-import toolgate
-from toolgate.adapters.verifier import SDKVerifier
-from toolgate.errors import Unavailable
+import doorward
+from doorward.adapters.verifier import SDKVerifier
+from doorward.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
 Make = Callable[..., Guarded]
 
 
-def verifiers(gate: toolgate.Gate) -> list[Any]:
+def verifiers(gate: doorward.Gate) -> list[Any]:
     """The one of the official SDK, and whichever `Gate.token_verifier` finds."""
     return [SDKVerifier(gate), gate.token_verifier()]
 
@@ -39,7 +39,7 @@ async def test_a_good_token_says_who_holds_it_and_is_not_handed_on(guarded: Make
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "x.y.z", "x y", "\n", "é", "toolgate_agent_x", "x" * 100_000], ids=lambda token: token[:20]
+    "token", ["", "x", "x.y.z", "x y", "\n", "é", "doorward_agent_x", "x" * 100_000], ids=lambda token: token[:20]
 )
 async def test_a_bad_one_is_nobodys(guarded: Make, token: str) -> None:
     for verifier in verifiers(guarded().gate):
@@ -62,7 +62,7 @@ async def test_what_is_checked_is_what_the_gate_checks(guarded: Make) -> None:
 
 
 async def test_one_failing_holder_does_not_use_up_anothers_attempts(guarded: Make) -> None:
-    it = guarded(limits=toolgate.Limits(failed_auth="1/day"))
+    it = guarded(limits=doorward.Limits(failed_auth="1/day"))
     verifier = it.gate.token_verifier()
     for _ in range(5):
         assert await verifier.verify_token("x.y.z") is None
@@ -70,7 +70,7 @@ async def test_one_failing_holder_does_not_use_up_anothers_attempts(guarded: Mak
 
 
 async def test_an_outage_is_not_a_bad_token(guarded: Make, issuer: Any) -> None:
-    away = toolgate.Issuer(issuer.url, ["ES256"], jwks_url="http://127.0.0.1:9/jwks")
+    away = doorward.Issuer(issuer.url, ["ES256"], jwks_url="http://127.0.0.1:9/jwks")
     it = guarded(issuers=[away])
     for verifier in verifiers(it.gate):
         with pytest.raises(Unavailable):

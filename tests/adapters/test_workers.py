@@ -23,8 +23,8 @@ from cli.commanding import here
 from mcp import MCPError
 from servers.standalone import RedisServer, free_port
 
-from toolgate.confirmation import ANSWER
-from toolgate.testing import Issuer
+from doorward.confirmation import ANSWER
+from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +73,7 @@ tool = server.tool
 }
 SERVER = """
 import os
-import toolgate
+import doorward
 {server}
 
 @tool
@@ -86,7 +86,7 @@ def wipe(name: str) -> str:
         print(name, file=file)
     return "wiped"
 
-gate = toolgate.Gate.from_file("toolgate.toml")
+gate = doorward.Gate.from_file("doorward.toml")
 app = gate.protect(server, stateless_http=True)
 """
 
@@ -241,7 +241,7 @@ def uvicorn(
     resource = f"http://127.0.0.1:{port}/mcp"
     (folder / "trail").mkdir()
     (folder / "jwks.json").write_text(json.dumps(issuer.jwks()))
-    (folder / "toolgate.toml").write_text(
+    (folder / "doorward.toml").write_text(
         CONFIGURATION.format(resource=resource, issuer=issuer.url, budget=_BUDGET, store=store)
     )
     (folder / "workers.py").write_text(SERVER.format(server=SERVERS[kind]))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from guarded import Guarded
 
-import toolgate
+import doorward
 
 LIMIT = 1000
 
@@ -32,7 +32,7 @@ class Server:
             self.websockets += 1
             return
         body = (await receive())["body"]
-        decision = toolgate.current()
+        decision = doorward.current()
         assert decision is not None
         self.reached.append({"headers": dict(scope["headers"]), "body": body, "request_id": decision.request_id})
         call = json.loads(body) if body else {}

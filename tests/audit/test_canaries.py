@@ -19,10 +19,10 @@ from adapters.desk import RULES, Desk, modern, modern_headers, open_session, too
 from adapters.serving import listening, served, url_of
 from guarded import Guarded
 
-import toolgate
-from toolgate.audit import redact
-from toolgate.testing import Issuer
-from toolgate.tokens.agent_tokens import new_id, new_token
+import doorward
+from doorward.audit import redact
+from doorward.testing import Issuer
+from doorward.tokens.agent_tokens import new_id, new_token
 
 HEADER = "canary-header-7f3a"
 QUERY = "canary-query-91bc"
@@ -78,14 +78,14 @@ def test_nothing_comes_out(
             issuer,
             resource=url_of(listener),
             tools=RULES,
-            audit=toolgate.Audit(
+            audit=doorward.Audit(
                 str(tmp_path / "audit.jsonl"),
                 durability=durability,
-                key=toolgate.Secret(KEY.encode(), "2026-11", str(tmp_path / "key")),
+                key=doorward.Secret(KEY.encode(), "2026-11", str(tmp_path / "key")),
             ),
-            limits=toolgate.Limits(failed_auth="1000/minute"),
+            limits=doorward.Limits(failed_auth="1000/minute"),
         )
-        other = toolgate.Secret(os.environ["CANARY"].encode())
+        other = doorward.Secret(os.environ["CANARY"].encode())
         it.now = time.time()
         desk = Desk(it, tools([], threading.Event()), [])
         common = {"X-Canary": HEADER, "Cookie": f"session={HEADER}"}
@@ -136,7 +136,7 @@ def test_nothing_comes_out(
         assert secret not in told
         assert not any(secret in output for output in outputs), secret
     # An argument, or a parameter of a URL, is like any other text to whoever else logs it; in what is ours it is not.
-    ours = "\n".join(line for line in logs.lines if line.startswith("toolgate"))
+    ours = "\n".join(line for line in logs.lines if line.startswith("doorward"))
     for text in (ARGUMENT, QUERY):
         assert text not in trail
         assert text not in ours

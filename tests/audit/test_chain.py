@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trails import check_chain, record
 
-from toolgate.audit.chain import Chain, chain_after
+from doorward.audit.chain import Chain, chain_after
 
 
 def chained(count: int) -> list[bytes]:

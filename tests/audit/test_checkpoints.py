@@ -10,10 +10,10 @@ import pytest
 from signing import KEY, PUBLIC_KEY, checkpoints
 from trails import record
 
-from toolgate.audit.chain import Chain
-from toolgate.audit.checkpoints import CONTEXT, Checkpoints, key_id
-from toolgate.audit.names import TrailName, instances_beside, names_of
-from toolgate.settings import Checkpoint, Secret
+from doorward.audit.chain import Chain
+from doorward.audit.checkpoints import CONTEXT, Checkpoints, key_id
+from doorward.audit.names import TrailName, instances_beside, names_of
+from doorward.settings import Checkpoint, Secret
 
 NOW = 1_800_000_000.0
 

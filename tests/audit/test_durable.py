@@ -17,14 +17,14 @@ import pytest
 from guarded import Guarded, message
 from trails import names_in, no_file_longer_than, record, records_in
 
-import toolgate
-from toolgate.audit import Trail
-from toolgate.audit.direct import DirectLane
-from toolgate.audit.sinks import FileSink
-from toolgate.settings import Audit, AuditSink
+import doorward
+from doorward.audit import Trail
+from doorward.audit.direct import DirectLane
+from doorward.audit.sinks import FileSink
+from doorward.settings import Audit, AuditSink
 
 pytestmark = pytest.mark.anyio
-PLENTY = [toolgate.ToolRule("read_*", scopes=["read"])]
+PLENTY = [doorward.ToolRule("read_*", scopes=["read"])]
 BESIDE = str(Path(__file__).parents[1])
 
 Make = Callable[..., Guarded]
@@ -59,7 +59,7 @@ def on_disk(it: Guarded, syncs: list[int], event: str) -> set[str]:
 
 
 async def test_before_the_tool_runs_and_before_the_answer(guarded: Make, tmp_path: Path, syncs: list[int]) -> None:
-    it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
     for _ in range(5):
         decision = await it.call("read_order", "read")
         assert decision.request_id in on_disk(it, syncs, "intent")
@@ -73,7 +73,7 @@ async def test_before_the_tool_runs_and_before_the_answer(guarded: Make, tmp_pat
 
 
 async def test_those_in_flight_share_their_syncs(guarded: Make, tmp_path: Path, syncs: list[int]) -> None:
-    it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
 
     async def call() -> None:
         await (await it.call("read_order", "read")).aclose()
@@ -87,7 +87,7 @@ async def test_those_in_flight_share_their_syncs(guarded: Make, tmp_path: Path, 
 
 
 async def test_two_loops_in_two_threads_wait_each_on_their_own(guarded: Make, tmp_path: Path) -> None:
-    it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
 
     async def calls() -> None:
         for _ in range(20):
@@ -106,7 +106,7 @@ async def test_two_loops_in_two_threads_wait_each_on_their_own(guarded: Make, tm
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_is_recorded(guarded: Make, tmp_path: Path) -> None:
-    it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
     decision = await it.call("read_order", "read")
     with anyio.CancelScope() as scope:
         scope.cancel()
@@ -118,7 +118,7 @@ async def test_a_call_that_is_cancelled_while_it_waits_is_recorded(guarded: Make
 async def test_what_a_sync_failed_for_is_written_once_more(
     guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = guarded(tools=PLENTY, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
     it.gate._steps.trail.flush()
     sync, left = os.fdatasync, [1]
 
@@ -140,8 +140,8 @@ async def test_what_a_sync_failed_for_is_written_once_more(
 async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
     guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = [toolgate.ToolRule("read_*", scopes=["read"], limit=["1/hour"])]
-    it = guarded(tools=rules, audit=toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    rules = [doorward.ToolRule("read_*", scopes=["read"], limit=["1/hour"])]
+    it = guarded(tools=rules, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
     it.gate._steps.trail.flush()
     may_go_on = threading.Event()
     sync = os.fdatasync
@@ -165,7 +165,7 @@ async def test_a_call_that_cannot_be_put_on_disk_is_refused_and_spends_nothing(
 async def test_an_app_of_whatever_kind_answers_when_the_disk_has_it(
     guarded: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audit = toolgate.Audit(str(tmp_path / "audit.jsonl"), durability="durable")
+    audit = doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable")
     it = guarded(tools=PLENTY, audit=audit)
     it.gate._steps.trail.flush()
     happened: list[str] = []
@@ -266,8 +266,8 @@ def test_the_end_of_the_interpreter_loses_nothing(tmp_path: Path, durability: st
     program = f"""
 import sys; sys.path.insert(0, {BESIDE!r})
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 trail = Trail(Audit({str(tmp_path / "audit.jsonl")!r}, durability={durability!r}))
 for number in range(500):
     trail.write(record(f"tool-{{number}}"))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from signing import KEY, PUBLIC_PEM
 
-from toolgate.audit.reading.verify import load_public_keys, verify
+from doorward.audit.reading.verify import load_public_keys, verify
 
 TESTS = str(Path(__file__).parents[1])
 
@@ -22,8 +22,8 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import uvicorn
 from guarded import Guarded
-from toolgate.settings import Audit, Checkpoint, Secret
-from toolgate.testing import Issuer
+from doorward.settings import Audit, Checkpoint, Secret
+from doorward.testing import Issuer
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":

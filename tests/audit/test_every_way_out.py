@@ -17,12 +17,12 @@ from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 from trails import records_in
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 RULES_HERE = [
     *RULES,
-    toolgate.ToolRule("wipe", scopes=[], confirm=True),
+    doorward.ToolRule("wipe", scopes=[], confirm=True),
 ]
 STRANGER = Issuer("https://elsewhere.example.com")
 FORGER = Issuer("https://as.example.com")  # the right name, other keys
@@ -32,7 +32,7 @@ FORGER = Issuer("https://as.example.com")  # the right name, other keys
 def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, issuer: Issuer) -> Iterator[Desk]:
     with listening() as listener:
         path = tmp_path_factory.mktemp("trail") / "audit.jsonl"
-        audit = toolgate.Audit(str(path), durability=request.param)
+        audit = doorward.Audit(str(path), durability=request.param)
         it = Guarded(
             path,
             issuer,
@@ -40,7 +40,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             tools=RULES_HERE,
             audit=audit,
             max_body_bytes=10_000,
-            limits=toolgate.Limits(failed_auth="1000/minute"),
+            limits=doorward.Limits(failed_auth="1000/minute"),
         )
         it.now = time.time()
         ran: list[str] = []
@@ -258,7 +258,7 @@ def test_the_latency_is_the_whole_call_s(desk: Desk) -> None:
 
 
 def test_a_message_that_a_call_leads_to_names_its_parent(desk: Desk) -> None:
-    async def twice(guarded: Guarded) -> tuple[toolgate.Decision, toolgate.Decision]:
+    async def twice(guarded: Guarded) -> tuple[doorward.Decision, doorward.Decision]:
         parent = await guarded.call("read_caller", "read")
         inner = guarded.gate.call_of_message("tools/call", 2, {"name": "read_other"}, under=parent)
         child = await guarded.gate.judge_message(parent, inner)

@@ -15,7 +15,7 @@ import pytest
 from guarded import Guarded
 from trails import check_chain, no_file_longer_than, records_in
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 MODES = ["buffered", "written", "durable"]
@@ -71,12 +71,12 @@ async def let_in_again(it: Guarded) -> None:
             await anyio.sleep(0.02)
 
 
-PLENTY = [toolgate.ToolRule("read_*", scopes=["read"])]
+PLENTY = [doorward.ToolRule("read_*", scopes=["read"])]
 
 
 def made(guarded: Make, tmp_path: Path, durability: str, **given: Any) -> Guarded:
     given.setdefault("path", str(tmp_path / "audit.jsonl"))
-    return guarded(tools=PLENTY, audit=toolgate.Audit(durability=durability, **given))
+    return guarded(tools=PLENTY, audit=doorward.Audit(durability=durability, **given))
 
 
 @contextmanager
@@ -106,8 +106,8 @@ async def test_a_full_disk_lets_nobody_in_until_there_is_room(guarded: Make, tmp
 async def test_with_allow_calls_go_on_and_what_was_dropped_is_said(
     guarded: Make, tmp_path: Path, durability: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolgate.audit.direct.MAX_WAITING_BYTES", 10_000)
-    monkeypatch.setattr("toolgate.audit.threaded.MAX_QUEUED", 10)
+    monkeypatch.setattr("doorward.audit.direct.MAX_WAITING_BYTES", 10_000)
+    monkeypatch.setattr("doorward.audit.threaded.MAX_QUEUED", 10)
     it = made(guarded, tmp_path, durability, on_failure="allow")
     with full_disk(it.trail), anyio.fail_after(20):
         while it.gate._steps.trail.dropped < 20:
@@ -164,7 +164,7 @@ async def test_a_sink_that_hangs_stops_neither_the_other_nor_the_loop(guarded: M
         tmp_path,
         "written",
         path="stdout",
-        sinks=[toolgate.AuditSink(str(path)), toolgate.AuditSink(sink=hanging, on_failure="allow")],
+        sinks=[doorward.AuditSink(str(path)), doorward.AuditSink(sink=hanging, on_failure="allow")],
     )
     for _ in range(20):
         decision = await it.call("read_order", "read")
@@ -181,7 +181,7 @@ async def test_a_sink_that_hangs_stops_neither_the_other_nor_the_loop(guarded: M
 async def test_a_sink_that_hangs_and_denies_lets_nobody_in(guarded: Make, tmp_path: Path, durability: str) -> None:
     hanging = Hanging()
     path = tmp_path / "audit.jsonl"
-    places = [toolgate.AuditSink(str(path)), toolgate.AuditSink(sink=hanging)]
+    places = [doorward.AuditSink(str(path)), doorward.AuditSink(sink=hanging)]
     it = made(guarded, tmp_path, durability, path="stdout", sinks=places)
     await refused_within_a_second(it)
     hanging.may_go_on.set()

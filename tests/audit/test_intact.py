@@ -13,10 +13,10 @@ from audit.test_kill import killed
 from signing import KEY, PUBLIC_PEM
 from trails import no_file_longer_than, record, records_in
 
-from toolgate.audit import Trail
-from toolgate.audit.reading.findings import Findings
-from toolgate.audit.reading.verify import load_public_keys, verify
-from toolgate.settings import Audit, AuditSink, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.audit.reading.findings import Findings
+from doorward.audit.reading.verify import load_public_keys, verify
+from doorward.settings import Audit, AuditSink, Checkpoint, Secret
 
 MODES = ["buffered", "written", "durable"]
 CHECKPOINT = Checkpoint(Secret(KEY), every=20)
@@ -42,8 +42,8 @@ PROCESS = f"""
 import sys; sys.path.insert(0, {BESIDE!r})
 from pathlib import Path
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit, AuditSink, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.settings import Audit, AuditSink, Checkpoint, Secret
 path, name, durability, key = sys.argv[1:]
 sink = AuditSink(path, max_bytes=30_000)
 checkpoint = Checkpoint(Secret(Path(key).read_bytes()), every=20)
@@ -83,8 +83,8 @@ def test_kills(directory: Path, durability: str) -> None:
 
 @pytest.mark.parametrize("durability", MODES)
 def test_a_full_disk_that_cost_records(directory: Path, durability: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolgate.audit.direct.MAX_WAITING_BYTES", 10_000)
-    monkeypatch.setattr("toolgate.audit.threaded.MAX_QUEUED", 10)
+    monkeypatch.setattr("doorward.audit.direct.MAX_WAITING_BYTES", 10_000)
+    monkeypatch.setattr("doorward.audit.threaded.MAX_QUEUED", 10)
     path = directory / "audit.jsonl"
     trail = Trail(Audit(str(path), durability=durability, checkpoint=CHECKPOINT))
     trail.write(record("before"))

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from guarded import Guarded
 
-import toolgate
-from toolgate.audit.keys import HashKey, key_name
-from toolgate.settings import Audit, Secret
+import doorward
+from doorward.audit.keys import HashKey, key_name
+from doorward.settings import Audit, Secret
 
 OLD, NEW = b"the old key, of thirty-two bytes or more", b"the new key, of thirty-two bytes or more"
 
@@ -96,7 +96,7 @@ async def test_a_call_keeps_the_key_it_began_with(
     later.close()
     first, second = it.records()
     assert (first["arguments_hash"], second["arguments_hash"]) == tuple(
-        toolgate.hash_arguments({}, key=key) for key in (OLD, NEW)
+        doorward.hash_arguments({}, key=key) for key in (OLD, NEW)
     )
     assert first["hash_key"] == key_name(Secret(OLD, "2026-11", str(file)))
     assert second["hash_key"] == key_name(Secret(NEW, "2026-11", str(file)))

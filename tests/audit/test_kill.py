@@ -14,9 +14,9 @@ import pytest
 from conftest import Proof
 from trails import check_chain, lines_of, records_in
 
-from toolgate.audit import Trail
-from toolgate.audit.threaded import INTERVAL_SECONDS
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.audit.threaded import INTERVAL_SECONDS
+from doorward.settings import Audit
 
 TESTS = Path(__file__).parents[1]
 SLACK_SECONDS = 0.6

@@ -12,11 +12,11 @@ import pytest
 from signing import KEY, PUBLIC_PEM
 from trails import names_in, record
 
-from toolgate.audit import Trail
-from toolgate.audit.reading.follow import last_entries
-from toolgate.audit.reading.verify import load_public_keys, verify
-from toolgate.audit.sinks import FileSink, rotation
-from toolgate.settings import Audit, AuditSink, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.audit.reading.follow import last_entries
+from doorward.audit.reading.verify import load_public_keys, verify
+from doorward.audit.sinks import FileSink, rotation
+from doorward.settings import Audit, AuditSink, Checkpoint, Secret
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be killed so there")
 
@@ -24,9 +24,9 @@ VICTIMS = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from trails import record
-from toolgate.audit import Trail
-from toolgate.audit.sinks import FileSink
-from toolgate.settings import Audit, AuditSink, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.audit.sinks import FileSink
+from doorward.settings import Audit, AuditSink, Checkpoint, Secret
 
 directory, durability, links = sys.argv[2:]
 with open(os.path.join(directory, "key"), "rb") as file:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from trails import record
 
-from toolgate.audit import Trail
-from toolgate.settings import Audit, AuditSink
+from doorward.audit import Trail
+from doorward.settings import Audit, AuditSink
 
 # RFC 5424 section 6: PRI VERSION TIMESTAMP HOSTNAME APP-NAME PROCID MSGID STRUCTURED-DATA MSG
 SYSLOG = re.compile(
-    rb"<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [!-~]{1,255} toolgate \d+ audit - (?P<record>\{.*\})", re.DOTALL
+    rb"<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [!-~]{1,255} doorward \d+ audit - (?P<record>\{.*\})", re.DOTALL
 )
 
 
@@ -120,11 +120,11 @@ def test_opentelemetry(trail_to: Callable[..., Trail], monkeypatch: pytest.Monke
     trail.write(record("read_order"))
     trail.flush()
     start, call = [data.log_record for data in exporter.get_finished_logs()]
-    assert (start.event_name, call.event_name) == ("toolgate.audit.start", "toolgate.audit.call")
+    assert (start.event_name, call.event_name) == ("doorward.audit.start", "doorward.audit.call")
     assert json.loads(str(call.body))["tool_name"] == "read_order"
     attributes = dict(call.attributes or {})
-    assert attributes["toolgate.tool_name"] == "read_order"
-    assert attributes["toolgate.result"] == "success"
+    assert attributes["doorward.tool_name"] == "read_order"
+    assert attributes["doorward.result"] == "success"
 
 
 class Flaky:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trails import record
 
-from toolgate.audit import Outcome, principal_fragment
-from toolgate.audit.chain import Chain
-from toolgate.audit.record import timestamp
-from toolgate.principal import Principal
+from doorward.audit import Outcome, principal_fragment
+from doorward.audit.chain import Chain
+from doorward.audit.record import timestamp
+from doorward.principal import Principal
 
 MEMBERS = [
     *("event", "timestamp", "request_id", "parent_id", "rpc_id", "trace_id"),

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from guarded import Guarded
 
-from toolgate.audit import redact
-from toolgate.audit.credentials import scrub
-from toolgate.settings import Secret
-from toolgate.testing import Issuer
+from doorward.audit import redact
+from doorward.audit.credentials import scrub
+from doorward.settings import Secret
+from doorward.testing import Issuer
 
 JWT = Issuer("https://as.example.com").token(audience="https://mcp.example.com/mcp", scopes=["read"])
 OPAQUE = "2YotnFZFEjr1zCsicMWpAA"
-AGENT = "toolgate_agent_0123456789ab_" + "Xy" * 24 + "Z"
+AGENT = "doorward_agent_0123456789ab_" + "Xy" * 24 + "Z"
 SECRET = Secret(b"correct horse/battery+staple 7531")
 CANARIES = (JWT, JWT.split(".")[1], OPAQUE, AGENT, SECRET.value.decode())
 
@@ -217,7 +217,7 @@ def anyio_backend() -> str:
 
 @pytest.mark.anyio
 async def test_what_a_handler_logs_names_its_request(told: Told, guarded: Callable[..., Guarded]) -> None:
-    from toolgate.decision import current_decision
+    from doorward.decision import current_decision
 
     told.handler.setFormatter(logging.Formatter("%(request_id)s %(message)s"))
     decision = await guarded().call("read_order", "read")
@@ -271,8 +271,8 @@ def test_structlog_through_the_standard_library(told: Told) -> None:
 def test_without_any_handler_too() -> None:
     program = f"""
 import logging
-import toolgate
-toolgate.audit.redact.install(), toolgate.audit.redact.install()
+import doorward
+doorward.audit.redact.install(), doorward.audit.redact.install()
 logging.getLogger("a.b").error("Bearer %s", {OPAQUE!r})
 logging.getLogger("a.b").error("too many %s", {OPAQUE!r}, {JWT!r})
 """

@@ -18,7 +18,7 @@ import pytest
 from audit.test_sinks import as_nobody
 from trails import lines_of, names_in, record, records_in
 
-from toolgate.audit.sinks import FileSink, files
+from doorward.audit.sinks import FileSink, files
 
 BESIDE = str(Path(__file__).parents[1])
 DAY = 86_400.0
@@ -158,8 +158,8 @@ def change_mode(directory: str, mode: int) -> None:
 PROCESS = f"""
 import sys, time; sys.path.insert(0, {BESIDE!r})
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit, AuditSink
+from doorward.audit import Trail
+from doorward.settings import Audit, AuditSink
 path, name, durability = sys.argv[1:]
 trail = Trail(Audit(sinks=[AuditSink(path, max_bytes=20_000)], durability=durability))
 for number in range(200):
@@ -193,8 +193,8 @@ import sys; sys.path.insert(0, {BESIDE!r})
 import os, signal
 from pathlib import Path
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 path = Path(sys.argv[1])
 heard = []
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it, and what they start then does

@@ -16,9 +16,9 @@ import pytest
 from signing import KEY
 from trails import check_chain, lines_of, names_in, record
 
-from toolgate.audit import Trail
-from toolgate.audit.sinks import FileSink, StderrSink, StdoutSink, open_sink
-from toolgate.settings import Audit, AuditSink
+from doorward.audit import Trail
+from doorward.audit.sinks import FileSink, StderrSink, StdoutSink, open_sink
+from doorward.settings import Audit, AuditSink
 
 
 @pytest.fixture
@@ -167,8 +167,8 @@ def test_two_processes_never_mix_their_chains(path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 trail = Trail(Audit(path={str(path)!r}))
 print("open", flush=True)
 sys.stdin.readline()
@@ -234,8 +234,8 @@ def run(program: str, **given: Any) -> subprocess.CompletedProcess[bytes]:
 
 def test_lines_stand_behind_what_was_printed_before() -> None:
     program = """
-from toolgate.audit.sinks import open_sink
-from toolgate.settings import AuditSink
+from doorward.audit.sinks import open_sink
+from doorward.settings import AuditSink
 print("before", flush=False)
 sink = open_sink(AuditSink("stdout"), "i-1")
 sink.write(b"a line\\n")
@@ -249,7 +249,7 @@ print("still open")
 def test_a_reader_that_left_is_an_error_and_no_line_goes_out_twice() -> None:
     program = """
 import os, sys
-from toolgate.audit.sinks import StdoutSink
+from doorward.audit.sinks import StdoutSink
 read, write = os.pipe()
 os.dup2(write, 1)
 sink = StdoutSink("i-1")
@@ -272,9 +272,9 @@ def test_a_reader_that_takes_nothing_stops_nobody(durability: str) -> None:
     program = f"""
 import sys, time; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
-from toolgate.audit import Trail
-from toolgate.errors import Unavailable
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.errors import Unavailable
+from doorward.settings import Audit
 trail = Trail(Audit(durability={durability!r}))
 try:
     while True:
@@ -320,7 +320,7 @@ print(trail.dropped, file=sys.stderr)
 def test_whatever_becomes_of_sys_stdout(change: str) -> None:
     program = f"""
 import io, os, sys
-from toolgate.audit.sinks import StdoutSink
+from doorward.audit.sinks import StdoutSink
 early = StdoutSink("i-1")
 {change}
 early.write(b"early\\n")
@@ -345,8 +345,8 @@ def test_the_name_decides(path: Path) -> None:
 UNSAID = f"""
 import os, sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.settings import Audit, Checkpoint, Secret
 checkpoint = Checkpoint(Secret({KEY!r}), every=1) if sys.argv[2] == "signed" else None
 trail = Trail(Audit(durability=sys.argv[1], checkpoint=checkpoint))
 for what in sys.argv[3:]:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from trails import check_chain, lines_of, names_in, no_file_longer_than, record, records_in
 
-from toolgate.audit import Trail
-from toolgate.audit.direct import MAX_WAITING_BYTES
-from toolgate.errors import Unavailable
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.audit.direct import MAX_WAITING_BYTES
+from doorward.errors import Unavailable
+from doorward.settings import Audit
 
 BESIDE = str(Path(__file__).parents[1])
 
@@ -41,7 +41,7 @@ def numbered(count: int, prefix: str = "tool") -> list[str]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [f"{entry.levelname}: {entry.message}" for entry in caplog.records if entry.name == "toolgate.audit"]
+    return [f"{entry.levelname}: {entry.message}" for entry in caplog.records if entry.name == "doorward.audit"]
 
 
 # --- a sink that works ------------------------------------------------------------------------------------------------
@@ -60,8 +60,8 @@ def test_nothing_written_is_lost_when_the_process_is_killed(path: Path) -> None:
 import sys; sys.path.insert(0, {BESIDE!r})
 import os, signal
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 trail = Trail(Audit(path={str(path)!r}))
 for number in range(50):
     trail.write(record(f"tool-{{number}}"))
@@ -182,12 +182,12 @@ def test_a_log_that_fails_loses_no_record(trail: Trail, path: Path) -> None:
             raise RuntimeError("the log is broken too")
 
     handler = Broken()
-    logging.getLogger("toolgate.audit").addHandler(handler)
+    logging.getLogger("doorward.audit").addHandler(handler)
     try:
         with no_file_longer_than(0), pytest.raises(RuntimeError):
             trail.write(record("a"))
     finally:
-        logging.getLogger("toolgate.audit").removeHandler(handler)
+        logging.getLogger("doorward.audit").removeHandler(handler)
     trail.write(record("b"))
     assert names_in(path) == ["a", "b"]
     assert check_chain(path) == []
@@ -294,8 +294,8 @@ def test_a_fork_begins_a_chain_of_its_own(path: Path) -> None:
 import sys; sys.path.insert(0, {BESIDE!r})
 import os
 from trails import no_file_longer_than, record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 trail = Trail(Audit(path={str(path)!r}))
 trail.write(record("parent-1"))
 with no_file_longer_than(0):
@@ -328,8 +328,8 @@ def test_a_fork_leaves_the_parent_its_thread_and_its_queue(path: Path, durabilit
 import sys; sys.path.insert(0, {BESIDE!r})
 import os
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit
+from doorward.audit import Trail
+from doorward.settings import Audit
 trail = Trail(Audit(path={str(path)!r}, durability={durability!r}))
 for number in range(50):
     trail.write(record(f"parent-{{number}}"))

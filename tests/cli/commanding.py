@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from toolgate.cli.app import app
+from doorward.cli.app import app
 
 HERE = Path(__file__).parent
 SHOPS = ("shop.py", "shop_app.py", "fastmcp_shop.py")
@@ -26,9 +26,9 @@ class Done(NamedTuple):
 
 
 def in_a_process(*arguments: str, at: Path, **environment: str) -> Done:
-    """Run ``toolgate`` as a person does."""
+    """Run ``doorward`` as a person does."""
     done = subprocess.run(
-        [sys.executable, "-m", "toolgate", *arguments],
+        [sys.executable, "-m", "doorward", *arguments],
         cwd=at,
         env={**os.environ, **environment},
         capture_output=True,

@@ -7,7 +7,7 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.server.auth import require_scopes
 
-import toolgate
+import doorward
 
 cellar: FastMCP[Any] = FastMCP("cellar")
 mcp: FastMCP[Any] = FastMCP("fast shop")
@@ -24,5 +24,5 @@ def hidden() -> str:
 
 
 mcp.mount(cellar, "cellar")
-gate = toolgate.Gate.from_file("toolgate.toml")
+gate = doorward.Gate.from_file("doorward.toml")
 app = gate.protect(mcp)

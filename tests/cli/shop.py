@@ -1,4 +1,4 @@
-"""A server with something of everything, and one that answers in pages: `toolgate init` and `toolgate rules` are tried
+"""A server with something of everything, and one that answers in pages: `doorward init` and `doorward rules` are tried
 on them."""
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from shop import shop  # type: ignore[import-not-found] # lies beside it where it is run
 
-import toolgate
+import doorward
 
-gate = toolgate.Gate.from_file("toolgate.toml")
+gate = doorward.Gate.from_file("doorward.toml")
 app = gate.protect(shop)

@@ -1,4 +1,4 @@
-"""``toolgate audit``, as it is run: a process, its two outputs, its exit code."""
+"""``doorward audit``, as it is run: a process, its two outputs, its exit code."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from signing import PUBLIC_PEM
 from trails import record
 from written import Writer, a_trail
 
-import toolgate
-from toolgate.audit.checkpoints import load_private_key
-from toolgate.audit.keys import key_name
-from toolgate.audit.reading.verify import load_public_keys
-from toolgate.settings import Secret
+import doorward
+from doorward.audit.checkpoints import load_private_key
+from doorward.audit.keys import key_name
+from doorward.audit.reading.verify import load_public_keys
+from doorward.settings import Secret
 
 pytest.importorskip("typer")
 
 from typer.testing import CliRunner, Result
 
-from toolgate.cli.audit import app
+from doorward.cli.audit import app
+from doorward.extras import install
 
 ENVIRONMENT = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}
 
@@ -44,16 +45,16 @@ class Command:
         (directory / "key.pub").write_bytes(PUBLIC_PEM)
 
     def run(self, *arguments: str, code: int = 0, given: bytes = b"", **environment: str) -> Result:
-        """Run ``toolgate audit`` in this process: a hundred of their own would take minutes."""
+        """Run ``doorward audit`` in this process: a hundred of their own would take minutes."""
         with chdir(self.directory):
             done = CliRunner().invoke(app, arguments, input=given, env=ENVIRONMENT | environment)
         assert done.exit_code == code, (done.stdout, done.stderr, done.exception)
         return done
 
     def start(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run ``toolgate audit`` as a process."""
+        """Run ``doorward audit`` as a process."""
         done = subprocess.run(
-            [sys.executable, "-m", "toolgate", "audit", *arguments],
+            [sys.executable, "-m", "doorward", "audit", *arguments],
             cwd=self.directory,
             env=ENVIRONMENT | environment,
             capture_output=True,
@@ -111,7 +112,7 @@ def test_a_changed_trail_names_the_line_and_ends_with_1(command: Command) -> Non
         (["trail", "--since", "9999-99-99"], "--since is 9999-99-99: there is no such day or time"),
         (["trail", "--since", "2026-02-30"], "--since is 2026-02-30: there is no such day or time"),
         (["trail", "--since", "2026-11-20T24:30"], "--since is 2026-11-20T24:30: there is no such day or time"),
-        (["trail", "--remember", "key.pub"], "key.pub is not what `toolgate audit verify --remember` writes"),
+        (["trail", "--remember", "key.pub"], "key.pub is not what `doorward audit verify --remember` writes"),
         ([], "Missing argument"),
     ],
 )
@@ -169,7 +170,7 @@ def test_a_terminal_gets_a_progress_bar(command: Command, name: str) -> None:
     main, terminal = pty.openpty()
     piped = command.run(name, "trail")
     done = subprocess.run(
-        [sys.executable, "-m", "toolgate", "audit", name, "trail"],
+        [sys.executable, "-m", "doorward", "audit", name, "trail"],
         cwd=command.directory,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
         stdout=subprocess.PIPE,
@@ -214,10 +215,10 @@ KEY = "k" * 32
 @pytest.mark.parametrize("spelling", [json.dumps(ARGUMENTS), ' {"note" : "\\u00e9", "id": 7.0}\n'])
 def test_a_fingerprint_is_that_of_the_records(command: Command, spelling: str) -> None:
     given = spelling.encode()
-    assert command.run("fingerprint", given=given).stdout == f"{toolgate.hash_arguments(ARGUMENTS)}\n"
+    assert command.run("fingerprint", given=given).stdout == f"{doorward.hash_arguments(ARGUMENTS)}\n"
     (command.directory / "arguments.json").write_bytes(given)
     (command.directory / "key").write_text(f"{KEY}\n")
-    keyed = f"{toolgate.hash_arguments(ARGUMENTS, key=KEY.encode())}\n"
+    keyed = f"{doorward.hash_arguments(ARGUMENTS, key=KEY.encode())}\n"
     from_file = command.run("fingerprint", "arguments.json", "--key-file", "key")
     assert from_file.stdout == keyed
     name = key_name(Secret(KEY.encode(), "prod", str(command.directory / "key")))
@@ -266,7 +267,7 @@ def test_the_last_records_one_a_line(command: Command) -> None:
     ],
 )
 def test_filters(command: Command, arguments: list[str], names: list[str]) -> None:
-    from toolgate.audit import Outcome
+    from doorward.audit import Outcome
 
     writer = Writer(command.trail, "four", at=1_800_001_000.0)
     writer.write(record("delete_user", at=1_800_001_000.0, outcome=Outcome("denied_scope", "insufficient_scope")))
@@ -284,7 +285,7 @@ def test_no_name_moves_the_cursor(command: Command) -> None:
 def test_following_goes_on_across_rotation(command: Command) -> None:
     writer = Writer(command.trail, "four", at=1_800_001_000.0)
     following = subprocess.Popen(
-        [sys.executable, "-m", "toolgate", "audit", "tail", "trail/audit.jsonl", "-f", "-n", "0", "--json"],
+        [sys.executable, "-m", "doorward", "audit", "tail", "trail/audit.jsonl", "-f", "-n", "0", "--json"],
         cwd=command.directory,
         env=ENVIRONMENT | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
@@ -338,4 +339,4 @@ def test_what_needs_an_extra_says_which(command: Command) -> None:
     done = command.start(
         "report", "trail", code=2, PYTHONPATH=f"{command.directory}:{os.environ.get('PYTHONPATH', '')}"
     )
-    assert "pip install 'toolgate[cli,report]'" in done.stderr
+    assert install("cli", "report") in done.stderr

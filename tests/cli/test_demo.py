@@ -1,4 +1,4 @@
-"""``toolgate demo``, as a newcomer runs it."""
+"""``doorward demo``, as a newcomer runs it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-import toolgate
+import doorward
 
 ATTEMPTS = {
     "a good call": "200",
@@ -27,10 +27,10 @@ ATTEMPTS = {
 
 def test_every_outcome_is_the_expected_one_and_a_pipe_gets_plain_text() -> None:
     demo = subprocess.run(
-        [sys.executable, "-m", "toolgate", "demo"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "doorward", "demo"], capture_output=True, text=True, timeout=120, check=False
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
-    assert f"({toolgate.IMPLEMENTATION} core)" in demo.stdout
+    assert f"({doorward.IMPLEMENTATION} core)" in demo.stdout
     for attempt, status in ATTEMPTS.items():
         [row] = [line for line in demo.stdout.splitlines() if line.startswith((f"{attempt} ", f"{attempt},"))]
         assert f" {status} " in row
@@ -51,7 +51,7 @@ def test_every_outcome_is_the_expected_one_and_a_pipe_gets_plain_text() -> None:
 def test_a_port_that_cannot_be_had_is_told_in_one_line(port: int | None, problem: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = port if port is not None else busy.getsockname()[1]
-        command = [sys.executable, "-m", "toolgate", "demo", "--port", str(port)]
+        command = [sys.executable, "-m", "doorward", "demo", "--port", str(port)]
         demo = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (demo.returncode, demo.stdout) == (2, "")
     assert demo.stderr.startswith(f"error: {problem.format(port)}")
@@ -59,6 +59,6 @@ def test_a_port_that_cannot_be_had_is_told_in_one_line(port: int | None, problem
 
 
 def test_a_reader_that_has_seen_enough_ends_nothing() -> None:
-    command = f"{sys.executable} -m toolgate demo | head -n 1; exit ${{PIPESTATUS[0]}}"
+    command = f"{sys.executable} -m doorward demo | head -n 1; exit ${{PIPESTATUS[0]}}"
     demo = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
     assert (demo.returncode, demo.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""``toolgate init``, as somebody runs it whose server has no rules yet; and what it proposes for any names at all."""
+"""``doorward init``, as somebody runs it whose server has no rules yet; and what it proposes for any names at all."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from guarded import Guarded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toolgate import Gate, ResourceRule, ToolRule
-from toolgate.cli.init.proposing import sections
-from toolgate.cli.init.writing import Settings, written
-from toolgate.cli.servers.catalogue import Catalogue, Item
-from toolgate.config import load, load_rules
-from toolgate.policy import Policy
-from toolgate.uris import is_disguised
+from doorward import Gate, ResourceRule, ToolRule
+from doorward.cli.init.proposing import sections
+from doorward.cli.init.writing import Settings, written
+from doorward.cli.servers.catalogue import Catalogue, Item
+from doorward.config import load, load_rules
+from doorward.policy import Policy
+from doorward.uris import is_disguised
 
 SNAPSHOT = HERE / "first.toml"
 GIVEN = ("--issuer", "https://auth.example.com", "--resource", "https://mcp.example.com/mcp")
@@ -43,15 +43,15 @@ def home(tmp_path: Path) -> Path:
 def test_the_file_is_the_one_that_a_person_has_read(home: Path) -> None:
     done = in_a_process("init", "shop:shop", *GIVEN, at=home)
     assert done.code == 0, done.err
-    if os.environ.get("TOOLGATE_SNAPSHOT"):
-        SNAPSHOT.write_text((home / "toolgate.toml").read_text())
-    assert (home / "toolgate.toml").read_text() == SNAPSHOT.read_text()
+    if os.environ.get("DOORWARD_SNAPSHOT"):
+        SNAPSHOT.write_text((home / "doorward.toml").read_text())
+    assert (home / "doorward.toml").read_text() == SNAPSHOT.read_text()
     assert done.out == ""
 
 
 def test_a_gate_starts_with_it_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here("init", "shop:shop", *GIVEN, "--audit", "stdout", at=home)
-    gate = Gate.from_file(home / "toolgate.toml")
+    gate = Gate.from_file(home / "doorward.toml")
     assert "allowed" in gate.explain("find_order", scopes=["mcp:read"])
     assert "refused" in gate.explain("add_order", scopes=["mcp:read"])
     assert "asking spends" in gate.explain("purge_orders", scopes=["mcp:write"])
@@ -63,34 +63,34 @@ def test_without_issuer_and_resource_nothing_starts_until_they_are_filled_in(hom
     done = here("init", "shop:shop", at=home)
     assert "fill in before a server starts with it: resource, issuer" in done.err
     with pytest.raises(ValueError, match=r"resource: is missing|url: is missing"):
-        load(home / "toolgate.toml")
+        load(home / "doorward.toml")
 
 
 def test_everybody_may_read_it_and_nobody_else_write_it(home: Path) -> None:
     here("init", "shop:shop", at=home)
-    assert (home / "toolgate.toml").stat().st_mode & 0o777 == 0o644
+    assert (home / "doorward.toml").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_file_that_is_there_stays_without_force(home: Path) -> None:
-    (home / "toolgate.toml").write_text("mine")
+    (home / "doorward.toml").write_text("mine")
     done = here("init", "shop:shop", at=home)
     assert done.code == 2
     assert "--force replaces it" in done.err
-    assert (home / "toolgate.toml").read_text() == "mine"
+    assert (home / "doorward.toml").read_text() == "mine"
     assert here("init", "shop:shop", "--force", at=home).code == 0
-    assert "find_order" in (home / "toolgate.toml").read_text()
-    assert {path.name for path in home.iterdir() if path.is_file()} == {*SHOPS, "toolgate.toml"}
+    assert "find_order" in (home / "doorward.toml").read_text()
+    assert {path.name for path in home.iterdir() if path.is_file()} == {*SHOPS, "doorward.toml"}
 
 
 def test_to_the_standard_output_goes_the_file_alone(home: Path) -> None:
     done = here("init", "shop:shop", "--output", "-", *GIVEN, at=home)
     assert done.out == SNAPSHOT.read_text()
-    assert not (home / "toolgate.toml").exists()
+    assert not (home / "doorward.toml").exists()
 
 
 def test_the_scopes_are_those_that_the_issuer_knows(home: Path) -> None:
     here("init", "shop:shop", "--read-scope", "orders:r", "--write-scope", "orders:w", at=home)
-    loaded = load_rules(home / "toolgate.toml")
+    loaded = load_rules(home / "doorward.toml")
     assert loaded["scopes"] == {"orders:w": ("orders:r",)}
     assert {scope for rule in loaded["tools"] for scope in rule.scopes} == {"orders:r", "orders:w"}
 
@@ -110,7 +110,7 @@ NAMES = {
 def test_a_server_is_named_as_elsewhere(home: Path, named: list[str]) -> None:
     done = here("init", *named, at=home)
     assert done.code == 0, done.err
-    loaded = load_rules(home / "toolgate.toml")
+    loaded = load_rules(home / "doorward.toml")
     assert {"find_order", "add_order", "mystery"} <= {rule.match for rule in loaded["tools"]}
     assert [rule.match for rule in loaded["resources"]] == [
         "shop://orders",
@@ -122,18 +122,18 @@ def test_a_server_is_named_as_elsewhere(home: Path, named: list[str]) -> None:
 
 def test_every_page_of_a_list_is_read(home: Path) -> None:
     here("init", "shop:lowlevel", at=home)
-    assert [rule.match for rule in load_rules(home / "toolgate.toml")["tools"]] == ["page_0", "page_1", "page_2"]
+    assert [rule.match for rule in load_rules(home / "doorward.toml")["tools"]] == ["page_0", "page_1", "page_2"]
 
 
 def test_a_server_that_wants_its_callers_token_at_the_start_is_read_without_one(home: Path) -> None:
     (home / "local.py").write_text(
-        "import toolgate\nfrom shop import shop\n"
-        "server = toolgate.Gate.from_file('toolgate.toml').protect_stdio(shop)\n"
+        "import doorward\nfrom shop import shop\n"
+        "server = doorward.Gate.from_file('doorward.toml').protect_stdio(shop)\n"
         "if __name__ == '__main__':\n    server.run('stdio')\n"
     )
     done = here("init", "local.py", at=home)
     assert done.code == 0, done.err
-    assert "find_order" in (home / "toolgate.toml").read_text()
+    assert "find_order" in (home / "doorward.toml").read_text()
 
 
 @pytest.mark.parametrize("name", ["fastmcp_shop:mcp", "fastmcp_shop:app", "fastmcp_shop.py"])
@@ -141,7 +141,7 @@ def test_what_is_mounted_and_what_asks_for_scopes_of_its_own_is_there_too(home: 
     pytest.importorskip("fastmcp")
     done = here("init", name, at=home)
     assert done.code == 0, done.err
-    assert [rule.match for rule in load_rules(home / "toolgate.toml")["tools"]] == ["cellar_look", "hidden"]
+    assert [rule.match for rule in load_rules(home / "doorward.toml")["tools"]] == ["cellar_look", "hidden"]
 
 
 def test_a_server_that_runs_is_asked_over_http_with_a_token(tmp_path: Path, guarded: Any) -> None:
@@ -151,12 +151,12 @@ def test_a_server_that_runs_is_asked_over_http_with_a_token(tmp_path: Path, guar
         it.now = time.time()
         with served(it.gate.protect(shop), listener):
             named = ("--url", it.gate.resource)
-            done = here("init", *named, at=tmp_path, TOOLGATE_TOKEN=it.token("read"))
+            done = here("init", *named, at=tmp_path, DOORWARD_TOKEN=it.token("read"))
             refused = here("init", *named, "--force", at=tmp_path)
     assert done.code == 0, done.err
-    assert [rule.match for rule in load_rules(tmp_path / "toolgate.toml")["tools"]] == ["find_order"]
+    assert [rule.match for rule in load_rules(tmp_path / "doorward.toml")["tools"]] == ["find_order"]
     assert refused.code == 2
-    assert "TOOLGATE_TOKEN" in refused.err
+    assert "DOORWARD_TOKEN" in refused.err
 
 
 MISTAKES = {
@@ -185,7 +185,7 @@ def test_a_mistake_is_told_with_what_to_do(home: Path, arguments: list[str], tol
     done = here("init", *arguments, at=home)
     assert (done.code, told in done.err) == (2, True), done.err
     assert "Traceback" not in done.err
-    assert not (home / "toolgate.toml").exists()
+    assert not (home / "doorward.toml").exists()
 
 
 # --- any names at all -------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ others = st.builds(Item, st.sampled_from(["resource", "template", "prompt"]), ur
 def proposed(tmp_path: Path, catalogue: Catalogue) -> Policy:
     """The policy of the file that is written for the catalogue, read as a server would."""
     chosen = Settings("https://mcp.example.com/mcp", "https://auth.example.com")
-    path = tmp_path / "toolgate.toml"
+    path = tmp_path / "doorward.toml"
     path.write_text(written(catalogue.server, sections(catalogue), chosen, command="x\x7f\n\udc80:y"), encoding="utf-8")
     arguments = load(path)
     rules = [*arguments.get("tools", ()), *arguments.get("resources", ()), *arguments.get("prompts", ())]

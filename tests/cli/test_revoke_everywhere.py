@@ -1,4 +1,4 @@
-"""``toolgate tokens revoke``, told to servers that have another copy of the file."""
+"""``doorward tokens revoke``, told to servers that have another copy of the file."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import anyio
 import pytest
 from servers.standalone import RedisServer
 
-from toolgate._redis import Store
-from toolgate.principal import Principal
-from toolgate.tokens.agent_tokens import AGENTS_ISSUER
-from toolgate.tokens.agents_file import read
-from toolgate.tokens.revocation import Revocations
+from doorward._redis import Store
+from doorward.principal import Principal
+from doorward.tokens.agent_tokens import AGENTS_ISSUER
+from doorward.tokens.agents_file import read
+from doorward.tokens.revocation import Revocations
 
 pytest.importorskip("typer")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs ``toolgate tokens`` in a directory where one agent is known."""
+    """Runs ``doorward tokens`` in a directory where one agent is known."""
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-m", "toolgate", "tokens", *arguments]
+        line = [sys.executable, "-m", "doorward", "tokens", *arguments]
         environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", **variables}
         return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-def known(server: RedisServer, directory: Path, *, prefix: str = "toolgate") -> bool:
+def known(server: RedisServer, directory: Path, *, prefix: str = "doorward") -> bool:
     """Whether a server without the file knows that the agent was revoked."""
     (agent,) = read(directory / "agents.toml")
     revocations = Revocations(None, store=Store(server.url), prefix=prefix)
@@ -55,8 +55,8 @@ def test_the_variable_with_the_url_is_named(
     ("store", "config"),
     [
         ('"{url}"', ()),
-        ('{{ env = "SHARED_REDIS" }}', ("--config", "toolgate.toml")),
-        ('{{ file = "redis-url" }}', ("--config", "toolgate.toml")),
+        ('{{ env = "SHARED_REDIS" }}', ("--config", "doorward.toml")),
+        ('{{ file = "redis-url" }}', ("--config", "doorward.toml")),
     ],
     ids=["found", "by a variable", "by a file"],
 )
@@ -69,7 +69,7 @@ def test_or_the_configuration_names_it(
 ) -> None:
     named = store.format(url=redis_server.url)
     (tmp_path / "redis-url").write_text(redis_server.url)
-    (tmp_path / "toolgate.toml").write_text(f'[agents]\nfile = "agents.toml"\n[limits]\nstore = {named}\n')
+    (tmp_path / "doorward.toml").write_text(f'[agents]\nfile = "agents.toml"\n[limits]\nstore = {named}\n')
     done = run("revoke", "nightly", *config, SHARED_REDIS=redis_server.url)
     assert done.returncode == 0, done.stderr
     assert known(redis_server, tmp_path)
@@ -97,16 +97,16 @@ def test_what_cannot_be_told_is_said_without_the_password(
 def test_servers_of_another_prefix_are_not_told(
     run: Callable[..., subprocess.CompletedProcess[str]], redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    (tmp_path / "toolgate.toml").write_text(f'[limits]\nstore = "{redis_server.url}"\nprefix = "ours"\n')
+    (tmp_path / "doorward.toml").write_text(f'[limits]\nstore = "{redis_server.url}"\nprefix = "ours"\n')
     assert run("revoke", "nightly").returncode == 0
-    assert [known(redis_server, tmp_path, prefix=prefix) for prefix in ("ours", "toolgate")] == [True, False]
+    assert [known(redis_server, tmp_path, prefix=prefix) for prefix in ("ours", "doorward")] == [True, False]
 
 
 @pytest.mark.parametrize("config", ["", '[limits]\nstore = "memory"\n'], ids=["no configuration", "memory"])
 def test_without_a_redis_the_file_says_it_alone(
     run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, config: str
 ) -> None:
-    (tmp_path / "toolgate.toml").write_text(config)
+    (tmp_path / "doorward.toml").write_text(config)
     done = run("revoke", "nightly")
     assert done.returncode == 0
     assert "told" not in done.stderr

@@ -1,4 +1,4 @@
-"""``toolgate rules``: what a server has, beside the rules that somebody wrote for it."""
+"""``doorward rules``: what a server has, beside the rules that somebody wrote for it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def home(tmp_path: Path) -> Path:
     """Where the server lies, and the rules."""
     for name in SHOPS:
         shutil.copy(HERE / name, tmp_path)
-    (tmp_path / "toolgate.toml").write_text(RULES)
+    (tmp_path / "doorward.toml").write_text(RULES)
     return tmp_path
 
 
@@ -132,21 +132,21 @@ def test_people_get_a_table(home: Path) -> None:
 
 
 def test_looking_opens_no_trail_and_needs_no_secret(home: Path) -> None:
-    (home / "toolgate.toml").write_text(RULES + SECRETS)
+    (home / "doorward.toml").write_text(RULES + SECRETS)
     before = sorted(home.iterdir())
     assert in_a_process("rules", "shop_app:app", at=home).code == 0
     assert [path for path in sorted(home.iterdir()) if path.name != "__pycache__"] == before
 
 
 CODED = """
-import toolgate
+import doorward
 from shop import shop
 
-gate = toolgate.Gate(
+gate = doorward.Gate(
     resource="https://mcp.example.com/mcp",
-    issuers=[toolgate.Issuer("https://auth.example.com", ["ES256"])],
-    tools=[toolgate.ToolRule("*_order", scopes=["code"])],
-    audit=toolgate.Audit(path="audit.jsonl"),
+    issuers=[doorward.Issuer("https://auth.example.com", ["ES256"])],
+    tools=[doorward.ToolRule("*_order", scopes=["code"])],
+    audit=doorward.Audit(path="audit.jsonl"),
 )
 gate.protect(shop)
 """
@@ -158,7 +158,7 @@ def test_a_gate_that_is_made_in_code_has_its_rules_there(home: Path) -> None:
         item["name"]: item["rules"] for item in json.loads(here("rules", "coded:shop", "--json", at=home).out)["items"]
     }
     assert [rule["match"] for rule in found["find_order"]] == ["*_order"]
-    named = here("rules", "coded:shop", "--json", "--config", "toolgate.toml", at=home)
+    named = here("rules", "coded:shop", "--json", "--config", "doorward.toml", at=home)
     found = {item["name"]: item["rules"] for item in json.loads(named.out)["items"]}
     assert [rule["match"] for rule in found["find_order"]] == ["find_*"]
 
@@ -177,9 +177,9 @@ def test_strict_is_for_a_pipeline(home: Path, added: str | None, dropped: str, c
     text = RULES.replace(dropped, 'match = "mystery"') if dropped else RULES
     if added is None:
         here("init", "shop:shop", "--force", at=home)
-        text = (home / "toolgate.toml").read_text()
+        text = (home / "doorward.toml").read_text()
         text += '[[tool]]\nmatch = "glob*"\nscopes = ["mcp:read"]\n'
-    (home / "toolgate.toml").write_text(text + (added or ""))
+    (home / "doorward.toml").write_text(text + (added or ""))
     assert here("rules", "shop:shop", "--strict", at=home).code == code
     assert here("rules", "shop:shop", at=home).code == 0
 
@@ -192,12 +192,12 @@ def test_what_init_writes_governs_everything_but_what_it_left_to_a_person(home: 
 
 
 MISTAKES = {
-    "no file": ([], None, "`toolgate init` writes a first one"),
-    "an unknown key": ([], '[[tool]]\nmatch = "x"\nscope = []\n', "toolgate.toml:3: [[tool]] scope: unknown key"),
+    "no file": ([], None, "`doorward init` writes a first one"),
+    "an unknown key": ([], '[[tool]]\nmatch = "x"\nscope = []\n', "doorward.toml:3: [[tool]] scope: unknown key"),
     "a rule that can never match": (
         [],
         '[[tool]]\nmatch = "*"\nscopes = []\n[[tool]]\nmatch = "x"\nscopes = []\n',
-        "toolgate.toml:5: [[tool]] match: 'x' can never match",
+        "doorward.toml:5: [[tool]] match: 'x' can never match",
     ),
     "another file": (["--config", "other.toml"], RULES, "other.toml cannot be read"),
 }
@@ -205,9 +205,9 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("arguments", "text", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_told_with_what_to_do(home: Path, arguments: list[str], text: str | None, told: str) -> None:
-    (home / "toolgate.toml").unlink()
+    (home / "doorward.toml").unlink()
     if text is not None:
-        (home / "toolgate.toml").write_text(text)
+        (home / "doorward.toml").write_text(text)
     done = here("rules", "shop:shop", *arguments, at=home)
     assert done.code == 2
     assert told in done.err

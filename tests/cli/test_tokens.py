@@ -1,4 +1,4 @@
-"""``toolgate tokens``, as it is run: a process, its two outputs and its file."""
+"""``doorward tokens``, as it is run: a process, its two outputs and its file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from agents import DAY, AgentsFile
 
-from toolgate.errors import Unauthenticated
-from toolgate.tokens.agent_tokens import SCANNED
+from doorward.errors import Unauthenticated
+from doorward.tokens.agent_tokens import SCANNED
 
 pytest.importorskip("typer")
 
@@ -27,7 +27,7 @@ class Command:
         self.agents = directory / "agents.toml"
 
     def run(self, *arguments: str, code: int = 0, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-        """Run ``toolgate tokens``."""
+        """Run ``doorward tokens``."""
         done = subprocess.run(
             self.line(*arguments),
             cwd=self.directory,
@@ -43,7 +43,7 @@ class Command:
 
     def line(self, *arguments: str) -> Sequence[str]:
         """The command line."""
-        return [sys.executable, "-m", "toolgate", "tokens", *arguments]
+        return [sys.executable, "-m", "doorward", "tokens", *arguments]
 
     def token(self, *arguments: str) -> str:
         """The token that a command prints."""
@@ -127,10 +127,10 @@ def test_an_expired_token_is_listed_as_such(command: Command) -> None:
 def test_the_configuration_names_the_file(command: Command, tmp_path: Path) -> None:
     elsewhere = tmp_path / "etc"
     elsewhere.mkdir()
-    (elsewhere / "toolgate.toml").write_text('resource = "https://x"\n[agents]\nfile = "them.toml"\n')
-    command.run("create", "nightly", "--scope", "a", "--config", "etc/toolgate.toml")
+    (elsewhere / "doorward.toml").write_text('resource = "https://x"\n[agents]\nfile = "them.toml"\n')
+    command.run("create", "nightly", "--scope", "a", "--config", "etc/doorward.toml")
     assert (elsewhere / "them.toml").exists()
-    (tmp_path / "toolgate.toml").write_text('[agents]\nfile = "etc/them.toml"\n')
+    (tmp_path / "doorward.toml").write_text('[agents]\nfile = "etc/them.toml"\n')
     assert "nightly" in command.run("list").stdout
     assert "nightly" in command.run("list", "--file", "etc/them.toml").stdout
 
@@ -138,10 +138,10 @@ def test_the_configuration_names_the_file(command: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("list",), "`toolgate tokens create` makes it"),
-        (("rotate", "nobody"), "`toolgate tokens create` makes it"),
-        (("revoke", "nobody"), "`toolgate tokens create` makes it"),
-        (("revoke", "nobody", "--file", "there.toml"), "`toolgate tokens list` shows them"),
+        (("list",), "`doorward tokens create` makes it"),
+        (("rotate", "nobody"), "`doorward tokens create` makes it"),
+        (("revoke", "nobody"), "`doorward tokens create` makes it"),
+        (("revoke", "nobody", "--file", "there.toml"), "`doorward tokens list` shows them"),
         (("list", "--file", "a", "--config", "b"), "give one of them"),
         (("list", "--config", "nothere.toml"), "nothere.toml cannot be read: No such file"),
         (("list", "--config", "there.toml"), "add it with file"),
@@ -186,7 +186,7 @@ def test_a_token_that_could_not_be_printed_is_said_to_be_lost(command: Command) 
     with Path("/dev/full").open("w") as full:
         done = command.run("create", "x", "--scope", "a", code=2, stdout=full.fileno())
     assert "is lost" in done.stderr
-    again = re.search(r"toolgate tokens (rotate .*)", done.stderr)
+    again = re.search(r"doorward tokens (rotate .*)", done.stderr)
     assert again is not None
     assert command.refusal(command.token(*again[1].split())) is None
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.config.lines import Steps, lines_of
+from doorward.config.lines import Steps, lines_of
 
 if sys.version_info >= (3, 11):
     import tomllib

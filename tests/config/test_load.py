@@ -1,4 +1,4 @@
-"""``toolgate.toml``: what it means."""
+"""``doorward.toml``: what it means."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from configured import HEAD, JWKS, KEY, Configured, asked
 
-from toolgate.gate import Gate
-from toolgate.settings import (
+from doorward.gate import Gate
+from doorward.settings import (
     Agents,
     Audit,
     AuditSink,

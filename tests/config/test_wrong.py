@@ -1,4 +1,4 @@
-"""``toolgate.toml``: errors that lead to the very line, and repeat no secret."""
+"""``doorward.toml``: errors that lead to the very line, and repeat no secret."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from configured import HEAD, KEY, Configured, asked
 
-from toolgate.config import load
-from toolgate.gate import Gate
+from doorward.config import load
+from doorward.gate import Gate
 
 WRONG: dict[str, tuple[Any, ...]] = {
     # beside the tables: line 6 is the first behind the head
@@ -288,7 +288,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("case", WRONG)
 def test_an_error_leads_to_the_very_line(configured: Configured, case: str) -> None:
     text, expected = WRONG[case]
-    assert configured.problem(text).startswith(f"toolgate.toml:{expected}")
+    assert configured.problem(text).startswith(f"doorward.toml:{expected}")
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_file_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> N
 def test_nobody_waits_long_for_an_error_in_a_large_file(configured: Configured) -> None:
     rules = "".join(f'[[tool]]\nmatch = "tool-{number}"\nscopes = []\n' for number in range(5_000))
     assert re.match(
-        r"toolgate\.toml:15008: \[\[tool\]\] scope: ", configured.problem(f'{HEAD}{rules}[[tool]]\nmatch="a"\nscope=[]')
+        r"doorward\.toml:15008: \[\[tool\]\] scope: ", configured.problem(f'{HEAD}{rules}[[tool]]\nmatch="a"\nscope=[]')
     )
 
 
@@ -319,7 +319,7 @@ def test_nobody_waits_long_for_an_error_in_a_large_file(configured: Configured) 
 
 
 UNUSABLE = {
-    "no agents": ('[agents]\nfile = "no.toml"', "7: [agents] file: {}/no.toml: there is no such file (`toolgate"),
+    "no agents": ('[agents]\nfile = "no.toml"', "7: [agents] file: {}/no.toml: there is no such file (`doorward"),
     "agents that everybody writes": (
         '[agents]\nfile = "open.toml"',
         "7: [agents] file: {}/open.toml: can be written",
@@ -379,7 +379,7 @@ PASTED = "hunter2hunter2hunter2hunter2hunter2"
 def test_an_error_about_a_secret_does_not_repeat_it(configured: Configured, key: str, expected: str) -> None:
     (configured.directory / "empty").write_text("\n")
     told = configured.problem(f"{HEAD}[audit]\nkey = {key}")
-    assert told.startswith(f"toolgate.toml:{expected}")
+    assert told.startswith(f"doorward.toml:{expected}")
     assert "hunter2" not in told
 
 

@@ -9,11 +9,11 @@ import anyio
 import pytest
 from servers.standalone import RedisServer
 
-from toolgate._redis import Store
-from toolgate.confirmation import kept
-from toolgate.confirmation.kept import Kept, KeptHere
-from toolgate.confirmation.kept_in_store import KeptInStore
-from toolgate.errors import Unavailable
+from doorward._redis import Store
+from doorward.confirmation import kept
+from doorward.confirmation.kept import Kept, KeptHere
+from doorward.confirmation.kept_in_store import KeptInStore
+from doorward.errors import Unavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +33,7 @@ async def questions(request: pytest.FixtureRequest, patient: None) -> AsyncItera
         return
     server: RedisServer = request.getfixturevalue("redis_server")
     store = Store(server.url)
-    yield KeptInStore(store, prefix="toolgate")
+    yield KeptInStore(store, prefix="doorward")
     await store.aclose()
 
 
@@ -62,9 +62,9 @@ async def test_of_many_who_take_it_one_has_it(questions: Kept) -> None:
 
 async def test_a_nonce_is_never_given_twice(redis_server: RedisServer, patient: None) -> None:
     store = Store(redis_server.url)
-    await KeptInStore(store, prefix="toolgate").put("n", KEY, seconds=600, now=NOW)
+    await KeptInStore(store, prefix="doorward").put("n", KEY, seconds=600, now=NOW)
     with pytest.raises(Unavailable):
-        await KeptInStore(store, prefix="toolgate").put("n", b"o" * 32, seconds=600, now=NOW)
+        await KeptInStore(store, prefix="doorward").put("n", b"o" * 32, seconds=600, now=NOW)
     await store.aclose()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from toolgate.confirmation.keys import ConfiguredKey
-from toolgate.settings import Secret
+from doorward.confirmation.keys import ConfiguredKey
+from doorward.settings import Secret
 
 FIRST, SECOND, THIRD = (letter * 32 for letter in (b"1", b"2", b"3"))
 NOW = 1_800_000_000.0

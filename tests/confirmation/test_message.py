@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.confirmation import Brought, brought_by, is_accepted, shows_forms
-from toolgate.errors import Forbidden, Malformed
+from doorward.confirmation import Brought, brought_by, is_accepted, shows_forms
+from doorward.errors import Forbidden, Malformed
 
 VERSION, CAPABILITIES = (f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities"))
 
@@ -90,7 +90,7 @@ def test_who_can_show_a_form(capabilities: Any, forms: bool) -> None:
 
 def test_a_message_of_the_newer_protocol_says_whether_it_can_ask() -> None:
     meta = {VERSION: "2026-07-28", CAPABILITIES: {"elicitation": {}}}
-    answers = {"toolgate.confirmation": {"action": "accept"}, "it": 1}
+    answers = {"doorward.confirmation": {"action": "accept"}, "it": 1}
     params = {"name": "x", "arguments": {"a": 1}, "requestState": "s", "inputResponses": answers, "_meta": meta}
     assert brought_by(params) == Brought({"a": 1}, "s", {"action": "accept"}, True)
     assert brought_by({"_meta": meta | {CAPABILITIES: {}}}) == Brought({}, None, None, False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.confirmation.shown import in_words
+from doorward.confirmation.shown import in_words
 
 HEAD = ["Run this tool?", "", '  "wipe"', '  asked for by "agent-1"', "", "with these arguments:"]
 

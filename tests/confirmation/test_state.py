@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.confirmation.state import ASKED, MAX_STATE, State, new_nonce, read
-from toolgate.errors import Forbidden
+from doorward.confirmation.state import ASKED, MAX_STATE, State, new_nonce, read
+from doorward.errors import Forbidden
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 STATE = State(ASKED, "r-1", 1_800_000_600.0, 0, None)
@@ -51,7 +51,7 @@ def test_every_change_is_refused(data: st.DataObject) -> None:
     assert refused.value.code == "confirmation_invalid"
 
 
-@given(st.text(max_size=200) | st.from_regex(r"toolgate1(\.[A-Za-z0-9_=-]*){3}", fullmatch=True))
+@given(st.text(max_size=200) | st.from_regex(r"doorward1(\.[A-Za-z0-9_=-]*){3}", fullmatch=True))
 def test_what_is_no_state_is_refused(text: str) -> None:
     with pytest.raises(Forbidden) as refused:
         read(text).verified(key=KEY, binding="b")
@@ -62,4 +62,4 @@ def test_its_size_is_bounded_both_ways() -> None:
     with pytest.raises(ValueError, match="too large"):
         State(ASKED, "r-1", 0.0, 0, "x" * MAX_STATE).sealed("n", key=KEY, binding="b")
     with pytest.raises(Forbidden):
-        read(f"toolgate1.n.{'x' * MAX_STATE}.x")
+        read(f"doorward1.n.{'x' * MAX_STATE}.x")

@@ -20,14 +20,14 @@ from adapters.asked import hurried
 from guarded import Guarded, message
 from tokens.test_fetch import authority
 
-import toolgate
-from toolgate.confirmation.webhook import SIGNATURE
-from toolgate.settings import Secret
+import doorward
+from doorward.confirmation.webhook import SIGNATURE
+from doorward.settings import Secret
 
 pytestmark = pytest.mark.anyio
 
 KEY = b"a key that the operator's service knows"
-RULES = [toolgate.ToolRule("wipe", scopes=[], confirm=True)]
+RULES = [doorward.ToolRule("wipe", scopes=[], confirm=True)]
 Make = Callable[..., Guarded]
 
 
@@ -85,7 +85,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
 
 
 def asking(guarded: Make, url: str, **settings: Any) -> Guarded:
-    confirmation = toolgate.Confirmation(webhook=url, webhook_key=Secret(KEY), **settings)
+    confirmation = doorward.Confirmation(webhook=url, webhook_key=Secret(KEY), **settings)
     it = guarded(tools=RULES, confirmation=confirmation)
     it.now = time.time()
     return it

@@ -15,15 +15,15 @@ from event_store import Events
 from guarded import Guarded
 from interop.npm import install
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")  # the older scenarios ask for it
 
 SCOPES = ("all",)
 RULES: dict[str, Any] = {
-    "tools": [toolgate.ToolRule("*", scopes=SCOPES)],
-    "resources": [toolgate.ResourceRule("*", scopes=SCOPES)],
-    "prompts": [toolgate.PromptRule("*", scopes=SCOPES)],
+    "tools": [doorward.ToolRule("*", scopes=SCOPES)],
+    "resources": [doorward.ResourceRule("*", scopes=SCOPES)],
+    "prompts": [doorward.PromptRule("*", scopes=SCOPES)],
 }
 
 DIFFERENT: dict[str, set[str]] = {revision: set() for revision in REVISIONS}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attacks import Attack, attacks, shared_vectors
 
-from toolgate import Refused, _pure
+from doorward import Refused, _pure
 
 ATTACKS = attacks()
 BIG = 1_000_000  # so that the giant tokens meet what lies behind the bound on their size

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import SECOND, UNITS
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 MINUTE = UNITS["minute"]
 

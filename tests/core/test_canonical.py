@@ -22,11 +22,11 @@ from attacks import SHARED, shared_vectors
 from hypothesis import given
 from hypothesis import strategies as st
 
-import toolgate._pure as pure
-from toolgate import Malformed
-from toolgate._pure.canonical import canonical
+import doorward._pure as pure
+from doorward import Malformed
+from doorward._pure.canonical import canonical
 
-native = pytest.importorskip("toolgate._rust")
+native = pytest.importorskip("doorward._rust")
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import toolgate._pure as pure
-from toolgate import Malformed
-from toolgate._pure.envelope import MAX_ID_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_URI_BYTES
-from toolgate.methods import METHODS
+import doorward._pure as pure
+from doorward import Malformed
+from doorward._pure.envelope import MAX_ID_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_URI_BYTES
+from doorward.methods import METHODS
 
-native = pytest.importorskip("toolgate._rust")
+native = pytest.importorskip("doorward._rust")
 
 MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "arguments_hash", "called")
 

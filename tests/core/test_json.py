@@ -14,11 +14,11 @@ from attacks import shared_vectors
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import toolgate._pure as pure
-from toolgate import Malformed
-from toolgate._pure.json import MAX_DEPTH, MAX_NUMBER_BYTES, parse
+import doorward._pure as pure
+from doorward import Malformed
+from doorward._pure.json import MAX_DEPTH, MAX_NUMBER_BYTES, parse
 
-native = pytest.importorskip("toolgate._rust")
+native = pytest.importorskip("doorward._rust")
 
 
 def accepts(core: ModuleType, text: bytes) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from minting import ABSENT, jwks, mint, signing_key, verdict, verifier
 
-from toolgate import Malformed
-from toolgate.testing.keys import ALGORITHMS, base64url
+from doorward import Malformed
+from doorward.testing.keys import ALGORITHMS, base64url
 
 EC = signing_key().public_jwk()
 RSA = signing_key("RS256").public_jwk()

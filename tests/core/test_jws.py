@@ -21,8 +21,8 @@ from minting import (
     verifier,
 )
 
-from toolgate import Refused
-from toolgate.testing.keys import ALGORITHMS
+from doorward import Refused
+from doorward.testing.keys import ALGORITHMS
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from judge import SECOND, UNITS
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 INVALID = {
     "negative cost": ({"cost": -1}, {}),

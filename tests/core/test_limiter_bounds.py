@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import SECOND, UNITS
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 
 def admits(limiter: Any, charge: Any, tick: int, *, domain: str = "d") -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 
 @pytest.fixture

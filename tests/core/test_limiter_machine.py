@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, precondition, rule, run_state_machine_as_test
 from judge import SECOND, Judge, Spend, Verdict
 
-from toolgate import _pure
-from toolgate.errors import Limited
+from doorward import _pure
+from doorward.errors import Limited
 
-NATIVE = find_spec("toolgate._rust") is not None
+NATIVE = find_spec("doorward._rust") is not None
 LIMITS = [
     "3/second",
     "7/second burst 2",
@@ -139,7 +139,7 @@ def cores() -> list[Any]:
     """The twin, and the native core where it is built."""
     if not NATIVE:
         return [_pure]
-    from toolgate import _rust
+    from doorward import _rust
 
     return [_rust, _pure]
 

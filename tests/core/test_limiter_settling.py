@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import SECOND
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 
 class Bucket:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judge import UNITS
 
-from toolgate.errors import Limited
+from doorward.errors import Limited
 
 HOUR = UNITS["hour"]
 PACKAGE = Path(__file__).parents[2] / "python"
@@ -185,7 +185,7 @@ def summed(written: bytes) -> bytes:
     return written + sha256(written).digest()
 
 
-FIRST_LINE = {"toolgate._rust": b"toolgate limiter 2 rust\n", "toolgate._pure": b"toolgate limiter 2 python\n"}
+FIRST_LINE = {"doorward._rust": b"doorward limiter 2 rust\n", "doorward._pure": b"doorward limiter 2 python\n"}
 
 HOSTILE = {
     "no generations and more": lambda line, _: summed(line + b"\0" + b"more"),

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import SECOND
 
-from toolgate import _pure
-from toolgate.errors import Limited
+from doorward import _pure
+from doorward.errors import Limited
 
 KEYS = st.sampled_from([f"key {key}" for key in range(8)])
 STEPS = st.lists(
@@ -27,14 +27,14 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.skipif(find_spec("toolgate._rust") is None, reason="the native core is not built: run `make build`")
+@pytest.mark.skipif(find_spec("doorward._rust") is None, reason="the native core is not built: run `make build`")
 def test_they_answer_the_same_at_the_bound(proof: Proof) -> None:
     @settings(max_examples=proof("histories", small=150, large=10_000))
     @given(
         max_keys=st.integers(1, 6), overflow=st.booleans(), initial=st.sampled_from([None, None, 0, 1, 3]), steps=STEPS
     )
     def same(max_keys: int, overflow: bool, initial: int | None, steps: list[tuple[str, Any]]) -> None:
-        from toolgate import _rust
+        from doorward import _rust
 
         limits = {"max_keys": max_keys, "overflow": overflow, "initial": initial}
         answers = [list(told(core, limits, steps)) for core in (_rust, _pure)]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import toolgate._pure as pure
+import doorward._pure as pure
 
-native = pytest.importorskip("toolgate._rust")
+native = pytest.importorskip("doorward._rust")
 
 NOW = 1_000.0
 

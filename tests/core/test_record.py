@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import toolgate._pure as pure
+import doorward._pure as pure
 
-native = pytest.importorskip("toolgate._rust")
+native = pytest.importorskip("doorward._rust")
 
 ANY = st.characters(codec=None) | st.sampled_from('"\\\n\x7f\x00\ud800…😀')
 NAMES = st.text(ANY, max_size=12) | st.builds(lambda text, count: text * count, st.text(ANY, min_size=1), st.just(300))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from minting import ABSENT, ISSUER, NOW, claims, encoded, mint, verifier
 
-from toolgate import Refused, _pure
+from doorward import Refused, _pure
 
 THUMBPRINT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
 
@@ -81,9 +81,9 @@ def told(core: Any, token: str) -> object:
 
 @given(st.lists(st.one_of(st.binary(max_size=8).map(encoded), st.sampled_from([HEADER, "", "=", "é"])), max_size=5))
 def test_both_cores_say_the_same(parts: list[str]) -> None:
-    if find_spec("toolgate._rust") is None:
+    if find_spec("doorward._rust") is None:
         pytest.skip("the native core is not built: run `make build`")
-    from toolgate import _rust
+    from doorward import _rust
 
     token = ".".join(parts)
     assert told(_rust, token) == told(_pure, token)

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verifier
 
-from toolgate import Refused, _pure
+from doorward import Refused, _pure
 
-pytestmark = pytest.mark.skipif(find_spec("toolgate._rust") is None, reason="the native core is not built")
+pytestmark = pytest.mark.skipif(find_spec("doorward._rust") is None, reason="the native core is not built")
 
 ATTACKS = [attack for attack in attacks() if len(attack.token) < 8192]
 HOSTILE = ["", "\0", ".", "=", "é", "A", "_", "\ud800", '"', "{}", "e30", " ", "\n"]
@@ -64,13 +64,13 @@ def told(verify: Any, token: str, certificate: bytes | None = None) -> object:
 
 
 def same(token: str, keys: dict[str, Any] | None = None, **options: Any) -> None:
-    from toolgate import _rust
+    from doorward import _rust
 
     assert told(verifier(_rust, keys, **options), token) == told(verifier(_pure, keys, **options), token)
 
 
 def test_mutated_text(proof: Proof) -> None:
-    from toolgate import _rust
+    from doorward import _rust
 
     @mutants(proof)
     @given(st.sampled_from(ATTACKS), st.sampled_from(HOSTILE), st.integers(0), st.integers(0, 3))
@@ -105,7 +105,7 @@ def test_mutated_headers(proof: Proof) -> None:
 
 
 def test_mutated_keys(proof: Proof) -> None:
-    from toolgate import _rust
+    from doorward import _rust
 
     @mutants(proof)
     @given(

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from toolgate._pure.table import Index
+from doorward._pure.table import Index
 
 NAMES = 20_000
 FULL = 3 * 512

@@ -11,7 +11,7 @@ import pytest
 from attacks import shared_vectors
 from minting import encoded, mint, sign, signing_key, verdict, verifier
 
-from toolgate import Refused
+from doorward import Refused
 
 EVERY = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256", "HS384", "HS512"]
 

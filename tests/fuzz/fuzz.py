@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from fuzz.targets import TARGETS, Case
 
-from toolgate import Refused, _pure
+from doorward import Refused, _pure
 
 MAX_SECONDS = 0.25
 MAX_FINDINGS = 20
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 def fuzz(target: str, *, seed: int, seconds: float) -> tuple[int, list[Finding]]:
     """How many inputs were tried in this time, and what was found."""
-    from toolgate import _rust
+    from doorward import _rust
 
     chance = random.Random(f"{seed} {target}")
     draw = TARGETS[target]()

@@ -13,8 +13,8 @@ from fuzz.havoc import havoc_json, havoc_token
 from minting import NOW, claims, jwks, mint, signing_key, verifier
 from mutations import mutant, published
 
-from toolgate import Refused
-from toolgate.testing.keys import ALGORITHMS
+from doorward import Refused
+from doorward.testing.keys import ALGORITHMS
 
 __all__ = ["TARGETS", "Case"]
 
@@ -155,7 +155,7 @@ def _told(ask: Callable[[], object]) -> object:
 @cache
 def _configured_attacks() -> list[Attack]:
     """Those that a verifier can be made for, and that are no giants."""
-    from toolgate import _pure
+    from doorward import _pure
 
     def fits(attack: Attack) -> bool:
         try:
@@ -177,7 +177,7 @@ def _loose_seeds() -> list[bytes]:
 
 
 def _payload(token: bytes) -> bytes | None:
-    from toolgate._pure.jwk import base64url
+    from doorward._pure.jwk import base64url
 
     parts = token.split(b".")
     return base64url(parts[1]) if len(parts) == 3 else None

@@ -11,12 +11,12 @@ from conftest import Tell
 from fuzz.fuzz import MAX_SECONDS, fuzz, judge
 from fuzz.targets import TARGETS, Case
 
-from toolgate.errors import refusal
+from doorward.errors import refusal
 
 SECONDS = 3
 
 
-@pytest.mark.skipif(find_spec("toolgate._rust") is None, reason="the native core is not built")
+@pytest.mark.skipif(find_spec("doorward._rust") is None, reason="the native core is not built")
 @pytest.mark.parametrize("target", TARGETS)
 def test_nothing_is_found_at_once(target: str, seed: int, tell: Tell) -> None:
     count, findings = fuzz(target, seed=seed, seconds=SECONDS)

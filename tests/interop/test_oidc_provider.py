@@ -21,7 +21,7 @@ from interop.person import REQUEST_SECONDS, Person
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -41,20 +41,20 @@ def installed() -> None:
 
 
 @pytest.fixture(scope="session", params=["ES256", "EdDSA", "RS256"])
-def authorization_server(installed: None, request: pytest.FixtureRequest) -> Iterator[toolgate.Issuer]:
+def authorization_server(installed: None, request: pytest.FixtureRequest) -> Iterator[doorward.Issuer]:
     """What an operator writes about it: where it is, and how it signs."""
     with running(request.param) as url:
-        yield toolgate.Issuer(url, [request.param])
+        yield doorward.Issuer(url, [request.param])
 
 
 @pytest.fixture
-def orders(authorization_server: toolgate.Issuer, tmp_path: Path) -> Iterator[Desk]:
+def orders(authorization_server: doorward.Issuer, tmp_path: Path) -> Iterator[Desk]:
     with protected(authorization_server, tmp_path / "orders.jsonl") as desk:
         yield desk
 
 
 @pytest.fixture
-def other(authorization_server: toolgate.Issuer, tmp_path: Path) -> Iterator[Desk]:
+def other(authorization_server: doorward.Issuer, tmp_path: Path) -> Iterator[Desk]:
     """Another server that trusts the same authorization server."""
     with protected(authorization_server, tmp_path / "other.jsonl") as desk:
         yield desk
@@ -126,18 +126,18 @@ class Desk:
 
 
 @contextmanager
-def protected(issuer: toolgate.Issuer, trail: Path) -> Iterator[Desk]:
+def protected(issuer: doorward.Issuer, trail: Path) -> Iterator[Desk]:
     """A server as any operator would protect it: the keys are found by discovery."""
     with listening() as listener:
-        gate = toolgate.Gate(
+        gate = doorward.Gate(
             resource=url_of(listener),
             issuers=[issuer],
             tools=[
-                toolgate.ToolRule("read_*", scopes=["orders:read"]),
-                toolgate.ToolRule("refund_*", scopes=["orders:write"]),
+                doorward.ToolRule("read_*", scopes=["orders:read"]),
+                doorward.ToolRule("refund_*", scopes=["orders:write"]),
             ],
             challenge_scopes=["orders:read"],
-            audit=toolgate.Audit(path=str(trail)),
+            audit=doorward.Audit(path=str(trail)),
         )
         with served(gate.protect(desk_server(), stateless_http=True), listener):
             yield Desk(gate.resource, trail)

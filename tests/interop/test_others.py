@@ -14,7 +14,7 @@ from guarded import message
 from interop.others.places import KINDS, Place, serving
 from mcp import MCPError
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 

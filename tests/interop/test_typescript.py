@@ -17,8 +17,8 @@ from interop.npm import install
 from interop.typescript import FLAVOURS, TypeScript, typescript
 from mcp.server.mcpserver import MCPServer
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),  # of what only the older protocol has
@@ -27,12 +27,12 @@ pytestmark = [
 SCOPES = ("all",)
 RULES: dict[str, Any] = {
     "tools": [
-        toolgate.ToolRule("test_*", scopes=SCOPES),
-        toolgate.ToolRule("limited", scopes=SCOPES, limit=["1/hour"]),
-        toolgate.ToolRule("admin", scopes=["admin", "root"]),
+        doorward.ToolRule("test_*", scopes=SCOPES),
+        doorward.ToolRule("limited", scopes=SCOPES, limit=["1/hour"]),
+        doorward.ToolRule("admin", scopes=["admin", "root"]),
     ],
-    "resources": [toolgate.ResourceRule("*", scopes=SCOPES)],
-    "prompts": [toolgate.PromptRule("*", scopes=SCOPES)],
+    "resources": [doorward.ResourceRule("*", scopes=SCOPES)],
+    "prompts": [doorward.PromptRule("*", scopes=SCOPES)],
     "filter_lists": False,  # what nobody may call would be the one difference
 }
 
@@ -180,7 +180,7 @@ def test_with_a_bad_token_and_no_login_the_client_says_so(it: Guarded, flavour: 
 
 def test_while_the_issuer_is_away_the_agent_is_told_to_wait(guarded: Callable[..., Guarded], flavour: str) -> None:
     with listening() as nobody, listening() as listener:
-        issuer = toolgate.Issuer("https://as.example.com", ["ES256"], jwks_url=url_of(nobody))
+        issuer = doorward.Issuer("https://as.example.com", ["ES256"], jwks_url=url_of(nobody))
         it = guarded(resource=url_of(listener), issuers=[issuer], **RULES)
         it.now = time.time()
         with (

@@ -10,13 +10,13 @@ from guarded import Guarded
 from interop.npm import install
 from interop.typescript import FLAVOURS, TypeScript, typescript
 
-import toolgate
+import doorward
 
 
 @pytest.fixture
 def office(guarded: Callable[..., Guarded]) -> Iterator[Office]:
     install()
-    rules = [toolgate.ToolRule("wipe", scopes=["write"], confirm=True), toolgate.ToolRule("register", [], confirm=True)]
+    rules = [doorward.ToolRule("wipe", scopes=["write"], confirm=True), doorward.ToolRule("register", [], confirm=True)]
     with opened(guarded, "sse", tools=rules) as office:
         yield office
 

@@ -15,7 +15,7 @@ from interop.person import Person
 from interop.test_oidc_provider import Desk, protected
 from interop.typescript import FLAVOURS, TypeScript, typescript
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 EACH = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -27,14 +27,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[toolgate.Issuer]:
+def issuer() -> Iterator[doorward.Issuer]:
     install()
     with running("ES256") as url:
-        yield toolgate.Issuer(url, ["ES256"])
+        yield doorward.Issuer(url, ["ES256"])
 
 
 @pytest.fixture
-def orders(issuer: toolgate.Issuer, tmp_path: Path) -> Iterator[Desk]:
+def orders(issuer: doorward.Issuer, tmp_path: Path) -> Iterator[Desk]:
     with protected(issuer, tmp_path / "orders.jsonl") as desk:
         yield desk
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from toolgate.errors import Limited
-from toolgate.limits import FailedAttempts
-from toolgate.settings import Budget, Limits
+from doorward.errors import Limited
+from doorward.limits import FailedAttempts
+from doorward.settings import Budget, Limits
 
 
 def failures(attempts: FailedAttempts, address: str) -> int:

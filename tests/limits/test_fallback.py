@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from toolgate import Charge
-from toolgate.errors import Limited
-from toolgate.limits.fallback import MAX_DEBTS, Debts, LocalShare
-from toolgate.limits.redis_keys import Plan, Plans
+from doorward import Charge
+from doorward.errors import Limited
+from doorward.limits.fallback import MAX_DEBTS, Debts, LocalShare
+from doorward.limits.redis_keys import Plan, Plans
 
 SECOND = 1_000_000_000
 
 
 def plan(*charges: Charge, domain: str = "acme") -> Plan:
-    return Plans("toolgate", apart=False).of(domain, charges)
+    return Plans("doorward", apart=False).of(domain, charges)
 
 
 def admitted(share: LocalShare, plan: Plan, tick: int) -> int:

@@ -10,11 +10,11 @@ import anyio.to_thread
 import pytest
 from servers.standalone import RedisServer
 
-from toolgate import Charge
-from toolgate._redis import Patience
-from toolgate.errors import Limited, Unavailable
-from toolgate.limits import RedisLimiter
-from toolgate.limits.lease_held import LEASE_SECONDS, MOST_LEASED, Held, Lease
+from doorward import Charge
+from doorward._redis import Patience
+from doorward.errors import Limited, Unavailable
+from doorward.limits import RedisLimiter
+from doorward.limits.lease_held import LEASE_SECONDS, MOST_LEASED, Held, Lease
 
 pytestmark = pytest.mark.anyio
 

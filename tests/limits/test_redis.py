@@ -13,13 +13,14 @@ import anyio
 import pytest
 from servers.standalone import RedisServer, free_port
 
-import toolgate
-from toolgate import Charge
-from toolgate._redis import Patience, StoreRefused
-from toolgate.errors import Limited, Unavailable
-from toolgate.limits import RedisLimiter
-from toolgate.limits.redis_keys import Plans
-from toolgate.limits.redis_script import limited, read
+import doorward
+from doorward import Charge
+from doorward._redis import Patience, StoreRefused
+from doorward.errors import Limited, Unavailable
+from doorward.extras import install
+from doorward.limits import RedisLimiter
+from doorward.limits.redis_keys import Plans
+from doorward.limits.redis_script import limited, read
 
 pytestmark = pytest.mark.anyio
 
@@ -69,7 +70,7 @@ HISTORIES: dict[str, list[tuple[str, list[Charge]]]] = {
 async def test_the_answers_are_those_of_the_limiter_in_process(
     history: list[tuple[str, list[Charge]]], limiter: RedisLimiter
 ) -> None:
-    here = toolgate.Limiter()
+    here = doorward.Limiter()
     for domain, charges in history:
         expected: Any
         try:
@@ -313,16 +314,16 @@ async def test_a_wrong_settlement_is_told_at_once(actual: Any, error: type[Excep
     with pytest.raises(error):
         await limiter.settle(grant, actual)
     with pytest.raises(TypeError):
-        await limiter.refund(toolgate.Limiter().admit(domain="d", charges=[], tick=0))  # type: ignore[arg-type]  # on purpose
+        await limiter.refund(doorward.Limiter().admit(domain="d", charges=[], tick=0))  # type: ignore[arg-type]  # on purpose
 
 
 @pytest.mark.parametrize("missing", ["redis", "hiredis"])
 def test_without_redis_py_everything_else_works(missing: str) -> None:
     code = (
         f"import sys; sys.modules['{missing}'] = None\n"
-        "import toolgate, toolgate.limits\n"
-        "try: toolgate.limits.RedisLimiter('redis://h')\n"
+        "import doorward, doorward.limits\n"
+        "try: doorward.limits.RedisLimiter('redis://h')\n"
         "except ImportError as error: print(error)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == "limits in Redis need redis-py and hiredis: pip install 'toolgate[redis]'"
+    assert shown.strip() == f"limits in Redis need redis-py and hiredis: {install('redis')}"

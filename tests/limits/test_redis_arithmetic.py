@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate import Charge
-from toolgate._redis import Patience
-from toolgate.errors import Limited
-from toolgate.limits import RedisLimiter
-from toolgate.limits.redis_script import command, read
+import doorward
+from doorward import Charge
+from doorward._redis import Patience
+from doorward.errors import Limited
+from doorward.limits import RedisLimiter
+from doorward.limits.redis_script import command, read
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +78,7 @@ async def remote(redis_server: RedisServer) -> AsyncIterator[RedisLimiter]:
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
 async def test_a_corner_is_that_of_the_limiter_in_process(history: list[Step], remote: RedisLimiter) -> None:
-    here, now = toolgate.Limiter(), START
+    here, now = doorward.Limiter(), START
     grants: list[tuple[Any, Any]] = []
     for step in history:
         remote._buckets._now = str(now)
@@ -95,7 +95,7 @@ async def test_a_corner_is_that_of_the_limiter_in_process(history: list[Step], r
             grants.append((local, far))
 
 
-def inside(limiter: toolgate.Limiter, charges: list[Charge], now: int) -> Any:
+def inside(limiter: doorward.Limiter, charges: list[Charge], now: int) -> Any:
     try:
         return limiter.admit(domain="acme", charges=charges, tick=now * 1_000)
     except Limited as limited:

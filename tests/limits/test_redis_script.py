@@ -16,10 +16,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, r
 from judge import Judge, Spend, Verdict
 from servers.standalone import RedisServer
 
-from toolgate import Charge
-from toolgate._redis import Patience
-from toolgate.errors import Limited
-from toolgate.limits import RedisLimiter
+from doorward import Charge
+from doorward._redis import Patience
+from doorward.errors import Limited
+from doorward.limits import RedisLimiter
 
 SECOND = 1_000_000
 """In microseconds, the unit of the script."""

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from toolgate.errors import Limited
-from toolgate.limits.slots import Slot, Slots
+from doorward.errors import Limited
+from doorward.limits.slots import Slot, Slots
 
 TOOL = Slot("agent-1 delete", 2, "delete_*")
 CLIENT = Slot("agent-1", 3, "client")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from toolgate import Charge, Limiter
-from toolgate.errors import Limited
-from toolgate.limits.snapshot import Snapshot
+from doorward import Charge, Limiter
+from doorward.errors import Limited
+from doorward.limits.snapshot import Snapshot
 
 SECOND = 1_000_000_000
 DAY = 86_400
@@ -109,9 +109,9 @@ def test_a_file_has_one_process(file: Path) -> None:
 
 
 OTHER = """
-import sys, time, toolgate
-from toolgate.limits.snapshot import Snapshot
-Snapshot(sys.argv[1], toolgate.Limiter(), max_keys=10, clock=time.time, tick=time.monotonic_ns, alarm=print)
+import sys, time, doorward
+from doorward.limits.snapshot import Snapshot
+Snapshot(sys.argv[1], doorward.Limiter(), max_keys=10, clock=time.time, tick=time.monotonic_ns, alarm=print)
 """
 
 
@@ -135,12 +135,12 @@ def test_a_full_disk_is_told_once_and_the_old_file_stays(file: Path, monkeypatch
 
 
 FULL = """
-import json, signal, sys, time, toolgate
+import json, signal, sys, time, doorward
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from toolgate.limits.snapshot import Snapshot
+from doorward.limits.snapshot import Snapshot
 alarms = []
 try:
-    Snapshot(sys.argv[1], toolgate.Limiter(), max_keys=10, clock=time.time, tick=time.monotonic_ns, alarm=alarms.append)
+    Snapshot(sys.argv[1], doorward.Limiter(), max_keys=10, clock=time.time, tick=time.monotonic_ns, alarm=alarms.append)
 except OSError:
     pass
 print(json.dumps(alarms))
@@ -154,12 +154,12 @@ def test_a_killed_process_forgets_no_more_than_since_the_last_snapshot(file: Pat
 
 
 KILLED = """
-import os, signal, sys, toolgate
-from toolgate.limits.snapshot import Snapshot
-limiter = toolgate.Limiter()
+import os, signal, sys, doorward
+from doorward.limits.snapshot import Snapshot
+limiter = doorward.Limiter()
 snapshot = Snapshot(sys.argv[1], limiter, max_keys=10, clock=lambda: 1_800_000_000.0, tick=lambda: 0, alarm=print)
 for call in range(15):
-    limiter.admit(domain="acme", charges=[toolgate.Charge("client", "24/day")], tick=0)
+    limiter.admit(domain="acme", charges=[doorward.Charge("client", "24/day")], tick=0)
     if call == 9:
         snapshot.save()
 os.kill(os.getpid(), signal.SIGKILL)
@@ -175,12 +175,12 @@ def test_a_process_that_ends_forgets_nothing(file: Path) -> None:
 
 def test_a_dropped_gate_leaves_no_thread_behind(file: Path) -> None:
     server = Server(file)
-    assert any(thread.name == "toolgate-snapshot" for thread in threading.enumerate())
+    assert any(thread.name == "doorward-snapshot" for thread in threading.enumerate())
     server.snapshot.close()
     del server
     gc.collect()
     for thread in threading.enumerate():
-        if thread.name == "toolgate-snapshot":
+        if thread.name == "doorward-snapshot":
             thread.join(10)
-    assert not any(thread.name == "toolgate-snapshot" for thread in threading.enumerate())
+    assert not any(thread.name == "doorward-snapshot" for thread in threading.enumerate())
     assert os.path.exists(file)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from toolgate.errors import Limited
-from toolgate.limits import Spender
-from toolgate.principal import Principal
-from toolgate.settings import Budget, Limits, MethodRule, PromptRule, Rule, ToolRule
+from doorward.errors import Limited
+from doorward.limits import Spender
+from doorward.principal import Principal
+from doorward.settings import Budget, Limits, MethodRule, PromptRule, Rule, ToolRule
 
 SECOND = 1_000_000_000
 

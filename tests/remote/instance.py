@@ -35,9 +35,9 @@ import anyio.lowlevel
 import anyio.to_thread
 from servers.patience import be_patient
 
-import toolgate
-from toolgate.errors import Limited, Refused
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.errors import Limited, Refused
+from doorward.limits import RedisLimiter
 
 A_MOMENT = 0.01
 """Seconds before somebody who could not be told anything calls again."""
@@ -50,7 +50,7 @@ class Spender:
     def __init__(self, limiter: RedisLimiter, job: dict[str, Any]) -> None:
         self._limiter = limiter
         self._domain, self._tasks, self._keys, self._dry = job["domain"], job["tasks"], job["keys"], job["dry"]
-        self._charges = [[toolgate.Charge(f"key {key}", limit) for limit in job["limits"]] for key in range(self._keys)]
+        self._charges = [[doorward.Charge(f"key {key}", limit) for limit in job["limits"]] for key in range(self._keys)]
         self._numbers = iter(range(job["calls"] or sys.maxsize))
         self._until = _monotonic() + (job["seconds"] or sys.maxsize)
         self.admitted = [0] * self._keys

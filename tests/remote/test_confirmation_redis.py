@@ -17,12 +17,12 @@ from adapters.test_confirmation_state import ANSWER, DECLINE, asked, said
 from guarded import Guarded
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 
-RULES = [toolgate.ToolRule("wipe", scopes=[], limit=["5/hour"], confirm=True)]
+RULES = [doorward.ToolRule("wipe", scopes=[], limit=["5/hour"], confirm=True)]
 ADA = {"name": "ada"}
 Workers = Callable[..., list[Office]]
 
@@ -40,7 +40,7 @@ def workers(tmp_path: Path, issuer: Issuer) -> Iterator[Workers]:
                     return Guarded(tmp_path / f"{number}.jsonl", issuer, **given)
 
                 own = {} if not offices else {"resource": offices[0].gate.resource}
-                limits = toolgate.Limits(store=url, instances=count)
+                limits = doorward.Limits(store=url, instances=count)
                 offices.append(stack.enter_context(opened(guarded, "sse", limits=limits, **(own | settings))))
             return offices
 
@@ -60,8 +60,8 @@ def test_what_one_worker_asks_another_one_runs_once(redis_server: RedisServer, w
 def test_two_answers_at_once_on_two_workers_run_it_once(
     redis_server: RedisServer, workers: Workers, proof: Any
 ) -> None:
-    rules = [toolgate.ToolRule("wipe", scopes=["write"], confirm=True)]
-    offices = workers(redis_server.url, tools=rules, confirmation=toolgate.Confirmation(asks=["1000/minute"]))
+    rules = [doorward.ToolRule("wipe", scopes=["write"], confirm=True)]
+    offices = workers(redis_server.url, tools=rules, confirmation=doorward.Confirmation(asks=["1000/minute"]))
     count = proof("calls answered twice at once", small=10, large=500)
     with ThreadPoolExecutor(4) as pool:
         for _ in range(count):
@@ -88,7 +88,7 @@ async def test_whoever_comes_too_late_has_spent_nothing(
     redis_server: RedisServer, guarded: Callable[..., Guarded], patient: None
 ) -> None:
     """All of them have read the question before one of them takes it."""
-    it = guarded(tools=RULES, limits=toolgate.Limits(store=redis_server.url))
+    it = guarded(tools=RULES, limits=doorward.Limits(store=redis_server.url))
     state = await gate_level.asked(it)
     outcomes: list[str | None] = []
 
@@ -188,7 +188,7 @@ def test_with_a_key_of_the_operators_whoever_writes_there_makes_up_no_question(
     redis_server: RedisServer, workers: Workers
 ) -> None:
     [without] = workers(redis_server.url, count=1)
-    keyed = toolgate.Confirmation(key=toolgate.Secret(b"k" * 32))
+    keyed = doorward.Confirmation(key=doorward.Secret(b"k" * 32))
     [with_key] = workers(redis_server.url, count=1, confirmation=keyed, resource=without.gate.resource)
     forged = asked(without)  # all that can be made of what stands in the store
     assert said(posted(with_key, "wipe", ADA, "write", state=forged, answers=ANSWER)) == (403, "confirmation_invalid")

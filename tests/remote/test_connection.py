@@ -13,9 +13,9 @@ from conftest import Proof
 from servers.proxy import proxied
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.errors import Limited
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.errors import Limited
+from doorward.limits import RedisLimiter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
@@ -34,7 +34,7 @@ async def test_a_cancelled_call_never_touches_the_connection(
     lowest = [1_000 + caller for caller in range(20)]
 
     async def caller(number: int) -> None:
-        charges = [toolgate.Charge("key", limits[number])]
+        charges = [doorward.Charge("key", limits[number])]
         for _ in range(calls // len(limits)):
             with anyio.move_on_after(dice.choice((0.0, 0.0005, 0.002, 5.0, 5.0, 5.0))):
                 try:
@@ -47,7 +47,7 @@ async def test_a_cancelled_call_never_touches_the_connection(
 
     with proxied(redis_server.port) as network:
         limiter = RedisLimiter(network.url, on_error="deny")
-        await limiter.admit(domain="first", charges=[toolgate.Charge("key", "5/day")])
+        await limiter.admit(domain="first", charges=[doorward.Charge("key", "5/day")])
         before = network.accepted
         async with anyio.create_task_group() as group:
             for number in range(len(limits)):
@@ -58,7 +58,7 @@ async def test_a_cancelled_call_never_touches_the_connection(
 
 async def test_a_decision_is_one_call_of_one_script(redis_server: RedisServer) -> None:
     limiter = RedisLimiter(redis_server.url, on_error="deny")
-    budgets = [toolgate.Charge(key, limit) for key in ("client", "tool", "all") for limit in ("900/minute", "900/day")]
+    budgets = [doorward.Charge(key, limit) for key in ("client", "tool", "all") for limit in ("900/minute", "900/day")]
     for _ in range(2):
         # What is asked of a server once goes out behind the first answer, and so before the second.
         await limiter.admit(domain="domain", charges=budgets)
@@ -73,7 +73,7 @@ async def test_a_decision_is_one_call_of_one_script(redis_server: RedisServer) -
 async def test_calls_that_wait_share_one_connection(redis_server: RedisServer) -> None:
     with proxied(redis_server.port) as network:
         limiter = RedisLimiter(network.url, on_error="deny")
-        charges = [toolgate.Charge("key", "1000/day")]
+        charges = [doorward.Charge("key", "1000/day")]
         async with anyio.create_task_group() as group:
             for _ in range(100):
                 group.start_soon(lambda: limiter.admit(domain="domain", charges=charges))
@@ -83,12 +83,12 @@ async def test_calls_that_wait_share_one_connection(redis_server: RedisServer) -
 
 
 FORK = """
-import os, sys, anyio, toolgate
-from toolgate.limits import RedisLimiter
+import os, sys, anyio, doorward
+from doorward.limits import RedisLimiter
 from servers.patience import be_patient
 
 be_patient()
-charges = [toolgate.Charge("key", "1000/day")]
+charges = [doorward.Charge("key", "1000/day")]
 limiter = RedisLimiter(sys.argv[1], on_error="deny")
 
 async def spend(domain, calls):
@@ -142,7 +142,7 @@ def test_a_fork_has_a_connection_of_its_own(redis_server: RedisServer) -> None:
 
 async def test_one_limiter_serves_one_loop_after_another(redis_server: RedisServer, anyio_backend: str) -> None:
     limiter = RedisLimiter(redis_server.url, on_error="deny")
-    charges = [toolgate.Charge("key", "1000/day")]
+    charges = [doorward.Charge("key", "1000/day")]
 
     async def spend() -> int:
         return (await limiter.admit(domain="domain", charges=charges)).remaining[0]

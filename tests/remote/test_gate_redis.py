@@ -12,15 +12,15 @@ import pytest
 from guarded import Guarded, message
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.testing import Issuer
+import doorward
+from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 
 RULES = [
-    toolgate.ToolRule("delete_*", scopes=["read"], limit=["2/minute"], on_error="deny"),
-    toolgate.ToolRule("read_*", scopes=["read"], limit=["4/minute"]),
-    toolgate.ToolRule("list_*", scopes=["read"], limit=["4/minute"], on_error="allow"),
+    doorward.ToolRule("delete_*", scopes=["read"], limit=["2/minute"], on_error="deny"),
+    doorward.ToolRule("read_*", scopes=["read"], limit=["4/minute"]),
+    doorward.ToolRule("list_*", scopes=["read"], limit=["4/minute"], on_error="allow"),
 ]
 
 
@@ -34,7 +34,7 @@ async def instances(
             directory / f"{number}.jsonl",
             issuer,
             tools=RULES,
-            limits=toolgate.Limits(store=url, instances=count, **limits),
+            limits=doorward.Limits(store=url, instances=count, **limits),
         )
         for number in range(count)
     ]
@@ -90,7 +90,7 @@ async def test_while_the_store_is_away_each_rule_has_its_say(
         assert (await gates[0].call("read_order", "read")).allowed
         server.kill()
         denied = await gates[0].call("delete_order", "read")
-        assert isinstance(denied.refusal, toolgate.Unavailable)
+        assert isinstance(denied.refusal, doorward.Unavailable)
         assert (denied.refusal.code, gates[0].gate.render(denied).status) == ("store_unavailable", 503)
         assert gates[0].records()[-1]["result"] == "unavailable"
         assert await allowed(gates[:1], "read_order") == 1, "this instance's share begins with one token"
@@ -107,13 +107,13 @@ async def test_a_gate_starts_without_its_store(tmp_path: Path, issuer: Issuer) -
     async with instances(tmp_path, issuer, "redis://127.0.0.1:1/0", count=1, on_error="allow") as gates:
         assert await allowed(gates, "read_order") == 10
         denied = await gates[0].call("delete_order", "read")
-        assert isinstance(denied.refusal, toolgate.Unavailable)
+        assert isinstance(denied.refusal, doorward.Unavailable)
 
 
 async def test_an_observed_budget_in_the_store_only_tells(
     tmp_path: Path, issuer: Issuer, redis_server: RedisServer
 ) -> None:
-    observed = [toolgate.Budget("1/minute", mode="observe"), "3/day"]
+    observed = [doorward.Budget("1/minute", mode="observe"), "3/day"]
     async with instances(tmp_path, issuer, redis_server.url, client=observed) as gates:
         decisions = [await gates[call % 2].call("list_orders", "read") for call in range(4)]
     assert [decision.allowed for decision in decisions] == [True, True, True, False]

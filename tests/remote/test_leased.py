@@ -16,7 +16,7 @@ from remote.fleet import Fleet, Fleets
 from remote.promises import Promise, excess
 from servers.standalone import RedisServer
 
-from toolgate.limits.lease_held import LEASE_SECONDS, most_leased
+from doorward.limits.lease_held import LEASE_SECONDS, most_leased
 
 INSTANCES = 4
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import pytest
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.errors import Limited
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.errors import Limited
+from doorward.limits import RedisLimiter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
-ENFORCED = toolgate.Charge("enforced", "5/day")
-TIGHT = toolgate.Charge("observed", "2/day", observe=True)
-TIGHTER = toolgate.Charge("enforced", "2/hour", observe=True)
-NEVER = toolgate.Charge("never", "1/day", cost=3, observe=True)
+ENFORCED = doorward.Charge("enforced", "5/day")
+TIGHT = doorward.Charge("observed", "2/day", observe=True)
+TIGHTER = doorward.Charge("enforced", "2/hour", observe=True)
+NEVER = doorward.Charge("never", "1/day", cost=3, observe=True)
 BESIDE = {
     "another": (TIGHT,),
     "its own key": (TIGHTER,),
@@ -29,7 +29,7 @@ MODES = ["exact", "leased"]
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("observed", BESIDE.values(), ids=BESIDE)
 async def test_an_enforced_budget_notices_nothing(
-    mode: str, observed: tuple[toolgate.Charge, ...], redis_server: RedisServer
+    mode: str, observed: tuple[doorward.Charge, ...], redis_server: RedisServer
 ) -> None:
     limiter = RedisLimiter(redis_server.url, mode=mode, on_error="deny")
     alone = [await outcome(limiter, "alone", [ENFORCED]) for _ in range(8)]
@@ -48,7 +48,7 @@ async def test_it_says_when_it_would_have_refused(mode: str, redis_server: Redis
 
 
 async def outcome(
-    limiter: RedisLimiter, domain: str, charges: Sequence[toolgate.Charge]
+    limiter: RedisLimiter, domain: str, charges: Sequence[doorward.Charge]
 ) -> tuple[bool, int | tuple[str, ...]]:
     """Whether a call was admitted, and what is left of the enforced budget or which were violated."""
     try:

@@ -18,16 +18,16 @@ from conftest import Tell
 from servers.proxy import Proxy, proxied
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.errors import Limited, Unavailable
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.errors import Limited, Unavailable
+from doorward.limits import RedisLimiter
 
 pytestmark = pytest.mark.anyio
 
 POLICIES: Final = ("local", "deny", "allow")
 
 RATE, BURST, INSTANCES = 10, 60, 4
-CHARGES: Final = (toolgate.Charge("key", f"{RATE * 60}/minute burst {BURST}"),)
+CHARGES: Final = (doorward.Charge("key", f"{RATE * 60}/minute burst {BURST}"),)
 
 CALLS: Final = 60
 

@@ -10,15 +10,15 @@ import pytest
 from servers.cluster import Cluster
 from servers.sentinel import watched_redis
 
-import toolgate
-from toolgate.errors import Limited, Unavailable
-from toolgate.limits import RedisLimiter
+import doorward
+from doorward.errors import Limited, Unavailable
+from doorward.limits import RedisLimiter
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patient")]
 
-CLIENT = toolgate.Charge("client", "100/day")
-TOOL = toolgate.Charge("tool", "50/day")
-TOTAL = toolgate.Charge("everybody", "10/day", shared=True)
+CLIENT = doorward.Charge("client", "100/day")
+TOOL = doorward.Charge("tool", "50/day")
+TOTAL = doorward.Charge("everybody", "10/day", shared=True)
 
 BACK_SECONDS = 10
 """For a client to find the new master: a probe a second, and the Sentinel to be asked."""
@@ -69,7 +69,7 @@ async def eventually(limiter: RedisLimiter, domain: str) -> tuple[int, ...]:
         await anyio.sleep(0.05)
 
 
-async def admitted(limiter: RedisLimiter, domain: str, *more: toolgate.Charge) -> bool:
+async def admitted(limiter: RedisLimiter, domain: str, *more: doorward.Charge) -> bool:
     """Whether a call of the client is."""
     try:
         await limiter.admit(domain=domain, charges=[CLIENT, *more])

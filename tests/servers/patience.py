@@ -5,7 +5,7 @@ Outages are tested with the deadline as it is, and under `make prove` so is what
 
 from __future__ import annotations
 
-from toolgate._redis import Patience, store
+from doorward._redis import Patience, store
 
 PATIENT = Patience(connect=20.0, answer=20.0)
 

@@ -1,4 +1,4 @@
-"""A real Redis, or the Valkey that TOOLGATE_REDIS_SERVER names, on a free port of the loopback and on a socket file."""
+"""A real Redis, or the Valkey that DOORWARD_REDIS_SERVER names, on a free port of the loopback and on a socket file."""
 
 from __future__ import annotations
 
@@ -178,10 +178,10 @@ def free_port() -> int:
 
 
 def _executable() -> str:
-    named = os.environ.get("TOOLGATE_REDIS_SERVER")
+    named = os.environ.get("DOORWARD_REDIS_SERVER")
     if named is None:
         return program("redis-server")
     found = shutil.which(named)
     if found is None:
-        impossible(f"TOOLGATE_REDIS_SERVER={named} names no program: the path of a redis-server or valkey-server")
+        impossible(f"DOORWARD_REDIS_SERVER={named} names no program: the path of a redis-server or valkey-server")
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from toolgate._redis import Store, parse_url
+from doorward._redis import Store, parse_url
 
 FORMS: dict[str, dict[str, Any]] = {
     "redis://": {"kind": "server", "nodes": (("localhost", 6379),), "db": 0, "tls": False},

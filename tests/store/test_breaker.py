@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolgate._redis.breaker import FAILURES, Breaker
+from doorward._redis.breaker import FAILURES, Breaker
 
 
 def test_it_opens_after_failures_in_a_row_alone() -> None:

@@ -15,8 +15,8 @@ from conftest import Proof
 from servers.proxy import proxied
 from servers.standalone import RedisServer, free_port
 
-from toolgate._redis import Command, Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
-from toolgate._redis.owner import MAX_QUEUE
+from doorward._redis import Command, Patience, Request, Script, Store, StoreAway, StoreError, StoreRefused, StoreSlow
+from doorward._redis.owner import MAX_QUEUE
 
 pytestmark = pytest.mark.anyio
 
@@ -196,7 +196,7 @@ async def test_nobody_there_is_told_at_once_and_without_the_password(caplog: pyt
             await store.command("PING")
     await store.aclose()
     assert alarms == ["redis_unreachable"]
-    told = [record for record in caplog.records if record.name == "toolgate"]
+    told = [record for record in caplog.records if record.name == "doorward"]
     assert len(told) == 1
     assert "does not answer" in told[0].getMessage()
     assert "hunter2" not in caplog.text
@@ -277,7 +277,7 @@ async def test_a_server_that_does_not_tell_its_policy_is_believed(
     assert await store.command("PING")
     await store.aclose()
     assert not told
-    assert "toolgate" not in {record.name for record in caplog.records}
+    assert "doorward" not in {record.name for record in caplog.records}
 
 
 async def test_an_alarm_that_fails_stops_nobody(start_redis: Callable[..., RedisServer]) -> None:

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from toolgate._redis import Command, Patience, Request
-from toolgate._redis.deadline import Bells
-from toolgate._redis.express import Express
-from toolgate._redis.wire import Wire
+from doorward._redis import Command, Patience, Request
+from doorward._redis.deadline import Bells
+from doorward._redis.express import Express
+from doorward._redis.wire import Wire
 
 pytestmark = pytest.mark.anyio
 

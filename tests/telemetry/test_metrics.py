@@ -9,16 +9,16 @@ import pytest
 from guarded import Guarded, message
 from traced import Heard
 
-import toolgate
-from toolgate.telemetry.ended import bounded_reason
+import doorward
+from doorward.telemetry.ended import bounded_reason
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def it(heard: Heard, guarded: Callable[..., Guarded]) -> Iterator[Guarded]:
-    observed = toolgate.ToolRule("watched", scopes=["admin"], mode="observe")
-    made = guarded(tools=[observed, toolgate.ToolRule("*", scopes=["read"])])
+    observed = doorward.ToolRule("watched", scopes=["admin"], mode="observe")
+    made = guarded(tools=[observed, doorward.ToolRule("*", scopes=["read"])])
     yield made
     made.gate.close()
 
@@ -29,8 +29,8 @@ async def test_every_way_out_is_counted(it: Guarded, heard: Heard) -> None:
     await it.call("read_order")
     await it.gate.decide(body=message())
     counted = {
-        (labels["toolgate.result"], labels.get("error.type"), labels.get("toolgate.rule")): count
-        for labels, count in heard.points("toolgate.call.duration")
+        (labels["doorward.result"], labels.get("error.type"), labels.get("doorward.rule")): count
+        for labels, count in heard.points("doorward.call.duration")
     }
     assert counted == {
         ("success", None, "*"): 1,
@@ -42,8 +42,8 @@ async def test_every_way_out_is_counted(it: Guarded, heard: Heard) -> None:
 
 async def test_what_is_only_observed_is_counted(it: Guarded, heard: Heard) -> None:
     (await it.call("watched", "read")).close()
-    assert heard.points("toolgate.would_deny") == [
-        ({"toolgate.rule": "watched", "error.type": "insufficient_scope"}, 1)
+    assert heard.points("doorward.would_deny") == [
+        ({"doorward.rule": "watched", "error.type": "insufficient_scope"}, 1)
     ]
 
 
@@ -51,7 +51,7 @@ async def test_an_alarm_is_counted_with_the_next_call(it: Guarded, heard: Heard)
     (await it.call("read_order", "read")).close()
     it.gate._alarm("audit_failing")
     (await it.call("read_order", "read")).close()
-    assert heard.points("toolgate.alarms") == [({"error.type": "audit_failing"}, 1)]
+    assert heard.points("doorward.alarms") == [({"error.type": "audit_failing"}, 1)]
 
 
 async def test_what_callers_make_up_makes_no_series(it: Guarded, heard: Heard) -> None:
@@ -60,7 +60,7 @@ async def test_what_callers_make_up_makes_no_series(it: Guarded, heard: Heard) -
         body = json.dumps({"jsonrpc": "2.0", "id": number, "method": f"made/up/{number}"}).encode()
         await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=body)
         await it.gate.decide(authorization=f"Bearer {number}", body=body, peer=f"192.0.2.{number}")
-    assert len(heard.points("toolgate.call.duration")) == 3
+    assert len(heard.points("doorward.call.duration")) == 3
 
 
 REASONS = {

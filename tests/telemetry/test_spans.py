@@ -14,7 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from traced import Heard, attributes_of, parent_of, trace_of
 
-import toolgate
+import doorward
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def asking(it: Guarded, *, header: str | None = None, meta: str | None = None, t
         body["params"]["_meta"] = {"traceparent": meta}
     headers = [("authorization", f"Bearer {token or it.token('read')}")]
     headers += [] if header is None else [("traceparent", header)]
-    return toolgate.Request(host="mcp.example.com", path="/mcp", headers=headers, body=json.dumps(body).encode())
+    return doorward.Request(host="mcp.example.com", path="/mcp", headers=headers, body=json.dumps(body).encode())
 
 
 def the_span(heard: Heard) -> ReadableSpan:
@@ -50,15 +50,15 @@ async def test_a_call_that_ran(it: Guarded, heard: Heard) -> None:
     assert heard.spans() == []
     decision.close("tool_error")
     span = the_span(heard)
-    assert span.name == "toolgate tools/call"
+    assert span.name == "doorward tools/call"
     assert attributes_of(span) == {
         "mcp.method.name": "tools/call",
         "gen_ai.tool.name": "read_order",
-        "toolgate.request_id": decision.request_id,
-        "toolgate.transport": "http",
-        "toolgate.client_id": "agent-1",
-        "toolgate.rule": "read_*",
-        "toolgate.result": "tool_error",
+        "doorward.request_id": decision.request_id,
+        "doorward.transport": "http",
+        "doorward.client_id": "agent-1",
+        "doorward.rule": "read_*",
+        "doorward.result": "tool_error",
         "error.type": "tool_error",
     }
     assert span.status.status_code is trace.StatusCode.ERROR
@@ -68,22 +68,22 @@ async def test_a_call_that_ran(it: Guarded, heard: Heard) -> None:
 REFUSED: dict[str, tuple[Callable[[Guarded], dict[str, Any]], dict[str, Any]]] = {
     "no credentials": (
         lambda it: {"body": message()},
-        {"toolgate.result": "denied_auth", "error.type": "missing_credentials"},
+        {"doorward.result": "denied_auth", "error.type": "missing_credentials"},
     ),
     "a bad token": (
         lambda it: {"authorization": "Bearer a.b.c", "body": message()},
-        {"toolgate.result": "denied_auth", "error.type": "malformed_token"},
+        {"doorward.result": "denied_auth", "error.type": "malformed_token"},
     ),
     "no message": (
         lambda it: {"authorization": f"Bearer {it.token('read')}", "body": b"{"},
-        {"toolgate.result": "malformed", "error.type": "invalid_json", "toolgate.client_id": "agent-1"},
+        {"doorward.result": "malformed", "error.type": "invalid_json", "doorward.client_id": "agent-1"},
     ),
     "no rule, so that its name may be made up": (
         lambda it: {"authorization": f"Bearer {it.token('read')}", "body": message("made_up")},
         {
-            "toolgate.result": "denied_policy",
+            "doorward.result": "denied_policy",
             "error.type": "no_rule",
-            "toolgate.client_id": "agent-1",
+            "doorward.client_id": "agent-1",
             "mcp.method.name": "tools/call",
         },
     ),
@@ -93,19 +93,19 @@ REFUSED: dict[str, tuple[Callable[[Guarded], dict[str, Any]], dict[str, Any]]] =
             "body": json.dumps({"jsonrpc": "2.0", "id": 1, "method": "made/up"}).encode(),
         },
         {
-            "toolgate.result": "denied_policy",
+            "doorward.result": "denied_policy",
             "error.type": "unknown_method",
-            "toolgate.client_id": "agent-1",
+            "doorward.client_id": "agent-1",
             "mcp.method.name": "_OTHER",
         },
     ),
     "a scope is missing": (
         lambda it: {"authorization": f"Bearer {it.token('read')}", "body": message("delete_user")},
         {
-            "toolgate.result": "denied_scope",
+            "doorward.result": "denied_scope",
             "error.type": "insufficient_scope",
-            "toolgate.client_id": "agent-1",
-            "toolgate.rule": "delete_*",
+            "doorward.client_id": "agent-1",
+            "doorward.rule": "delete_*",
             "gen_ai.tool.name": "delete_user",
             "mcp.method.name": "tools/call",
         },
@@ -119,7 +119,7 @@ async def test_a_refused_request_has_its_span(
 ) -> None:
     decision = await it.gate.decide(**asked(it))
     span = the_span(heard)
-    common = {"toolgate.request_id": decision.request_id, "toolgate.transport": "http"}
+    common = {"doorward.request_id": decision.request_id, "doorward.transport": "http"}
     assert attributes_of(span) == common | told
     assert span.status.status_code is trace.StatusCode.UNSET  # the caller's mistake is none of the server's
     assert it.records()[-1]["trace_id"] == trace_of(span)
@@ -128,7 +128,7 @@ async def test_a_refused_request_has_its_span(
 async def test_a_call_about_which_somebody_is_asked_first_is_no_error(it: Guarded, heard: Heard) -> None:
     (await it.call("read_order", "read")).close("asked")
     told = attributes_of(the_span(heard))
-    assert (told["toolgate.result"], told.get("error.type")) == ("asked", None)
+    assert (told["doorward.result"], told.get("error.type")) == ("asked", None)
 
 
 async def test_a_budget_that_is_spent_is_told(it: Guarded, heard: Heard) -> None:
@@ -136,8 +136,8 @@ async def test_a_budget_that_is_spent_is_told(it: Guarded, heard: Heard) -> None
         (await it.call("delete_user", "write")).close()
     await it.call("delete_user", "write")
     told = attributes_of(heard.spans()[-1])
-    assert told["toolgate.result"] == "denied_rate"
-    assert (told["toolgate.budget"], told["toolgate.retry_after_ms"]) == ("delete_*", 30_000)
+    assert told["doorward.result"] == "denied_rate"
+    assert (told["doorward.budget"], told["doorward.retry_after_ms"]) == ("delete_*", 30_000)
 
 
 HUNG: dict[str, tuple[dict[str, str], str | None]] = {
@@ -189,7 +189,7 @@ async def test_a_caller_who_is_not_sampled_has_a_trace_in_its_record(it: Guarded
 async def test_the_intent_names_the_trace_too(heard: Heard, guarded: Callable[..., Guarded]) -> None:
     it = guarded()
     it.gate.close()
-    it = guarded(audit=toolgate.Audit(str(it.trail), durability="durable"))
+    it = guarded(audit=doorward.Audit(str(it.trail), durability="durable"))
     await (await it.gate.decide(asking(it, meta=CLAIMED))).aclose()
     it.gate.close()
     lines = [json.loads(line) for line in it.trail.read_text().splitlines()]
@@ -205,7 +205,7 @@ async def test_a_decision_that_is_dropped_is_told_with_the_next_one(it: Guarded,
     assert heard.spans() == []
     (await it.call("read_order", "read")).close()
     dropped = attributes_of(heard.spans()[0])
-    assert (dropped["toolgate.request_id"], dropped["error.type"]) == (identity, "dropped")
+    assert (dropped["doorward.request_id"], dropped["error.type"]) == (identity, "dropped")
 
 
 async def test_a_gate_that_is_closed_tells_the_rest(it: Guarded, heard: Heard) -> None:
@@ -225,7 +225,7 @@ async def test_a_span_is_as_long_as_its_call(it: Guarded, heard: Heard) -> None:
 
 async def test_a_client_s_name_is_cut(it: Guarded, heard: Heard) -> None:
     (await it.call("read_order", "read", client_id="c" * 900)).close()
-    assert attributes_of(the_span(heard))["toolgate.client_id"] == "c" * 256
+    assert attributes_of(the_span(heard))["doorward.client_id"] == "c" * 256
 
 
 class Broken(SpanProcessor):
@@ -247,7 +247,7 @@ async def test_whoever_listens_badly_breaks_no_call(
         assert decision.allowed
         decision.close()
     assert [record["result"] for record in it.records()] == ["success"] * 3
-    told = [entry.getMessage() for entry in caplog.records if entry.name == "toolgate"]
+    told = [entry.getMessage() for entry in caplog.records if entry.name == "doorward"]
     assert told == ["OpenTelemetry failed with RuntimeError: spans or metrics are missing"]
 
 
@@ -258,7 +258,7 @@ async def test_a_provider_that_is_set_later_is_found(
     (await it.call("read_order", "read")).close()
     provider = TracerProvider(shutdown_on_exit=False)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
-    monkeypatch.setattr("toolgate.telemetry.telemetry._LOOK_NS", 0)
+    monkeypatch.setattr("doorward.telemetry.telemetry._LOOK_NS", 0)
     it.gate._telemetry._look_at = 0
     (await it.call("read_order", "read")).close()
     it.gate.close()

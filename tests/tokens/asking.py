@@ -7,12 +7,12 @@ from typing import Any
 from minting import ABSENT, AUDIENCE, ISSUER, NOW
 from tokens.endpoint import Endpoint
 
-from toolgate.errors import Refused
-from toolgate.principal import Principal
-from toolgate.settings import Introspection, Issuer, Secret
-from toolgate.tokens.introspection import Introspector
-from toolgate.tokens.keys import GivenKeys
-from toolgate.tokens.verified import Verified
+from doorward.errors import Refused
+from doorward.principal import Principal
+from doorward.settings import Introspection, Issuer, Secret
+from doorward.tokens.introspection import Introspector
+from doorward.tokens.keys import GivenKeys
+from doorward.tokens.verified import Verified
 
 TOKEN = "opaque-token.of~some+length/=="
 CERTIFICATE = bytes(range(32))

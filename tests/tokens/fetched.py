@@ -10,10 +10,10 @@ import anyio.lowlevel
 from minting import AUDIENCE, NOW, claims, mint, signing_key
 from tokens.misbehaving import Misbehaving
 
-from toolgate import Issuer, Refused, background
-from toolgate._core import Verifier
-from toolgate.tokens.jwks import FetchedKeys
-from toolgate.tokens.jwt import AccessTokens
+from doorward import Issuer, Refused, background
+from doorward._core import Verifier
+from doorward.tokens.jwks import FetchedKeys
+from doorward.tokens.jwt import AccessTokens
 
 A, B = signing_key("ES256", "A"), signing_key("ES256", "B")
 

@@ -22,11 +22,11 @@ import anyio
 import anyio.lowlevel
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from toolgate import Budget, Gate, Limits, ToolRule, Unauthenticated
-from toolgate import Issuer as TrustedIssuer
-from toolgate.settings import Introspection, Secret
-from toolgate.testing.keys import base64url
-from toolgate.tokens.introspection import Introspector
+from doorward import Budget, Gate, Limits, ToolRule, Unauthenticated
+from doorward import Issuer as TrustedIssuer
+from doorward.settings import Introspection, Secret
+from doorward.testing.keys import base64url
+from doorward.tokens.introspection import Introspector
 
 RESOURCE = "https://mcp.example.com/mcp"
 KEY_ID = "published"

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-import toolgate
+import doorward
 
 BODY = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
 
@@ -21,11 +21,11 @@ class Instance:
     """The gate, and what it may be told to do."""
 
     def __init__(self, *, url: str, **issuer: Any) -> None:
-        self.gate = toolgate.Gate(
+        self.gate = doorward.Gate(
             resource="https://mcp.example.com/mcp",
-            issuers=[toolgate.Issuer(issuer["issuer"], ["ES256"], issuer["jwks"])],
-            audit=toolgate.Audit(os.devnull),
-            limits=toolgate.Limits(store=url),
+            issuers=[doorward.Issuer(issuer["issuer"], ["ES256"], issuer["jwks"])],
+            audit=doorward.Audit(os.devnull),
+            limits=doorward.Limits(store=url),
         )
 
     async def decide(self, token: str) -> str:

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.errors import Unauthenticated
-from toolgate.tokens.agent_tokens import ID, SCANNED, digest_of, id_of, is_agent_token, new_id, new_token
+from doorward.errors import Unauthenticated
+from doorward.tokens import agent_tokens
+from doorward.tokens.agent_tokens import (
+    ID,
+    SCANNED,
+    digest_of,
+    id_of,
+    is_agent_token,
+    is_of_former_name,
+    new_id,
+    new_token,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "agent-tokens.md"
 AGENT = "0123456789ab"
@@ -49,7 +59,7 @@ def test_ids_are_of_their_form() -> None:
 
 def test_scanners_find_it_with_the_documented_expression() -> None:
     assert f"`{SCANNED}`" in DOCUMENT.read_text(encoding="utf-8")
-    found = re.findall(SCANNED, f"TOKEN='{TOKEN}'\nAuthorization: Bearer {TOKEN}, toolgate_agent_short_abc x{TOKEN}")
+    found = re.findall(SCANNED, f"TOKEN='{TOKEN}'\nAuthorization: Bearer {TOKEN}, doorward_agent_short_abc x{TOKEN}")
     assert found == [TOKEN, TOKEN]
 
 
@@ -58,14 +68,14 @@ def test_what_is_kept_is_no_part_of_it() -> None:
     assert len(digest_of(TOKEN)) == 32
 
 
-@pytest.mark.parametrize("position", range(len("toolgate_agent_"), len(TOKEN)))
+@pytest.mark.parametrize("position", range(len("doorward_agent_"), len(TOKEN)))
 def test_any_changed_character_shows_without_a_look_up(position: int) -> None:
     for character in CHARACTERS + "_-. é\n":
         if character != TOKEN[position]:
             assert refused(TOKEN[:position] + character + TOKEN[position + 1 :]) == "malformed_token"
 
 
-@pytest.mark.parametrize("position", range(len("toolgate_agent_"), len(TOKEN) - 1))
+@pytest.mark.parametrize("position", range(len("doorward_agent_"), len(TOKEN) - 1))
 def test_any_two_swapped_characters_show(position: int) -> None:
     swapped = TOKEN[:position] + TOKEN[position + 1] + TOKEN[position] + TOKEN[position + 2 :]
     if swapped != TOKEN:
@@ -75,14 +85,14 @@ def test_any_two_swapped_characters_show(position: int) -> None:
 @pytest.mark.parametrize(
     "token",
     [
-        pytest.param("toolgate_agent_", id="the prefix alone"),
+        pytest.param("doorward_agent_", id="the prefix alone"),
         pytest.param(TOKEN[:-1], id="cut"),
         pytest.param(f"{TOKEN}0", id="longer"),
         pytest.param(f"{TOKEN}\n", id="a line"),
         pytest.param(TOKEN.replace("_agent_", "_Agent_"), id="another prefix"),
-        pytest.param("toolgate_agent_" + "a" * 1_000_000, id="a megabyte"),
-        pytest.param("toolgate_agent_" + "٣" * 62, id="digits of another script"),
-        pytest.param("toolgate_agent_" + "\ud800" * 62, id="lone surrogates"),
+        pytest.param("doorward_agent_" + "a" * 1_000_000, id="a megabyte"),
+        pytest.param("doorward_agent_" + "٣" * 62, id="digits of another script"),
+        pytest.param("doorward_agent_" + "\ud800" * 62, id="lone surrogates"),
     ],
 )
 def test_what_is_not_of_the_form_is_malformed(token: str) -> None:
@@ -91,5 +101,25 @@ def test_what_is_not_of_the_form_is_malformed(token: str) -> None:
 
 @given(st.text(max_size=200))
 def test_nothing_else_is_taken_for_one(text: str) -> None:
-    assert is_agent_token(text) is text.startswith("toolgate_agent_")
-    assert refused(f"toolgate_agent_{text}") == "malformed_token"
+    assert is_agent_token(text) is text.startswith("doorward_agent_")
+    assert refused(f"doorward_agent_{text}") == "malformed_token"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "damaged", "former"),
+    [
+        pytest.param("keeper_agent_", False, True, id="another name, good checksum"),
+        pytest.param("keeper_agent_", True, False, id="another name, wrong checksum"),
+        pytest.param("keeper_", False, False, id="no agent token"),
+    ],
+)
+def test_an_agent_token_from_before_the_renaming_is_recognised(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, damaged: bool, former: bool
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(agent_tokens, "_PREFIX", prefix)
+        token = new_token(AGENT)
+    if damaged:
+        token = token[:-1] + ("a" if token[-1] != "a" else "b")
+    assert not is_agent_token(token)
+    assert is_of_former_name(token) is former

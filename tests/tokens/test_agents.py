@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from agents import DAY, NOW, AgentsFile
 
-from toolgate.errors import Unauthenticated
-from toolgate.tokens import agents_file
-from toolgate.tokens.agent_tokens import AGENTS_ISSUER, new_id, new_token
-from toolgate.tokens.agents import AgentTokens
-from toolgate.tokens.last_use import last_use_file, last_uses
+from doorward.errors import Unauthenticated
+from doorward.tokens import agents_file
+from doorward.tokens.agent_tokens import AGENTS_ISSUER, new_id, new_token
+from doorward.tokens.agents import AgentTokens
+from doorward.tokens.last_use import last_use_file, last_uses
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_token_makes_its_caller_the_agent(agents: AgentsFile) -> None:
     token = agents.create("nightly report", scopes=["b", "a"], organization="acme")
     agent = agents.agent("nightly report")
     principal = agents.tokens().verify(token, now=NOW).principal
-    assert principal.issuer == AGENTS_ISSUER == "urn:toolgate:agents"
+    assert principal.issuer == AGENTS_ISSUER == "urn:doorward:agents"
     assert (principal.subject, principal.client_id) == (agent.id, "nightly report")
     assert (principal.organization, principal.scopes) == ("acme", ("b", "a"))
     assert principal.expires_at == NOW + 30 * DAY
@@ -47,13 +47,13 @@ def test_a_token_of_no_agent_and_one_of_another_secret_are_refused_alike(agents:
     tokens = agents.tokens()
     assert code(tokens, new_token(new_id()), now=NOW) == "unknown_agent"
     assert code(tokens, new_token(agents.agent().id), now=NOW) == "unknown_agent"
-    assert code(tokens, "toolgate_agent_x", now=NOW) == "malformed_token"
+    assert code(tokens, "doorward_agent_x", now=NOW) == "malformed_token"
 
 
 def test_the_hash_itself_is_no_token(agents: AgentsFile) -> None:
     agents.create()
     digest = agents.agent().hashes[0].digest.hex()
-    assert code(agents.tokens(), f"toolgate_agent_{agents.agent().id}_{digest[:49]}", now=NOW) == "malformed_token"
+    assert code(agents.tokens(), f"doorward_agent_{agents.agent().id}_{digest[:49]}", now=NOW) == "malformed_token"
 
 
 def test_a_token_ends_when_it_says(agents: AgentsFile) -> None:

@@ -14,10 +14,10 @@ from agents import NOW, AgentsFile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.errors import Unauthenticated
-from toolgate.settings import Agents
-from toolgate.tokens.agents import AgentTokens
-from toolgate.tokens.agents_file import Agent, Hash, parse, render
+from doorward.errors import Unauthenticated
+from doorward.settings import Agents
+from doorward.tokens.agents import AgentTokens
+from doorward.tokens.agents_file import Agent, Hash, parse, render
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_bad_file_is_an_error_that_names_file_and_line(
 ) -> None:
     agents.create()
     agents.path.write_text(broken(agents.path.read_text()))
-    with pytest.raises(ValueError, match="toolgate tokens create") as error:
+    with pytest.raises(ValueError, match="doorward tokens create") as error:
         agents.tokens()
     assert str(error.value).startswith(f"{agents.path}:")
     assert told in str(error.value)
@@ -202,7 +202,7 @@ def _complaint(agents: AgentsFile) -> str:
 
 
 def test_a_missing_file_is_an_error_that_says_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"nothere\.toml: there is no such file .*toolgate tokens create"):
+    with pytest.raises(ValueError, match=r"nothere\.toml: there is no such file .*doorward tokens create"):
         AgentTokens(Agents(str(tmp_path / "nothere.toml")))
 
 

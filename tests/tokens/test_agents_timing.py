@@ -18,11 +18,11 @@ import pytest
 from agents import DAY, NOW, AgentsFile
 from conftest import Proof, Tell
 
-from toolgate.errors import Unauthenticated
-from toolgate.tokens import agent_tokens, agents_changes, agents_file
-from toolgate.tokens.agent_tokens import id_of, new_id, new_token
-from toolgate.tokens.agents import AgentTokens
-from toolgate.tokens.agents_file import Agent
+from doorward.errors import Unauthenticated
+from doorward.tokens import agent_tokens, agents_changes, agents_file
+from doorward.tokens.agent_tokens import id_of, new_id, new_token
+from doorward.tokens.agents import AgentTokens
+from doorward.tokens.agents_file import Agent
 
 AGENTS = 500
 VARIANTS = 20

@@ -13,11 +13,11 @@ from minting import ABSENT, AUDIENCE, ISSUER, NOW, mint, verifier
 from tokens.asking import CERTIFICATE, THUMBPRINT, TOKEN, UNAVAILABLE, Asking, good, verified_jwt
 from tokens.endpoint import Endpoint, later
 
-from toolgate import _core
-from toolgate.errors import Refused, Unauthenticated
-from toolgate.principal import Principal
-from toolgate.settings import Issuer
-from toolgate.tokens.answers import Answer, Judge
+from doorward import _core
+from doorward.errors import Refused, Unauthenticated
+from doorward.principal import Principal
+from doorward.settings import Issuer
+from doorward.tokens.answers import Answer, Judge
 
 pytestmark = pytest.mark.anyio
 

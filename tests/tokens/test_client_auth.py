@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from minting import NOW
 
-from toolgate.settings import Introspection, Secret
-from toolgate.settings.secrets import known_secrets
-from toolgate.tokens.client_auth import ASSERTION_SECONDS, ClientAuthentication, client_authentication
+from doorward.extras import install
+from doorward.settings import Introspection, Secret
+from doorward.settings.secrets import known_secrets
+from doorward.tokens.client_auth import ASSERTION_SECONDS, ClientAuthentication, client_authentication
 
 URL = "https://auth.example.com/introspect"
 
@@ -188,8 +189,8 @@ def test_without_the_library_the_error_names_the_extra() -> None:
     code = f"""
 import sys
 sys.modules["jwt"] = None
-from toolgate.settings import Introspection, Secret
-from toolgate.tokens.client_auth import client_authentication
+from doorward.settings import Introspection, Secret
+from doorward.tokens.client_auth import client_authentication
 assert client_authentication(Introspection({URL!r}, "mcp", secret=Secret(b"s")))
 try:
     client_authentication(Introspection({URL!r}, "mcp", private_key=Secret(b"k")))
@@ -197,7 +198,7 @@ except ModuleNotFoundError as error:
     print(error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "toolgate[pure]" in run.stdout
+    assert install("pure") in run.stdout
 
 
 def test_nothing_secret_shows() -> None:

@@ -14,8 +14,8 @@ from joserfc.jws import JWSRegistry
 from minting import ABSENT, AUDIENCE, ISSUER, NOW, encoded, jwks, mint, verdict, verifier
 from mutations import mutant, published
 
-from toolgate import _core
-from toolgate.testing.keys import SigningKey
+from doorward import _core
+from doorward.testing.keys import SigningKey
 
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tokens.misbehaving import Misbehaving, listening
 
-from toolgate import Malformed, Unavailable
-from toolgate.tokens.discovery import MAX_METADATA_BYTES, find_key_set_url, metadata_urls
-from toolgate.tokens.fetch import Fetcher
+from doorward import Malformed, Unavailable
+from doorward.tokens.discovery import MAX_METADATA_BYTES, find_key_set_url, metadata_urls
+from doorward.tokens.fetch import Fetcher
 
 pytestmark = pytest.mark.anyio
 INSERTED = "/.well-known/oauth-authorization-server"

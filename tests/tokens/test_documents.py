@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolgate.tokens.documents import MAX_DEPTH, parse_document
+from doorward.tokens.documents import MAX_DEPTH, parse_document
 
 REFUSED = {
     "nothing": b"",

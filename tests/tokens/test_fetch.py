@@ -13,9 +13,9 @@ import anyio
 import pytest
 from tokens.misbehaving import MIB, Misbehaving, listening
 
-from toolgate import Unavailable
-from toolgate.tokens import fetch
-from toolgate.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher
+from doorward import Unavailable
+from doorward.tokens import fetch
+from doorward.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher
 
 pytestmark = pytest.mark.anyio
 BOUND = MAX_KEY_SET_BYTES

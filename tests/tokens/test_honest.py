@@ -15,7 +15,7 @@ from joserfc import jwk
 from joserfc import jwt as joserfc_jwt
 from minting import AUDIENCE, ISSUER, NOW
 
-from toolgate import _core
+from doorward import _core
 
 # joserfc warns of the name EdDSA, under which most issuers still sign (RFC 9864 section 4.1.2).
 pytestmark = pytest.mark.filterwarnings("ignore:EdDSA is deprecated")

@@ -17,9 +17,9 @@ from minting import ABSENT, NOW
 from tokens.asking import TOKEN, UNAVAILABLE, Asking, good
 from tokens.endpoint import Endpoint, endpoint, hang, huge, reply, slowloris, truncated
 
-from toolgate.errors import Refused, Unauthenticated, Unavailable
-from toolgate.settings import Secret
-from toolgate.tokens.introspection import MAX_ANSWER_BYTES, REFUSED_SECONDS
+from doorward.errors import Refused, Unauthenticated, Unavailable
+from doorward.settings import Secret
+from doorward.tokens.introspection import MAX_ANSWER_BYTES, REFUSED_SECONDS
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from minting import NOW
 from tokens.asking import TOKEN, UNAVAILABLE, Asking, good, verified_jwt
 from tokens.endpoint import Endpoint, hang, later
 
-from toolgate.tokens.introspection import MAX_IN_FLIGHT
-from toolgate.tokens.verified import Verified
+from doorward.tokens.introspection import MAX_IN_FLIGHT
+from doorward.tokens.verified import Verified
 
 pytestmark = pytest.mark.anyio
 

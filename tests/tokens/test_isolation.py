@@ -12,11 +12,11 @@ from conftest import Tell
 from minting import AUDIENCE, ISSUER, NOW, jwks, mint
 from tokens.endpoint import Endpoint, endpoint, later, reply
 
-from toolgate.errors import Unavailable
-from toolgate.settings import Introspection, Issuer, Secret
-from toolgate.tokens.introspection import MAX_IN_FLIGHT, Introspector
-from toolgate.tokens.jwt import AccessTokens
-from toolgate.tokens.keys import GivenKeys
+from doorward.errors import Unavailable
+from doorward.settings import Introspection, Issuer, Secret
+from doorward.tokens.introspection import MAX_IN_FLIGHT, Introspector
+from doorward.tokens.jwt import AccessTokens
+from doorward.tokens.keys import GivenKeys
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from minting import NOW, jwks
 from tokens.fetched import A, B, Subject
 from tokens.misbehaving import Misbehaving, listening
 
-from toolgate import Issuer, Unavailable
-from toolgate.tokens.fetch import Fetcher
-from toolgate.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME
+from doorward import Issuer, Unavailable
+from doorward.tokens.fetch import Fetcher
+from doorward.tokens.jwks import COOL_DOWN, DUE, FIRST_PAUSE, LIFETIME
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deadline that a test can wait for; the real one is tested where fetching is."""
-    monkeypatch.setattr("toolgate.tokens.jwks.DEADLINE", 0.5)
+    monkeypatch.setattr("doorward.tokens.jwks.DEADLINE", 0.5)
 
 
 # --- the first time ---------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ async def test_the_log_says_whose_keys_cannot_be_had_and_why(
 ) -> None:
     subject.server.mode("jwks", mode)
     await subject.verify()
-    assert [record.getMessage() for record in caplog.records if record.name == "toolgate"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "doorward"] == [
         f"the keys of {subject.server.url} cannot be had: {why}"
     ]
 

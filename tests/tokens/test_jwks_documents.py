@@ -9,8 +9,8 @@ import pytest
 from minting import NOW, jwks, signing_key
 from tokens.fetched import A, B, Subject
 
-from toolgate.tokens.fetch import MAX_KEY_SET_BYTES
-from toolgate.tokens.jwks import COOL_DOWN, LIFETIME
+from doorward.tokens.fetch import MAX_KEY_SET_BYTES
+from doorward.tokens.jwks import COOL_DOWN, LIFETIME
 
 pytestmark = pytest.mark.anyio
 

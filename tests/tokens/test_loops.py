@@ -13,9 +13,9 @@ import pytest
 from minting import AUDIENCE, NOW, claims, jwks, mint, signing_key
 from tokens.misbehaving import Misbehaving, listening
 
-from toolgate import Issuer
-from toolgate.tokens.flights import Flights
-from toolgate.tokens.jwks import DUE, LIFETIME, FetchedKeys
+from doorward import Issuer
+from doorward.tokens.flights import Flights
+from doorward.tokens.jwks import DUE, LIFETIME, FetchedKeys
 
 LOOPS = ["asyncio", "trio", "asyncio", "trio"]
 
@@ -107,8 +107,8 @@ def test_an_answer_is_shared_by_all_loops() -> None:
 def test_looking_for_keys_holds_no_loop_open(
     loop: str, keys: FetchedKeys, server: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolgate.tokens.jwks.DEADLINE", 600)
-    monkeypatch.setattr("toolgate.tokens.fetch.DEADLINE", 600)
+    monkeypatch.setattr("doorward.tokens.jwks.DEADLINE", 600)
+    monkeypatch.setattr("doorward.tokens.fetch.DEADLINE", 600)
 
     async def main(now: float, fetches: int) -> None:
         await verify(keys, server, now=now)
@@ -125,7 +125,7 @@ def test_looking_for_keys_holds_no_loop_open(
 def test_a_loop_that_died_with_a_fetch_under_way_keeps_nobody_waiting(
     keys: FetchedKeys, server: Misbehaving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolgate.tokens.flights.LOST_SECONDS", 0.2)
+    monkeypatch.setattr("doorward.tokens.flights.LOST_SECONDS", 0.2)
     server.mode("jwks", "delay", ms=500)
     dead = asyncio.new_event_loop()
     torn = dead.create_task(verify(keys, server))
@@ -140,7 +140,7 @@ def test_a_loop_that_died_with_a_fetch_under_way_keeps_nobody_waiting(
 
 
 def test_nor_does_one_that_died_with_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolgate.tokens.flights.LOST_SECONDS", 0.2)
+    monkeypatch.setattr("doorward.tokens.flights.LOST_SECONDS", 0.2)
     flights: Flights[str] = Flights(max_in_flight=1)
 
     async def ask() -> str:

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tokens.flood import KEY_ID
 from tokens.misbehaving import listening
 
-import toolgate
-from toolgate.testing.keys import base64url
+import doorward
+from doorward.testing.keys import base64url
 
 TESTS = Path(__file__).parents[1]
 MIB = 1024 * 1024
@@ -35,7 +35,7 @@ def flooded(**what: Any) -> dict[str, Any]:
         told = {"issuer": issuer.url, "private_key": key.private_bytes_raw().hex(), **what}
         done = subprocess.run(
             [sys.executable, "-m", "tokens.flood"],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, Path(toolgate.__file__).parents[1])))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (TESTS, Path(doorward.__file__).parents[1])))},
             input=json.dumps(told),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -12,10 +12,10 @@ import pytest
 from agents import NOW, AgentsFile
 from conftest import Tell
 
-from toolgate.principal import Principal
-from toolgate.settings import Revocation
-from toolgate.tokens import revocation
-from toolgate.tokens.revocation import Revocations, key_of
+from doorward.principal import Principal
+from doorward.settings import Revocation
+from doorward.tokens import revocation
+from doorward.tokens.revocation import Revocations, key_of
 
 ISSUER = "https://as.example.com"
 
@@ -33,7 +33,7 @@ def caller(**changed: Any) -> Principal:
     return Principal(**{**members, **changed})
 
 
-AGENT = caller(issuer="urn:toolgate:agents", subject="0123456789ab", client_id="nightly", token_id="0123456789ab-00")
+AGENT = caller(issuer="urn:doorward:agents", subject="0123456789ab", client_id="nightly", token_id="0123456789ab-00")
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ import pytest
 from conftest import Tell
 from servers.standalone import RedisServer
 
-import toolgate
-from toolgate.testing import Issuer
-from toolgate.tokens.shared_revocations import INTERVAL
+import doorward
+from doorward.testing import Issuer
+from doorward.tokens.shared_revocations import INTERVAL
 
 TESTS = Path(__file__).parents[1]
 AUDIENCE = "https://mcp.example.com/mcp"
@@ -52,7 +52,7 @@ class Instance:
 @pytest.fixture
 def instance(issuer: Issuer) -> Iterator[Callable[..., Instance]]:
     """Starts instances that share a Redis."""
-    path = os.pathsep.join(map(str, (TESTS, Path(toolgate.__file__).parents[1])))
+    path = os.pathsep.join(map(str, (TESTS, Path(doorward.__file__).parents[1])))
     with ExitStack() as stack:
 
         def start(server: RedisServer, *, loop: str = "asyncio") -> Instance:

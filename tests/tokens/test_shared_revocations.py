@@ -14,11 +14,11 @@ import anyio
 import pytest
 from servers.standalone import RedisServer
 
-from toolgate._redis import Store
-from toolgate.principal import Principal
-from toolgate.tokens.revocation import Key, Revocations
-from toolgate.tokens.revocation_scripts import PAGE, READ, WRITE, keys
-from toolgate.tokens.shared_revocations import INTERVAL, publish
+from doorward._redis import Store
+from doorward.principal import Principal
+from doorward.tokens.revocation import Key, Revocations
+from doorward.tokens.revocation_scripts import PAGE, READ, WRITE, keys
+from doorward.tokens.shared_revocations import INTERVAL, publish
 
 pytestmark = pytest.mark.anyio
 
@@ -101,7 +101,7 @@ async def test_more_than_a_page_is_read_and_written(redis_server: RedisServer) -
     many = 5 * PAGE + 7
     for number in range(many):
         here.revocations.revoke(subject=f"user-{number}")
-    await eventually(lambda: redis_server.client.zcard(keys("toolgate")[0]) == many)
+    await eventually(lambda: redis_server.client.zcard(keys("doorward")[0]) == many)
     (there,) = await sharing(redis_server, 1)
     await eventually(lambda: len(there.revocations) == many)
     # Everything is read once: what a question costs afterwards does not hang on how much there is.
@@ -113,10 +113,10 @@ async def test_more_than_a_page_is_read_and_written(redis_server: RedisServer) -
 async def test_what_a_replica_never_heard_of_is_told_again(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toolgate.tokens.shared_revocations.COMPARE_SECONDS", 0.5)
+    monkeypatch.setattr("doorward.tokens.shared_revocations.COMPARE_SECONDS", 0.5)
     (here,) = await sharing(redis_server, 1)
     here.revocations.revoke(subject="user-1")
-    log, ends, state = keys("toolgate")
+    log, ends, state = keys("doorward")
     await eventually(lambda: redis_server.client.zcard(log) == 1)
     # The same server as it was before, which then heard of something else.
     redis_server.client.delete(log, ends)
@@ -132,7 +132,7 @@ async def test_what_has_ended_is_trimmed_after_a_while(redis_server: RedisServer
     store = Store(redis_server.url)
     await publish(store, {("subject", None, "old"): now - 3700.0, ("subject", None, "ended"): now - 10.0})
     await publish(store, {("subject", None, "new"): now + 10.0})
-    log, ends, _ = keys("toolgate")
+    log, ends, _ = keys("doorward")
     for key in (log, ends):
         found: list[Any] = list(redis_server.client.zrange(key, 0, -1))
         assert {json.loads(each)[2] for each in found} == {"ended", "new"}
@@ -140,7 +140,7 @@ async def test_what_has_ended_is_trimmed_after_a_while(redis_server: RedisServer
 
 
 async def test_they_are_bounded(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toolgate.tokens.shared_revocations.MAX_REVOCATIONS", 3)
+    monkeypatch.setattr("doorward.tokens.shared_revocations.MAX_REVOCATIONS", 3)
     here, there = await sharing(redis_server)
     for number in range(5):
         here.revocations.revoke(subject=f"user-{number}")
@@ -168,7 +168,7 @@ async def test_what_is_no_revocation_is_passed_over(redis_server: RedisServer) -
     here, there = await sharing(redis_server)
     here.revocations.revoke(subject="user-1")
     await eventually(lambda: there.covers("user-1"))
-    log, _, state = keys("toolgate")
+    log, _, state = keys("doorward")
     for number, member in enumerate(MALFORMED, 2):
         redis_server.client.zadd(log, {member: number})
     redis_server.client.hset(state, "number", len(MALFORMED) + 1)
@@ -180,11 +180,11 @@ async def test_what_is_no_revocation_is_passed_over(redis_server: RedisServer) -
 @pytest.mark.parametrize("key", [0, 1, 2])
 async def test_keys_that_somebody_else_uses_stop_nobody(redis_server: RedisServer, key: int) -> None:
     here, there = await sharing(redis_server)
-    redis_server.client.delete(*keys("toolgate"))
-    redis_server.client.set(keys("toolgate")[key], "not ours")
+    redis_server.client.delete(*keys("doorward"))
+    redis_server.client.set(keys("doorward")[key], "not ours")
     here.revocations.revoke(subject="user-1")
     await eventually(lambda: here.alarms["revocations_unreachable"])
-    redis_server.client.delete(keys("toolgate")[key])
+    redis_server.client.delete(keys("doorward")[key])
     await eventually(lambda: there.covers("user-1"))
 
 
@@ -221,8 +221,8 @@ def test_each_event_loop_listens_for_itself(redis_server: RedisServer) -> None:
 
 
 def test_without_a_store_nothing_is_imported_for_one() -> None:
-    code = "import sys, toolgate.tokens; Revocations = toolgate.tokens.revocation.Revocations(None)\n"
-    subprocess.run([sys.executable, "-c", f"{code}assert 'toolgate._redis' not in sys.modules"], check=True)
+    code = "import sys, doorward.tokens; Revocations = doorward.tokens.revocation.Revocations(None)\n"
+    subprocess.run([sys.executable, "-c", f"{code}assert 'doorward._redis' not in sys.modules"], check=True)
 
 
 async def test_scripts_know_each_other_by_name(redis_server: RedisServer) -> None:

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from toolgate.errors import refusal
-from toolgate.testing import Issuer
-from toolgate.tokens import named
-from toolgate.tokens.agent_tokens import new_id, new_token
+from doorward.errors import refusal
+from doorward.testing import Issuer
+from doorward.tokens import named
+from doorward.tokens.agent_tokens import new_id, new_token
 
 ISSUER = Issuer("https://as.example.com")
 TOKEN = ISSUER.token(audience="https://mcp.example.com/mcp", scopes=["read"], jti="t-1")
@@ -46,5 +46,5 @@ def test_what_nobody_signed_says_nothing_whatever_it_looks_like() -> None:
 
 def test_an_agent_s_token_has_its_id_in_it() -> None:
     agent = new_id()
-    assert named(new_token(agent), refusal("token_revoked")) == (None, agent, "urn:toolgate:agents", None)
+    assert named(new_token(agent), refusal("token_revoked")) == (None, agent, "urn:doorward:agents", None)
     assert named(new_token(agent), refusal("unknown_agent")) is None

@@ -13,11 +13,11 @@ from typing import Any
 
 from tokens.misbehaving import Misbehaving
 
-from toolgate import Issuer, Refused, Secret
-from toolgate._core import TokenCache
-from toolgate.settings import Introspection
-from toolgate.testing.keys import SigningKey, base64url
-from toolgate.tokens import Tokens, Verified
+from doorward import Issuer, Refused, Secret
+from doorward._core import TokenCache
+from doorward.settings import Introspection
+from doorward.testing.keys import SigningKey, base64url
+from doorward.tokens import Tokens, Verified
 
 AUDIENCES = ("https://mcp.example.com/mcp", "X")
 ALGORITHMS = ("ES384", "ES256")

@@ -10,7 +10,7 @@ import pytest
 from trails import record
 from written import Writer, a_trail
 
-from toolgate.audit.reading.follow import Entry, Follower, last_entries
+from doorward.audit.reading.follow import Entry, Follower, last_entries
 
 
 def calls(members: dict[str, Any]) -> bool:

@@ -13,15 +13,15 @@ import pytest
 from conftest import Tell
 from signing import KEY, PUBLIC_PEM
 
-from toolgate.audit.reading.follow import Follower, last_entries
-from toolgate.audit.reading.verify import load_public_keys, verify
+from doorward.audit.reading.follow import Follower, last_entries
+from doorward.audit.reading.verify import load_public_keys, verify
 
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from trails import record
-from toolgate.audit import Trail
-from toolgate.settings import Audit, AuditSink, Checkpoint, Secret
+from doorward.audit import Trail
+from doorward.settings import Audit, AuditSink, Checkpoint, Secret
 path, name, key = sys.argv[2:]
 checkpoint = Checkpoint(Secret(open(key, "rb").read()), every=20)
 trail = Trail(Audit(sinks=[AuditSink(path, max_bytes=40_000)], checkpoint=checkpoint))

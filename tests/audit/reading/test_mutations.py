@@ -12,10 +12,10 @@ from conftest import Proof, Tell
 from signing import PUBLIC_PEM
 from written import a_trail
 
-from toolgate.audit.reading.files import trail_files
-from toolgate.audit.reading.lines import hash_of, parse_line
-from toolgate.audit.reading.order import chains_of
-from toolgate.audit.reading.verify import heads_of, load_public_keys, verify
+from doorward.audit.reading.files import trail_files
+from doorward.audit.reading.lines import hash_of, parse_line
+from doorward.audit.reading.order import chains_of
+from doorward.audit.reading.verify import heads_of, load_public_keys, verify
 
 Lines = list[bytes]
 Named = set[int] | None
@@ -159,7 +159,7 @@ def test_every_change_is_found_and_named(
             continue
         path.write_bytes(content)
         # What is read at once is a few thousand lines: where it ends must not matter.
-        monkeypatch.setattr("toolgate.audit.reading.files._BLOCK_BYTES", rng.choice([500, 1500, 10_000, 4_000_000]))
+        monkeypatch.setattr("doorward.audit.reading.files._BLOCK_BYTES", rng.choice([500, 1500, 10_000, 4_000_000]))
         found = verify([directory], public_keys=public_keys, heads=heads, pause=lambda: None)
         said = [str(problem) for problem in found.problems]
         assert said, f"{mutate.__name__} of {path.name}: nothing was found: {expected}"

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("duckdb")
 
-from toolgate.audit.reading.page import page
-from toolgate.audit.reading.plots import Series, plot
-from toolgate.audit.reading.report import Caller, Loop, Report, Slice
+from doorward.audit.reading.page import page
+from doorward.audit.reading.plots import Series, plot
+from doorward.audit.reading.report import Caller, Loop, Report, Slice
 
 EVIL = [
     "<script>alert(1)</script>",

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from trails import record
 from written import NOW, Writer, event
 
-from toolgate.audit import Outcome, principal_fragment
-from toolgate.audit.chain import Chain
-from toolgate.principal import Principal
+from doorward.audit import Outcome, principal_fragment
+from doorward.audit.chain import Chain
+from doorward.principal import Principal
 
 pytest.importorskip("duckdb")
 
-from toolgate.audit.reading.report import Caller, Report, report_of
+from doorward.audit.reading.report import Caller, Report, report_of
 
 SUCCESS = Outcome("success")
 LIMITED = Outcome("denied_rate", "rate_limited", "client", 10_000)

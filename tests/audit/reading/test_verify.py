@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from signing import KEY, PUBLIC_PEM
 from written import NOW, Writer, a_trail, event, lines_of
 
-from toolgate.audit.reading.findings import Findings
-from toolgate.audit.reading.lines import hash_of
-from toolgate.audit.reading.verify import heads_of, load_public_keys, verify
-from toolgate.audit.reading.wholeness import Head
+from doorward.audit.reading.findings import Findings
+from doorward.audit.reading.lines import hash_of
+from doorward.audit.reading.verify import heads_of, load_public_keys, verify
+from doorward.audit.reading.wholeness import Head
 
 
 @pytest.fixture

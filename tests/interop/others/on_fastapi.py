@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from interop.others.tools import add_tools, noting
 from mcp.server.mcpserver import MCPServer
 
-import toolgate
+import doorward
 
 server: MCPServer = MCPServer("others", log_level="CRITICAL")
 add_tools(server)
@@ -31,5 +31,5 @@ def order(number: int) -> dict[str, int]:
 
 
 shop.mount("/", mcp_app)
-gate = toolgate.Gate.from_file("toolgate.toml")
+gate = doorward.Gate.from_file("doorward.toml")
 app = gate.protect(noting(shop))

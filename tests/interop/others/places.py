@@ -17,7 +17,7 @@ from interop.npm import HERE, NODE, install
 from programs import impossible
 from servers.standalone import free_port
 
-from toolgate.testing import Issuer
+from doorward.testing import Issuer
 
 __all__ = ["KINDS", "Place", "serving"]
 
@@ -113,7 +113,7 @@ def serving(kind: str, folder: Path, issuer: Issuer) -> Iterator[Place]:
     port = free_port()
     resource = f"http://127.0.0.1:{port}/mcp"
     (folder / "jwks.json").write_text(json.dumps(issuer.jwks()))
-    (folder / "toolgate.toml").write_text(_CONFIGURATION.format(resource=resource, issuer=issuer.url))
+    (folder / "doorward.toml").write_text(_CONFIGURATION.format(resource=resource, issuer=issuer.url))
     paths = {"PYTHONPATH": os.pathsep.join(str(_ROOT / name) for name in ("tests", "python"))}
     with ExitStack() as stack:
         if kind.startswith("typescript"):

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-import toolgate
+import doorward
 
 UPSTREAM: Final = os.environ["UPSTREAM"]
 HOP_BY_HOP: Final = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})
@@ -41,5 +41,5 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
 
 
-gate = toolgate.Gate.from_file("toolgate.toml")
+gate = doorward.Gate.from_file("doorward.toml")
 app = gate.protect(Starlette(routes=[Route("/mcp", passed_on, methods=["GET", "POST", "DELETE"])], lifespan=lifespan))

@@ -1,0 +1,211 @@
+"""What an access token says (RFC 7519, RFC 9068), read once into types: whoever holds a `Claims` need not ask again
+whether `exp` is a number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar, final
+
+from doorward._pure import json, jwk
+from doorward._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, malformed, token_bytes, too_large
+from doorward.errors import Refused, refusal
+
+__all__ = ["MAX_TIME", "Claims", "issuer", "parse", "read", "thumbprint_bytes", "token_issuer"]
+
+_T = TypeVar("_T")
+
+MAX_TIME: Final = 253_402_300_799.0
+"""The last second of the year 9999: no honest time lies beyond, and every one before is exact in a double."""
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Claims:
+    """The claims of an access token whose signature was verified."""
+
+    issuer: str
+    subject: str
+    client_id: str | None
+    audience: tuple[str, ...]
+    scopes: tuple[str, ...]
+    issued_at: float | None
+    expires_at: float
+    not_before: float
+    certificate_sha256: bytes | None
+    token_id: str | None
+    _payload: bytes = field(repr=False)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """All claims; a new dict each time."""
+        return parse(self._payload)
+
+
+def parse(payload: bytes) -> dict[str, Any]:
+    """The payload as one JSON object (RFC 7519 section 7.2 step 10)."""
+    try:
+        value = json.parse(payload)
+    except json.JsonError as error:
+        raise malformed(str(error)) from None
+    if not isinstance(value, dict):
+        raise malformed("the payload is not an object")
+    return value
+
+
+def read(payload: bytes, *, declared: bool, leeway: float) -> Claims:
+    """Read the claims out of a payload. ``declared`` says that the header's `typ` already names an access token;
+    otherwise the claims themselves must not be those of another kind. ``leeway`` is the verifier's, in seconds."""
+    value = parse(payload)
+    if not declared:
+        _refuse_other_kinds(value)
+    # In the order of the native core, so that both name the same fault first.
+    issuer = _required(_text(value, "iss"))
+    audience = _required(_texts(value, "aud"))
+    expires_at = _required(_time(value, "exp"))
+    starts = (_time(value, "nbf"), _time(value, "iat"))
+    subject = _required(_text(value, "sub"))
+    client_id = _client_id(value)
+    token_id = _text(value, "jti")
+    scopes = _scopes(value)
+    certificate = _confirmation(value)
+    return Claims(
+        issuer,
+        subject,
+        client_id,
+        audience,
+        scopes,
+        starts[1],
+        expires_at,
+        max((start for start in starts if start is not None), default=-math.inf) - leeway,
+        certificate,
+        token_id,
+        payload,
+    )
+
+
+def issuer(value: dict[str, Any]) -> str:
+    """The `iss` that chooses among several issuers."""
+    return _required(_text(value, "iss"))
+
+
+def token_issuer(token: str | bytes) -> str | None:
+    """The `iss` that a JWT claims, nothing of it verified; empty where it names none, and None for what is not a JWT by
+    its form. What has the form and cannot be read is refused, so that it never passes for an opaque token."""
+    data = token_bytes(token)
+    if len(data) > DEFAULT_MAX_TOKEN_BYTES:
+        raise too_large()
+    parts = data.split(b".", 3)
+    if len(parts) != 3:
+        return None
+    header = jwk.base64url(parts[0])
+    if header is None or not _opens_an_object(header):
+        return None
+    Header.parse(header)
+    payload = jwk.base64url(parts[1])
+    if payload is None:
+        raise malformed("a part is not strict base64url")
+    return _text(parse(payload), "iss") or ""
+
+
+def thumbprint_bytes(text: str) -> bytes | None:
+    """The 32 bytes of an `x5t#S256`."""
+    data = jwk.base64url(text.encode("utf-8", "replace"))
+    return data if data is not None and len(data) == 32 else None
+
+
+def _opens_an_object(data: bytes) -> bool:
+    """By its first byte alone: a broken object is a broken JWT, not something else."""
+    return data.lstrip(b" \t\n\r\f").startswith(b"{")
+
+
+# Claims that only another kind of token has: ID tokens (OpenID Connect Core sections 2 and 3.3.2.11), logout and
+# security event tokens (RFC 8417), introspection responses (RFC 9701).
+_FOREIGN_CLAIMS: Final = frozenset({"at_hash", "c_hash", "s_hash", "events", "token_introspection"})
+
+# How issuers name other kinds in a claim, for want of a typ header: Keycloak (typ), Cognito (token_use).
+_FOREIGN_KINDS: Final = {"typ": ("ID", "Refresh", "Offline", "Logout"), "token_use": ("id",)}
+
+
+def _refuse_other_kinds(value: dict[str, Any]) -> None:
+    """RFC 8725 section 3.12: one kind of token must not pass for another."""
+    foreign = not _FOREIGN_CLAIMS.isdisjoint(value)
+    foreign = foreign or any(value.get(name) in kinds for name, kinds in _FOREIGN_KINDS.items())
+    # Older Keycloak copies the nonce into access tokens, which say "typ": "Bearer" in the claims.
+    nonce = "nonce" in value and value.get("typ") != "Bearer"
+    if foreign or nonce:
+        raise refusal("invalid_type", "the claims are those of another kind of token")
+
+
+def _required(claim: _T | None) -> _T:
+    if claim is None:
+        raise refusal("missing_claim", "iss, aud, exp and sub are required (RFC 9068 section 2.2)")
+    return claim
+
+
+def _invalid(detail: str) -> Refused:
+    return refusal("invalid_claim", detail)
+
+
+def _text(value: dict[str, Any], name: str) -> str | None:
+    """A claim that must be a string, and not an empty one, where it is there."""
+    if name not in value:
+        return None
+    claim = value[name]
+    if not isinstance(claim, str) or not claim:
+        raise _invalid("a claim is not a string, or empty")
+    return claim
+
+
+def _texts(value: dict[str, Any], name: str) -> tuple[str, ...] | None:
+    """RFC 7519 section 4.1.3: a string or an array of strings."""
+    if name not in value:
+        return None
+    claim = value[name]
+    items = [claim] if isinstance(claim, str) else claim
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise _invalid("a claim is not a string or an array of strings")
+    return tuple(items)
+
+
+def _time(value: dict[str, Any], name: str) -> float | None:
+    """RFC 7519 section 2: a NumericDate is a number, not necessarily an integer."""
+    if name not in value:
+        return None
+    claim = value[name]
+    if isinstance(claim, bool) or not isinstance(claim, (int, float)) or not -MAX_TIME <= claim <= MAX_TIME:
+        raise _invalid("a time is not a number of seconds before the year 10000")
+    return float(claim) + 0.0  # which makes -0.0 the 0.0 it is
+
+
+def _client_id(value: dict[str, Any]) -> str | None:
+    authorized_party = _text(value, "azp")
+    return _text(value, "client_id") or authorized_party
+
+
+def _scopes(value: dict[str, Any]) -> tuple[str, ...]:
+    """`scope` is a string (RFC 8693 section 4.2); `scp`, which some issuers send instead, a string or an array."""
+    if "scope" in value:
+        if not isinstance(value["scope"], str):
+            raise _invalid("scope is not a string")
+        sent: tuple[str, ...] = (value["scope"],)
+    else:
+        sent = _texts(value, "scp") or ()
+    return tuple(dict.fromkeys(scope for text in sent for scope in text.split(" ") if scope))
+
+
+def _confirmation(value: dict[str, Any]) -> bytes | None:
+    """RFC 7800 section 3.1, RFC 8705 section 3.1: the one binding we can check. Any other one makes the token worthless
+    without a proof we cannot ask for, so it is no bearer token."""
+    if "cnf" not in value:
+        return None
+    confirmation = value["cnf"]
+    if not isinstance(confirmation, dict) or not confirmation:
+        raise _invalid("cnf is not an object with a member")
+    if list(confirmation) != ["x5t#S256"]:
+        raise refusal("proof_required", "bound to a proof other than a certificate")
+    thumbprint = confirmation["x5t#S256"]
+    certificate = thumbprint_bytes(thumbprint) if isinstance(thumbprint, str) else None
+    if certificate is None:
+        raise _invalid("x5t#S256 is not a SHA-256")
+    return certificate

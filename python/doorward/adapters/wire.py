@@ -1,0 +1,78 @@
+"""ASGI's own vocabulary, and what of a request is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
+from typing import Any, Final
+
+from doorward.certificates import from_pem
+from doorward.rendering import Response
+from doorward.request import Request
+
+__all__ = [
+    "DECISION",
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "request_of",
+    "respond",
+    "without",
+    "without_credentials",
+]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DECISION: Final = "doorward.decision"
+"""Where the decision travels: in the ASGI scope, and nowhere else."""
+
+_WITHHELD: Final = frozenset({b"authorization"})
+"""What the server behind the gate never sees."""
+
+
+def request_of(scope: Scope) -> Request:
+    client = scope.get("client")
+    return Request(
+        scheme=scope.get("scheme", "http"),
+        host=_host(scope["headers"]),
+        method=scope["method"],
+        path=scope["path"],
+        query=scope.get("query_string", b"").decode("latin-1"),
+        raw_headers=scope["headers"],
+        peer=client[0] if client else None,
+        certificate_sha256=_certificate(scope) if scope.get("extensions") else None,
+    )
+
+
+def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    hosts = [value for name, value in headers if name.lower() == b"host"]
+    # Two Host headers are nobody's host (RFC 9112 section 3.2).
+    return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+
+
+def _certificate(scope: Scope) -> bytes | None:
+    """Of the client, where the server program tells (ASGI TLS extension); its own comes first in the chain."""
+    chain = scope["extensions"].get("tls", {}).get("client_cert_chain")
+    return from_pem(chain[0]) if chain else None
+
+
+async def respond(send: Send, response: Response, *, close: bool = False) -> None:
+    # A list of this answer's own: what stands outside may add to it.
+    headers = [*response.raw_headers, (b"connection", b"close")] if close else [*response.raw_headers]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What the server behind the gate sees of the headers."""
+    return without(headers, _WITHHELD)
+
+
+def without(headers: Iterable[tuple[bytes, bytes]], names: Container[bytes]) -> list[tuple[bytes, bytes]]:
+    """The headers but those of these names, which the gate sets."""
+    return [(name, value) for name, value in headers if name.lower() not in names]

@@ -1,0 +1,22 @@
+"""The ``doorward`` command."""
+
+from __future__ import annotations
+
+import sys
+
+from doorward.extras import install
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command. Its own dependencies are an extra, so that a server that only needs the library installs none
+    of them."""
+    try:
+        from doorward.cli.app import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("typer", "rich", "uvicorn"):
+            raise
+        print(f"error: the doorward command needs {missing.name}: {install('cli')}", file=sys.stderr)
+        sys.exit(2)  # as every command says that it cannot do what it was asked for
+    app()

@@ -1,0 +1,91 @@
+"""What is known of a human's answer to one call; stands in its decision from the moment one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from doorward.confirmation.message import ANSWER, Brought
+from doorward.confirmation.question import Question
+from doorward.confirmation.state import ASKED, RUNNING, State
+
+__all__ = ["MAX_ROUNDS", "Consent"]
+
+MAX_ROUNDS: Final = 32
+"""In which a tool may ask for something after it was confirmed: clients give up after ten."""
+
+
+class Consent:
+    """One call's. Made by `Confirmations`."""
+
+    __slots__ = (
+        *("_question", "_worded", "asking", "binding", "brought", "given", "grant", "nonce", "opened", "request_id"),
+        "spending",
+    )
+
+    def __init__(self, worded: Callable[[], Question], brought: Brought, binding: str, *, request_id: str) -> None:
+        """``worded``: puts the question into words, which for large arguments takes long."""
+        self._worded = worded
+        self._question: Question | None = None
+        self.request_id = request_id
+        """Of the call's record."""
+        self.brought = brought
+        self.binding = binding
+        self.given = False
+        """Whether the call may run."""
+        self.opened: State | None = None
+        """What the message brought, verified."""
+        self.nonce = ""
+        """Of that state."""
+        self.asking: str | None = None
+        """The state to ask with, where the client can be asked by a result."""
+        self.grant: Any = None
+        """What asking has spent."""
+        self.spending: Any = None
+        """What the call itself is going to spend."""
+
+    def __repr__(self) -> str:
+        return f"<Consent given={self.given}>"
+
+    @property
+    def question(self) -> Question:
+        """What a human is asked; worded when somebody is, and asking is paid for."""
+        if self._question is None:
+            self._question = self._worded()
+        return self._question
+
+    @property
+    def rounds(self) -> int:
+        """How often the tool itself has asked before."""
+        return 0 if self.opened is None else self.opened.round
+
+    @property
+    def asked_in(self) -> str:
+        """The id of the request that was answered with the question."""
+        return self.request_id if self.opened is None else self.opened.question
+
+    def for_the_tool(self, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """What the tool sees of the message: its own state and answers, and nothing of the gate's."""
+        if self.opened is None or params is None:
+            return params
+        seen = {name: value for name, value in params.items() if name not in ("requestState", "inputResponses")}
+        answers = params.get("inputResponses")
+        if isinstance(answers, Mapping) and self.opened.stage == ASKED:
+            # Later, whatever goes by that name is an answer that the tool has asked for.
+            answers = {name: answer for name, answer in answers.items() if name != ANSWER} or None
+        if answers is not None:
+            seen["inputResponses"] = answers
+        if self.opened.inner is not None:
+            seen["requestState"] = self.opened.inner
+        return seen
+
+    def continued(self, inner: str | None, *, expires: float) -> State:
+        """The state for the tool's own next round."""
+        return replace(
+            self.opened or State(RUNNING, self.asked_in, expires, 0, None),
+            stage=RUNNING,
+            expires=expires,
+            round=self.rounds + 1,
+            inner=inner,
+        )

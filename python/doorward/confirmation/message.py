@@ -1,0 +1,89 @@
+"""What a message brings of a question and its answer (MCP 2026-07-28, multi-round-trip requests)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from doorward.errors import refusal
+
+__all__ = ["ANSWER", "METHODS", "Brought", "brought_by", "is_accepted", "shows_forms"]
+
+METHODS: Final = frozenset({"tools/call", "resources/read", "prompts/get"})
+"""What may be answered by asking for input."""
+
+ANSWER: Final = "doorward.confirmation"
+"""Under which key the gate asks, and is answered."""
+
+_STATELESS: Final = "2026-07-28"
+"""The first protocol in which a result can ask; versions are dates, and sort like them."""
+
+_VERSION: Final = "io.modelcontextprotocol/protocolVersion"
+_MAX_VERSION: Final = 100
+"""Characters of it: all of them are shown."""
+
+_CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What one message says."""
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    state: str | None = field(default=None, repr=False)
+    answer: Any = field(default=None, repr=False)
+    shows_forms: bool | None = None
+    """Whether the client can ask its user by a result; None where only its session can tell: the older protocol."""
+    version: str = ""
+    """Of the tool, where a server of fastmcp has several by one name and the client names one."""
+
+
+def brought_by(params: Any) -> Brought:
+    """Raises `Forbidden` for a state that is none, and `Malformed` for a version that nobody would read, and for
+    arguments that are none, since a human would be shown others than the server gets; everything else that is malformed
+    is nothing."""
+    if not isinstance(params, Mapping):
+        return Brought({})
+    arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", _ANSWERS, "_meta"))
+    if state is not None and not isinstance(state, str):
+        raise refusal("confirmation_invalid")
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise refusal("invalid_request", "the arguments are not an object")
+    forms: bool | None = None
+    if isinstance(meta, Mapping) and isinstance(meta.get(_VERSION), str) and meta[_VERSION] >= _STATELESS:
+        forms = shows_forms(meta.get(_CAPABILITIES))
+    return Brought(
+        {} if arguments is None else arguments,
+        state,
+        answers.get(ANSWER) if isinstance(answers, Mapping) else None,
+        forms,
+        _version(meta),
+    )
+
+
+def _version(meta: Any) -> str:
+    own = meta.get("fastmcp") if isinstance(meta, Mapping) else None
+    version = own.get("version") if isinstance(own, Mapping) else None
+    if not isinstance(version, str):
+        return ""
+    if len(version) > _MAX_VERSION:
+        raise refusal("invalid_request", "the version of a tool is too long")
+    return version
+
+
+def shows_forms(capabilities: Any) -> bool:
+    """Whether these capabilities of a client have forms: an empty elicitation means them (MCP 2025-11-25)."""
+    asked = capabilities.get("elicitation") if isinstance(capabilities, Mapping) else None
+    return isinstance(asked, Mapping) and (not asked or isinstance(asked.get("form"), Mapping))
+
+
+def is_accepted(answer: Any) -> bool:
+    """Whether it is a yes. There is no field to fill in; a client that sends one all the same must mean yes by it."""
+    if not isinstance(answer, Mapping) or answer.get("action") != "accept":
+        return False
+    content = answer.get("content")
+    return content is None or (isinstance(content, Mapping) and content.get("confirm", True) is True)
+
+
+_ANSWERS: Final = "inputResponses"

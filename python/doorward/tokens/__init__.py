@@ -1,0 +1,7 @@
+"""Who: from the bytes of a credential to a principal."""
+
+from doorward.tokens.tokens import Tokens
+from doorward.tokens.unverified import named
+from doorward.tokens.verified import Verified
+
+__all__ = ["Tokens", "Verified", "named"]

@@ -1,0 +1,181 @@
+"""Every kind of credential, told apart by its form alone, and revocation, which wins over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from doorward._core import token_issuer
+from doorward.errors import refusal
+from doorward.principal import Principal
+from doorward.settings import Agents, Issuer, Revocation
+from doorward.tokens.agent_tokens import is_agent_token, is_of_former_name
+from doorward.tokens.agents import AgentTokens
+from doorward.tokens.introspection import Introspector
+from doorward.tokens.jwks import FetchedKeys
+from doorward.tokens.jwt import AccessTokens
+from doorward.tokens.keys import GivenKeys, Keys
+from doorward.tokens.revocation import Revocations
+from doorward.tokens.verified import Verified, Voucher
+
+if TYPE_CHECKING:
+    from doorward._redis import Store
+
+__all__ = ["Tokens"]
+
+MAX_TOKEN_BYTES: Final = 16_384
+"""Of any credential: beyond what servers take as a header."""
+
+
+class Tokens:
+    """Authenticates bearer tokens for one resource."""
+
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        *,
+        audiences: Sequence[str],
+        organization_claim: str | None,
+        agents: Agents | None = None,
+        revocation: Revocation | None = None,
+        alarm: Callable[[str], None],
+        store: Store | None = None,
+        prefix: str = "doorward",
+        before: Tokens | None = None,
+    ) -> None:
+        """``alarm`` is told, by a slug, what an operator should know. Through the ``store`` the instances that use it
+        under the same ``prefix`` tell each other what was revoked. ``before``: whom these succeed; what is configured
+        as it was keeps what it fetched, and what was revoked stays so. Raises `ValueError` for a configuration that
+        cannot be right."""
+        opaque = [issuer.url for issuer in issuers if issuer.introspection is not None and issuer.introspection.opaque]
+        if len(opaque) > 1:
+            raise ValueError("issuers: at most one may introspect opaque tokens, or one would see the other's")
+        self._leeway = {issuer.url: issuer.leeway for issuer in issuers}
+        self._audiences = tuple(audiences)
+        self._keys = {issuer.url: (issuer, self._keys_of(issuer, alarm, before)) for issuer in issuers}
+        self._access_tokens = AccessTokens(
+            {url: keys for url, (_, keys) in self._keys.items()}, organization_claim=organization_claim
+        )
+        self._organization_claim = organization_claim
+        self._introspectors = {
+            issuer.url: self._introspector_of(issuer, alarm, before)
+            for issuer in issuers
+            if issuer.introspection is not None
+        }
+        self._opaque = self._introspectors[opaque[0]] if opaque else None
+        with _about("agents.file"):
+            self._agents = None if agents is None else _agents_of(agents, alarm, before)
+        revoked = None if before is None else before.revocations
+        with _about("revocation.file"):
+            self.revocations: Revocations = Revocations(
+                revocation, alarm=alarm, store=store, prefix=prefix, before=revoked
+            )
+
+    async def authenticate(
+        self,
+        token: str,
+        *,
+        now: float,
+        certificate_sha256: bytes | None,
+        may_ask: Callable[[], None] = lambda: None,
+    ) -> Verified:
+        """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and
+        may refuse. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        await self.revocations.ready()
+        verified = await self._verified(token, now, certificate_sha256, may_ask)
+        if self.revocations.cover(verified.principal, now=now):
+            raise refusal("token_revoked")
+        return verified
+
+    def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
+        """Whether a remembered answer still is the answer; where it is not, `authenticate` says what is."""
+        return verified.holds(now=now, certificate_sha256=certificate_sha256) and self.revocations.spare(
+            verified.principal, now=now
+        )
+
+    def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
+        """Whether something was withdrawn since that the answer rested on. Asks nobody, and errs towards yes: after a
+        key was taken back or some agent was changed, only the credential itself could tell."""
+        if self._agents is not None:
+            # Others are asked by those who come with a token; nobody may come for as long as a stream lasts.
+            self._agents.keep_up(now)
+        return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
+
+    def give_way_to(self, successor: Tokens) -> None:
+        """Whoever vouches for nobody any more, now that ``successor`` authenticates, has withdrawn what was let in
+        before; whom both have goes on."""
+        remain = set(map(id, successor._vouchers()))
+        for voucher in self._vouchers():
+            if id(voucher) not in remain:
+                voucher.withdraw()
+
+    def good_until(self, principal: Principal) -> float:
+        """When the principal's token stops to count, leeway included; seconds since the epoch."""
+        return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
+
+    def _vouchers(self) -> Iterator[Voucher]:
+        for _, keys in self._keys.values():
+            yield keys
+        yield from self._introspectors.values()
+        if self._agents is not None:
+            yield self._agents
+
+    def _introspector_of(self, issuer: Issuer, alarm: Callable[[str], None], before: Tokens | None) -> Introspector:
+        claim = self._organization_claim
+        known = None if before is None else before._introspectors.get(issuer.url)
+        if before is not None and known is not None:
+            made_of = before._keys[issuer.url][0], before._audiences, before._organization_claim
+            if made_of == (issuer, self._audiences, claim):
+                return known
+        return Introspector(issuer, self._audiences, organization_claim=claim, alarm=alarm)
+
+    def _keys_of(self, issuer: Issuer, alarm: Callable[[str], None], before: Tokens | None) -> Keys:
+        known = None if before is None else before._keys.get(issuer.url)
+        if before is not None and known is not None and (known[0], before._audiences) == (issuer, self._audiences):
+            # An issuer that is away just now must not be forgotten for a change that has nothing to do with it.
+            return known[1]
+        if issuer.jwks is not None:
+            return GivenKeys(issuer, self._audiences)
+        return FetchedKeys(issuer, self._audiences, alarm=alarm)
+
+    async def _verified(
+        self, token: str, now: float, certificate_sha256: bytes | None, may_ask: Callable[[], None]
+    ) -> Verified:
+        if len(token) > MAX_TOKEN_BYTES:
+            raise refusal("token_too_large")
+        if is_agent_token(token):
+            # Never sent anywhere, and never taken for anything else.
+            if self._agents is None:
+                raise refusal("malformed_token", "agent tokens are not configured")
+            return self._agents.verify(token, now=now)
+        issuer = token_issuer(token)
+        if issuer is None:
+            if self._agents is not None and is_of_former_name(token):
+                raise refusal(
+                    "malformed_token",
+                    "an agent token from before the project was renamed: issue another with `doorward tokens rotate`",
+                )
+            if self._opaque is None:
+                raise refusal("malformed_token", "the token is not a JWT")
+            may_ask()
+            return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256)
+        verified = await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
+        introspector = self._introspectors.get(verified.principal.issuer)
+        if introspector is not None and introspector.asks_about_jwts:
+            return await introspector.confirmed(token, verified, now=now)
+        return verified
+
+
+def _agents_of(agents: Agents, alarm: Callable[[str], None], before: Tokens | None) -> AgentTokens:
+    known = None if before is None else before._agents
+    return known if known is not None and known.settings == agents else AgentTokens(agents, alarm=alarm)
+
+
+@contextmanager
+def _about(argument: str) -> Iterator[None]:
+    """What is wrong with a file is told by the name of the argument that names it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{argument} {error}") from None

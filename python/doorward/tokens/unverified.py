@@ -1,0 +1,54 @@
+"""Whose a refused token was: only where its signature was good, or its hash known, and nothing but that."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Final, NamedTuple
+
+from doorward._core import token_issuer
+from doorward.errors import Refused
+from doorward.tokens.agent_tokens import AGENTS_ISSUER, id_of, is_agent_token
+
+__all__ = ["Named", "named"]
+
+_AFTER_THE_SIGNATURE: Final = frozenset(
+    {
+        "invalid_audience",
+        "proof_required",
+        "token_expired",
+        "token_lifetime_too_long",
+        "token_not_yet_valid",
+        "token_revoked",
+    }
+)
+"""Refusals that no token meets before its signature was verified. What a forged one says of itself is said by whoever
+forged it, and has no place in a record beside what is known."""
+
+
+class Named(NamedTuple):
+    """Who a token was issued to."""
+
+    client_id: str | None
+    subject: str | None
+    issuer: str | None
+    token_id: str | None
+
+
+def named(token: str, refused: Refused) -> Named | None:
+    """Who the token was issued to, as far as its refusal shows that this is known."""
+    if refused.code not in _AFTER_THE_SIGNATURE:
+        return None
+    if is_agent_token(token):
+        return Named(None, id_of(token), AGENTS_ISSUER, None)
+    # Without an issuer no key has verified it, however much it looks like a JWT.
+    if not token_issuer(token):
+        return None
+    claims = _claims(token)
+    texts = {name: value for name, value in claims.items() if isinstance(value, str)}
+    return Named(texts.get("client_id") or texts.get("azp"), texts.get("sub"), texts.get("iss"), texts.get("jti"))
+
+
+def _claims(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    return dict(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))))

@@ -1,0 +1,186 @@
+"""Where a request comes from and what it carries: everything that is judged before credentials are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from doorward import checks
+from doorward.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
+from doorward.certificates import from_client_cert, from_forwarded_client_cert
+from doorward.errors import refusal
+from doorward.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
+from doorward.request import Request
+
+__all__ = ["HTTP_METHODS", "LARGEST_SIZE", "Transport", "bearer_token", "is_loopback_host"]
+
+_MAX_PEERS: Final = 1024
+"""Addresses of connections that are kept parsed."""
+
+HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
+"""What MCP over HTTP uses, in both protocol eras."""
+
+_MAX_SIZE_DIGITS: Final = 15
+LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
+"""That a body can be declared to have: a petabyte. Longer numbers would only make the conversion slow."""
+
+_CERTIFICATE_HEADERS: Final = (
+    ("client-cert", from_client_cert),
+    ("x-forwarded-client-cert", from_forwarded_client_cert),
+)
+
+
+class Transport:
+    """Host, Origin, https, the query and the encoding, for one resource."""
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
+        trusted_proxies: Sequence[str] = (),
+        max_body_bytes: int,
+    ) -> None:
+        """Raises `ValueError` that begins with the name of the argument."""
+        parts = urlsplit(resource)
+        self._scheme = parts.scheme
+        hosts = checks.each("allowed_hosts", allowed_hosts, parse_host) or (parts.netloc,)
+        self.allowed_hosts = tuple(without_default_port(host, self._scheme) for host in hosts)
+        own = f"{self._scheme}://{without_default_port(parts.netloc, self._scheme)}"
+        self.allowed_origins = (own, *checks.each("allowed_origins", allowed_origins, parse_origin))
+        # Somebody who names hosts means these alone.
+        self.any_loopback = is_loopback_host(parts.netloc) and not allowed_hosts
+        self._hosts = frozenset(self.allowed_hosts)
+        self._origins = frozenset(self.allowed_origins)
+        proxies = checks.each("trusted_proxies", trusted_proxies, parse_proxy)
+        self._proxies = tuple(network for network in proxies if network is not None)
+        self._trusts_unix = None in proxies
+        # As each request of a connection has the same address, few are many.
+        self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
+        checks.whole("max_body_bytes", max_body_bytes, at_least=1)
+        self.max_body_bytes = max_body_bytes
+
+    def check(self, request: Request) -> None:
+        """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
+        if request.host not in self._hosts and not self._is_allowed_host(request.host):
+            raise refusal("invalid_host")
+        for origin in request.header_values("origin"):
+            if not self.is_allowed_origin(origin):
+                raise refusal("invalid_origin")
+        if request.scheme != "https" and not self._may_be_plain(request):
+            raise refusal("insecure_transport")
+        if request.method not in HTTP_METHODS:
+            raise refusal("method_not_allowed")
+        if request.query and _has_token(request.query):
+            raise refusal("token_in_query")
+        for coding in _listed(request, "content-encoding"):
+            if coding.lower() != "identity":
+                raise refusal("unsupported_encoding")
+        self._check_declared_size(request.header_values("content-length"))
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        """Whether pages of that origin may call; on a loopback resource those of any loopback port may."""
+        if origin in self._origins:
+            return True
+        return self.any_loopback and origin.startswith("http://") and is_loopback_host(origin.removeprefix("http://"))
+
+    def address(self, request: Request) -> str:
+        """The address the request came from: the peer's, or behind trusted proxies the furthest they vouch for."""
+        peer = self._peer(request.peer)
+        address = peer.address
+        if not peer.is_trusted:
+            return peer.text
+        # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
+        for part in reversed(_listed(request, "x-forwarded-for")):
+            before = parse_address(part)
+            if before is None:
+                break
+            address = before
+            if not lies_in(address, self._proxies):
+                break
+        return UNIX if address is None else str(address)
+
+    def certificate(self, request: Request) -> bytes | None:
+        """The SHA-256 of the client's certificate: of this connection, or of the client's own with a trusted proxy,
+        which must remove what clients send under these names."""
+        if request.certificate_sha256 is not None:
+            return request.certificate_sha256
+        for name, read in _CERTIFICATE_HEADERS:
+            values = request.header_values(name)
+            if values:
+                trusted = len(values) == 1 and self._peer(request.peer).is_trusted
+                return read(values[0]) if trusted else None
+        return None
+
+    def _is_allowed_host(self, host: str) -> bool:
+        if without_default_port(host.lower(), self._scheme) in self._hosts:
+            return True
+        return self.any_loopback and is_loopback_host(host)
+
+    def _may_be_plain(self, request: Request) -> bool:
+        peer = self._peer(request.peer)
+        if peer.is_trusted:
+            schemes = [scheme.lower() for scheme in _listed(request, "x-forwarded-proto")]
+            if schemes:
+                # One for each stage of the way: all of it must have been https, whoever wrote the first.
+                return all(scheme == "https" for scheme in schemes)
+        return peer.is_loopback
+
+    def _peer_at(self, text: str | None) -> _Peer:
+        address = parse_address(text) if text else None
+        if address is None:
+            name = (text or UNIX).encode("utf-8", "backslashreplace").decode()
+            return _Peer(None, name, is_loopback=False, is_trusted=self._trusts_unix and not text)
+        is_trusted = lies_in(address, self._proxies)
+        return _Peer(address, str(address), is_loopback=address.is_loopback, is_trusted=is_trusted)
+
+    def _check_declared_size(self, declared: Sequence[str]) -> None:
+        if not declared:
+            return
+        size = declared[0]
+        # RFC 9110 section 8.6: digits alone, and one value.
+        is_one = len(declared) == 1 or len(set(declared)) == 1
+        if not is_one or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_SIZE_DIGITS:
+            raise refusal("invalid_request", "Content-Length is not one number")
+        if int(size) > self.max_body_bytes:
+            raise refusal("body_too_large")
+
+
+def bearer_token(request: Request) -> str:
+    """The one bearer token of the request (RFC 6750 section 2.1)."""
+    values = list(request.header_values("authorization"))
+    if not values:
+        raise refusal("missing_credentials")
+    if len(values) > 1:
+        raise refusal("multiple_credentials")
+    scheme, _, token = values[0].strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise refusal("unsupported_scheme")
+    token = token.strip(" ")
+    if not token:
+        raise refusal("malformed_token", "the token is empty")
+    return token
+
+
+class _Peer(NamedTuple):
+    """The other end of a connection."""
+
+    address: Address | None
+    text: str
+    is_loopback: bool
+    is_trusted: bool
+
+
+def _listed(request: Request, name: str) -> Sequence[str]:
+    """The members of a header that is a list (RFC 9110 section 5.3): several lines are as good as one with commas."""
+    values = request.header_values(name)
+    return [part.strip() for value in values for part in value.split(",")] if values else ()
+
+
+def _has_token(query: str) -> bool:
+    # RFC 6750 section 2.3 is not for us. Some servers still separate by semicolons.
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    return any(name.strip().lower() == "access_token" for name, _ in pairs)

@@ -1,7 +1,0 @@
-"""Buckets by domain and key: admit all or nothing, refund, settle. The twin of ``rust/limiter.rs``."""
-
-from toolgate._pure.limiter.charges import Charges
-from toolgate._pure.limiter.item import Grant
-from toolgate._pure.limiter.limiter import Limiter
-
-__all__ = ["Charges", "Grant", "Limiter"]

@@ -1,6 +1,0 @@
-"""``toolgate demo``: a throw-away issuer, a small real server behind the gate, and the official client that drives
-it."""
-
-from toolgate.cli.demo.run import run
-
-__all__ = ["run"]
