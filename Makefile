@@ -38,10 +38,22 @@ ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store 
 # A test that hangs says where, and ends the run: waiting for it would take as long as whoever waits has.
 PATIENCE := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 
+# The first Python of a version that runs; pyenv's shims answer only for the versions that are selected, so its folder is searched too.
+interpreter = $(firstword $(shell for each in python$(1) $(HOME)/.pyenv/versions/$(1).*/bin/python$(1); do $$each -c '' 2>/dev/null && echo $$each; done))
+
+comma := ,
+space := $(subst ,, )
+EXTRAS := dev mcp fastmcp cli pure redis report otel
+
+# A second environment: its name, its interpreter, options of uv. The extension is built for it from the same target folder.
+environment = $(BIN)/uv venv --quiet --allow-existing --python $(2) $(VENV)/.$(1) && \
+	$(BIN)/uv pip install --quiet --python $(VENV)/.$(1)/bin/python $(3) --requirement pyproject.toml $(EXTRAS:%=--extra %) && \
+	PATH="$(CURDIR)/$(BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)/.$(1)" $(BIN)/maturin develop --uv --release --quiet
+
 say = @printf '==> %s\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove fuzz bench lint test-rust test-python format build clean
+.PHONY: help demo test test-floors test-pythons audit prove fuzz bench lint test-rust test-python format build clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +63,30 @@ demo: $(READY) ## a protected MCP server and what it refuses, as a table (ARGS=-
 
 test: lint test-rust test-python ## formatters, linters, types, and all tests over both implementations
 	$(say) 'all passed'
+
+test-floors: $(READY) ## the tests of adapters, stores and telemetry, with the oldest releases that pyproject.toml allows
+	$(say) 'pytest, oldest allowed dependencies'
+	@$(call environment,floors,$(PYTHON),--resolution lowest-direct)
+	@DOORWARD_CORE=rust $(VENV)/.floors/bin/python -m pytest --quiet $(PATIENCE) -p no:warnings \
+		tests/adapters tests/telemetry tests/store tests/limits tests/remote tests/tokens tests/test_testing.py $(ARGS)
+
+test-pythons: test-python-3.12 test-python-3.13 ## the tests of the core, the gate and the adapters on every other Python
+
+test-python-%: $(READY)
+	@if [ -z '$(call interpreter,$*)' ]; then \
+		echo '==> skipped: Python $* is not installed; put python$* on PATH, or install it with pyenv'; \
+	else \
+		echo '==> pytest, Python $*'; \
+		$(call environment,python-$*,$(call interpreter,$*)) && \
+		DOORWARD_CORE=rust $(VENV)/.python-$*/bin/python -m pytest --quiet $(PATIENCE) \
+			tests/core tests/config tests/tokens tests/adapters $(wildcard tests/test_*.py) $(ARGS); \
+	fi
+
+audit: $(READY) ## known advisories in the installed packages and in Cargo.lock (docs/development.md)
+	$(say) 'pip-audit'
+	@$(BIN)/uv tool run --quiet pip-audit --strict --requirement <($(BIN)/uv pip freeze --exclude-editable) --disable-pip --no-deps
+	$(say) 'cargo audit'
+	@cargo audit --deny warnings
 
 prove: $(READY) ## the same tests with large counts, optimised; takes long
 	$(say) 'cargo test, large counts'
@@ -116,20 +152,20 @@ clean: ## remove the environment and everything built
 $(READY): pyproject.toml $(RUST) | $(VENV)/.made
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.88 or newer, https://rustup.rs' >&2; exit 1; }
 	$(say) 'building the native core and installing dependencies (the first time takes a few minutes)'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras $(subst $(space),$(comma),$(EXTRAS))
 	@touch $@
 
 $(VENV)/.made:
 	$(say) 'creating the virtual environment in $(VENV)'
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-		|| { echo 'Python 3.10 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python3' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo 'this Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet 'maturin>=1.16,<2'
+	@$(BIN)/python -m pip install --quiet 'maturin>=1.16,<2' 'uv>=0.13,<1'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml | $(READY)
 	$(say) 'installing the peers to measure against'
-	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras dev,mcp,fastmcp,cli,pure,redis,report,otel,bench
+	@PIP_QUIET=1 $(BIN)/maturin develop --release --quiet --extras $(subst $(space),$(comma),$(EXTRAS) bench)
 	@touch $@

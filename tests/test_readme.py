@@ -5,16 +5,11 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -7,9 +7,9 @@ are arguments. Everything is frozen and safe to share between threads. Whatever 
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, Generic, Self, TypeVar, final, overload
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import disjoint_base
 
 __all__ = [
     "REFUSALS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from typing import Any
 
 import pytest
@@ -10,11 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorward.config.lines import Steps, lines_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DOCUMENT = r'''# a comment with [brackets] and "quotes
 resource = "https://a" # and one behind

@@ -81,7 +81,7 @@ def test_an_empty_key_is_a_mistake(core: ModuleType) -> None:
         core.hash_arguments({}, key=b"")
 
 
-class Colour(str, enum.Enum):
+class Colour(enum.StrEnum):
     RED = "red"
 
 

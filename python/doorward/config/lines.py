@@ -7,13 +7,8 @@ text is valid: a parser has read it before.
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from typing import Final
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Steps", "lines_of"]
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from doorward.config.places import Place
 from doorward.config.tables import GATE, LAYOUT
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["MAX_BYTES", "load", "load_rules", "located", "read"]
 

@@ -6,15 +6,10 @@ No error repeats a value: somebody may have pasted a token into the wrong place.
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from collections.abc import Collection
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Entry", "Wrong", "entries", "instant", "written_instant"]
 
@@ -79,7 +74,7 @@ def instant(entry: Entry, key: str, value: Any) -> float:
 
 def written_instant(seconds: float) -> str:
     """The same the other way round, to the second."""
-    return f"{datetime.fromtimestamp(int(seconds), timezone.utc).replace(tzinfo=None).isoformat()}Z"
+    return f"{datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None).isoformat()}Z"
 
 
 def entries(data: bytes, array: str) -> list[Entry]:

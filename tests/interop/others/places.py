@@ -31,7 +31,7 @@ KINDS: Final = {
 
 _ROOT: Final = HERE.parents[1]
 _OLDER: Final = _ROOT / ".venv" / ".mcp1"
-_OLDER_PACKAGES: Final = ("mcp==1.30.0", "anyio>=4.11", "httpx2>=2.10", "tomli>=2")
+_OLDER_PACKAGES: Final = ("mcp==1.30.0", "anyio>=4.11", "httpx2>=2.10")
 """That SDK, and what the gate itself needs; its cores lie in the source tree."""
 
 _INSTALL_SECONDS: Final = 240

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -206,7 +206,7 @@ class FileSink(Descriptor):
         at = self._clock()
         while True:
             # Seconds and microseconds apart: both together need more digits than a float has.
-            moment = datetime.fromtimestamp(at, timezone.utc).strftime("%Y%m%dT%H%M%S%f")
+            moment = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%S%f")
             name = self._base.with_name(f"{self._base.stem}.{self._instance}.{moment}Z{self._base.suffix}")
             if not name.exists():
                 return name
