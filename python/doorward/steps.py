@@ -81,6 +81,7 @@ class Steps:
             allowed_hosts=configuration.allowed_hosts,
             allowed_origins=configuration.allowed_origins,
             trusted_proxies=configuration.trusted_proxies,
+            client_certificate=configuration.client_certificate,
             max_body_bytes=configuration.max_body_bytes,
         )
         limits, audit = configuration.limits, configuration.audit
