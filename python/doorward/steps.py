@@ -148,6 +148,8 @@ class Steps:
             return None
         decision = self._made(now)
         decision.protocol = seen.protocol
+        if decision.trace is not None and seen.traceparent is not None:
+            decision.trace.claimed = traceparent_of((seen.traceparent,))
         decision.belongs_to(seen.caller)
         return decision, seen
 
