@@ -32,6 +32,10 @@ GOOD = {
     "Envoy: escaped comma": ("x-forwarded-client-cert", rf'{HASH};Subject="CN=a,O=Example\, Inc.";URI=spiffe://a'),
     "Envoy: escaped quote": ("x-forwarded-client-cert", rf'{HASH};Subject="CN=\"a\",O=b"'),
     "Envoy: escaped backslash at the end": ("x-forwarded-client-cert", rf'{HASH};Subject="CN=a\\";URI=b'),
+    "Envoy 1.40 with all details": (
+        "x-forwarded-client-cert",
+        rf'{HASH};Cert="{quote(PEM, safe="")}";Subject="OU=\"q\",O=Example\, Inc.,CN=localhost";URI=;DNS=localhost',
+    ),
     "Envoy: empty subject": ("x-forwarded-client-cert", f'{HASH};Subject=""'),
     "Envoy: a hash inside of a quoted value is text": (
         "x-forwarded-client-cert",
