@@ -1,38 +1,54 @@
-//! The head of an HTTP request that is like nearly all others.
+//! The fast path for the head of an HTTP request: every header is known here, or the request takes the slow path.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// What such a head says.
+/// What the fast path read from a request head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
-    /// Of the one bearer token.
+    /// The one bearer token.
     pub token: &'a [u8],
-    /// Where among the headers it stands: what the server behind the gate never sees.
+    /// Index of the Authorization header, which is not forwarded.
     pub credentials_at: usize,
-    /// The version of the protocol that the request says it speaks.
+    /// Value of `MCP-Protocol-Version`.
     pub protocol: Option<&'a str>,
-    /// What the body is declared to have, in bytes.
+    /// Value of `traceparent` (W3C Trace Context), not parsed.
+    pub traceparent: Option<&'a str>,
+    /// Declared size of the body, in bytes.
     pub content_length: Option<u64>,
 }
 
 /// Of a declared size: a petabyte. Longer ones would only make the conversion slow.
 pub const MAX_SIZE_DIGITS: usize = 15;
 
-/// As every client spells it; other spellings are as good (RFC 9110 section 11.1), and not plain.
+/// The spelling of every known client. Others are valid (RFC 9110 section 11.1) and take the slow path.
 const BEARER: &str = "Bearer ";
 
-/// What is judged of a head beside what is known of it here: with one of them, it takes a second look.
-const UNUSUAL: [&str; 7] = [
-    "client-cert",
-    "content-encoding",
-    "origin",
-    "traceparent",
-    "x-forwarded-client-cert",
-    "x-forwarded-for",
-    "x-forwarded-proto",
+/// Headers that no check of the gate reads, in lower case: what the official clients, common HTTP libraries and
+/// tracing send. A header that is neither here nor read below takes the slow path, so a check that is added there
+/// cannot be bypassed here.
+const HARMLESS: [&str; 15] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "baggage",
+    "connection",
+    "content-type",
+    "cookie",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+    "sec-fetch-mode",
+    "tracestate",
+    "user-agent",
+    "via",
+    "x-request-id",
 ];
 
-/// Which heads are like nearly all others, for one resource.
+/// Prefix of the headers that repeat arguments of a call (MCP 2026-07-28); the server behind the gate compares them.
+const HARMLESS_PREFIX: &[u8] = b"mcp-param-";
+
+/// The fast path for one resource.
 #[derive(Debug)]
 pub struct Recogniser {
     hosts: Vec<String>,
@@ -40,7 +56,7 @@ pub struct Recogniser {
 }
 
 impl Recogniser {
-    /// For a resource that is called by one of these hosts.
+    /// `hosts`: the accepted Host headers, in lower case.
     #[must_use]
     pub const fn new(hosts: Vec<String>, max_body_bytes: u64) -> Self {
         Self {
@@ -49,25 +65,23 @@ impl Recogniser {
         }
     }
 
-    /// What a head says that has one Host, one of ours, one bearer token and nothing else that is judged, each of
-    /// these once, and a body that may be so long; None for every other, about which nothing is said by that.
+    /// Read a head of harmless headers with one accepted Host, one bearer token, and at most one each of protocol
+    /// version, traceparent and content length within the bound. None means "take the slow path", not "refuse".
     pub fn read_head<'a>(
         &self,
         headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Option<Head<'a>> {
         let (mut host, mut token) = (None, None);
-        let (mut protocol, mut content_length) = (None, None);
+        let (mut protocol, mut traceparent, mut content_length) = (None, None, None);
         for (at, (name, value)) in headers.into_iter().enumerate() {
-            if is(name, "host") {
-                once(&mut host, text(value)?)?;
-            } else if is(name, "authorization") {
-                once(&mut token, (at, text(value)?.strip_prefix(BEARER)?))?;
-            } else if is(name, "mcp-protocol-version") {
-                once(&mut protocol, text(value)?)?;
-            } else if is(name, "content-length") {
-                once(&mut content_length, size(value)?)?;
-            } else if UNUSUAL.iter().any(|unusual| is(name, unusual)) {
-                return None;
+            match &*lower_case(name) {
+                b"host" => once(&mut host, text(value)?)?,
+                b"authorization" => once(&mut token, (at, text(value)?.strip_prefix(BEARER)?))?,
+                b"mcp-protocol-version" => once(&mut protocol, text(value)?)?,
+                b"traceparent" => once(&mut traceparent, text(value)?)?,
+                b"content-length" => once(&mut content_length, size(value)?)?,
+                other if is_harmless(other) => {}
+                _ => return None,
             }
         }
         let (credentials_at, token) = token?;
@@ -79,12 +93,14 @@ impl Recogniser {
             token: token.as_bytes(),
             credentials_at,
             protocol,
+            traceparent,
             content_length,
         })
     }
 }
 
-/// Whether a connection may carry credentials without a second look: encrypted, or within this machine.
+/// Whether a connection may carry credentials on the fast path: encrypted, or within this machine. A proxy that
+/// says otherwise about its client does so in a header that is not harmless.
 #[must_use]
 pub fn is_safe(scheme: &str, peer: Option<&str>) -> bool {
     scheme == "https"
@@ -93,15 +109,24 @@ pub fn is_safe(scheme: &str, peer: Option<&str>) -> bool {
             .is_some_and(|address| address.is_loopback())
 }
 
-fn is(name: &[u8], lower: &str) -> bool {
-    name.eq_ignore_ascii_case(lower.as_bytes())
+/// ASGI has names in lower case already; other callers of the gate may not.
+fn lower_case(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+fn is_harmless(name: &[u8]) -> bool {
+    HARMLESS.iter().any(|harmless| harmless.as_bytes() == name) || name.starts_with(HARMLESS_PREFIX)
 }
 
 fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
-/// Other bytes are not wrong, but are decoded elsewhere.
+/// Values with other bytes are decoded on the slow path.
 fn text(value: &[u8]) -> Option<&str> {
     str::from_utf8(value).ok().filter(|text| text.is_ascii())
 }
@@ -135,14 +160,21 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_head_says_who_asks() {
-        let head = read(12, &[("mcp-protocol-version", "2026-07-28")]);
+    fn reads_a_plain_head() {
+        let head = read(
+            12,
+            &[
+                ("mcp-protocol-version", "2026-07-28"),
+                ("traceparent", "00"),
+            ],
+        );
         assert_eq!(
             head,
             Some(Head {
                 token: b"a.b.c",
                 credentials_at: 1,
                 protocol: Some("2026-07-28"),
+                traceparent: Some("00"),
                 content_length: Some(12),
             })
         );
@@ -150,12 +182,47 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_a_second_look_is_not_plain() {
-        for unusual in UNUSUAL {
-            assert_eq!(read(12, &[(unusual, "1")]), None, "{unusual}");
+    fn takes_harmless_headers_in_any_case_any_number_of_times() {
+        for name in HARMLESS
+            .into_iter()
+            .chain(["Accept", "MCP-Param-Region", "COOKIE"])
+        {
+            assert!(
+                read(12, &[(name, "1"), (name, "\u{ff}")]).is_some(),
+                "{name}"
+            );
         }
-        for (name, _) in PLAIN.iter().take(3) {
-            assert_eq!(read(12, &[(name, "12")]), None, "{name} twice");
+    }
+
+    #[test]
+    fn leaves_every_other_header_to_the_slow_path() {
+        for name in [
+            "origin",
+            "Origin",
+            "accept ",
+            "accept_encoding",
+            "mcp-param",
+            "x-new",
+            "",
+        ] {
+            assert_eq!(read(12, &[(name, "1")]), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn leaves_repeated_headers_that_it_reads_to_the_slow_path() {
+        for name in [
+            "host",
+            "Authorization",
+            "content-length",
+            "mcp-protocol-version",
+            "traceparent",
+        ] {
+            assert_eq!(
+                read(12, &[(name, "12"), (name, "12")]),
+                None,
+                "{name} twice"
+            );
         }
     }
 

@@ -144,7 +144,7 @@ class TokenCache(Generic[_T]):
 
 @final
 class Recognised(Generic[_T]):
-    """A request that is like nearly all others, of somebody who was here before."""
+    """A request with a cached caller."""
 
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     @property
@@ -153,6 +153,9 @@ class Recognised(Generic[_T]):
     def protocol(self) -> str | None:
         """`MCP-Protocol-Version`."""
     @property
+    def traceparent(self) -> str | None:
+        """`traceparent` (W3C Trace Context), not parsed."""
+    @property
     def content_length(self) -> int | None: ...
     @property
     def others(self) -> list[tuple[bytes, bytes]]:
@@ -160,14 +163,15 @@ class Recognised(Generic[_T]):
 
 @final
 class Recogniser(Generic[_T]):
-    """Knows whose request it is where that takes no second look: a head with one Host, one of ours, one bearer token
-    and nothing else that is judged, each of these once, over https or from this machine."""
+    """Finds the cached caller of a request whose head is plain: one accepted Host, one bearer token, at most one
+    protocol version, traceparent and content length, otherwise only headers that no check reads; over https or from
+    this machine."""
 
     def __new__(cls, callers: TokenCache[_T], *, hosts: Sequence[str], max_body_bytes: int) -> Recogniser[_T]: ...
     def __class_getitem__(cls, key: Any) -> GenericAlias: ...
     def recognise(self, headers: object, *, scheme: str, peer: str | None, now: float) -> Recognised[_T] | None:
-        """Whose request has such a head, from the list of pairs of bytes that an ASGI scope has; None for every other,
-        about which nothing is said by that. ``now``: seconds since the epoch."""
+        """The cached caller, from the list of pairs of bytes that an ASGI scope has. None means "take the slow path",
+        not "refuse". ``now``: seconds since the epoch."""
 
 def call_record(
     event: str,

@@ -60,8 +60,8 @@ class Callers:
         )
 
     def recognise(self, headers: object, *, scheme: str, peer: str | None, now: float) -> Recognised[Caller] | None:
-        """Whose request it is, where `Transport.check` has nothing against a POST without a query that has such a head,
-        and the token was seen before and still counts. For the rest `of` says what is true of them."""
+        """The cached caller of a POST without a query, if its headers allow skipping `Transport.check` and its
+        token is still valid. None means "take the slow path", which is `of`."""
         seen = self._recogniser.recognise(headers, scheme=scheme, peer=peer, now=now)
         if seen is None or not self._tokens.holds(seen.caller.verified, now=now, certificate_sha256=None):
             return None

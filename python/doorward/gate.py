@@ -77,6 +77,7 @@ class Gate:
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
         trusted_proxies: Sequence[str] = (),
+        client_certificate: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
         filter_lists: bool = True,
         clock: Callable[[], float] = time.time,
@@ -112,6 +113,7 @@ class Gate:
                 allowed_hosts=allowed_hosts,
                 allowed_origins=allowed_origins,
                 trusted_proxies=trusted_proxies,
+                client_certificate=client_certificate,
                 max_body_bytes=max_body_bytes,
                 filter_lists=filter_lists,
             ),
@@ -257,9 +259,9 @@ class Gate:
         return decision
 
     def recognise(self, headers: object, *, scheme: str, peer: str | None) -> tuple[Decision, Recognised[Any]] | None:
-        """Steps 2 and 3 at once, for a POST without a query whose head is plain and whose token was seen before and
-        still counts, as nearly every request is. None for every other: about those nothing is said, and `begin` has to
-        look. ``headers``: a list of pairs of bytes, as ASGI has them."""
+        """Steps 2 and 3 on the fast path: for a POST without a query whose headers are all known to be harmless and
+        whose token is cached and still valid. None means "take the slow path", which is `begin`. ``headers``: a list of
+        pairs of bytes, as ASGI has them."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
         return self._steps.recognise(headers, scheme=scheme, peer=peer)

@@ -22,7 +22,8 @@ class Request:
     peer: str | None = None
     """The address at the other end of the connection."""
     certificate_sha256: bytes | None = None
-    """SHA-256 of the client's TLS certificate."""
+    """SHA-256 of the client's TLS certificate (32 bytes), from a caller that ends TLS itself. It has precedence over a
+    header."""
     body: bytes = field(default=b"", repr=False)
     raw_headers: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     """The headers as ASGI has them, instead of ``headers``."""

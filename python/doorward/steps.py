@@ -81,6 +81,7 @@ class Steps:
             allowed_hosts=configuration.allowed_hosts,
             allowed_origins=configuration.allowed_origins,
             trusted_proxies=configuration.trusted_proxies,
+            client_certificate=configuration.client_certificate,
             max_body_bytes=configuration.max_body_bytes,
         )
         limits, audit = configuration.limits, configuration.audit
@@ -147,6 +148,8 @@ class Steps:
             return None
         decision = self._made(now)
         decision.protocol = seen.protocol
+        if decision.trace is not None and seen.traceparent is not None:
+            decision.trace.claimed = traceparent_of((seen.traceparent,))
         decision.belongs_to(seen.caller)
         return decision, seen
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from doorward import checks
 from doorward.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
-from doorward.certificates import from_client_cert, from_forwarded_client_cert
+from doorward.certificates import CERTIFICATE_HEADERS, certificate_sha256, parse_certificate_header
 from doorward.errors import refusal
 from doorward.hosts import is_loopback_host, parse_host, parse_origin, without_default_port
 from doorward.request import Request
@@ -26,11 +26,6 @@ _MAX_SIZE_DIGITS: Final = 15
 LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
 """That a body can be declared to have: a petabyte. Longer numbers would only make the conversion slow."""
 
-_CERTIFICATE_HEADERS: Final = (
-    ("client-cert", from_client_cert),
-    ("x-forwarded-client-cert", from_forwarded_client_cert),
-)
-
 
 class Transport:
     """Host, Origin, https, the query and the encoding, for one resource."""
@@ -42,6 +37,7 @@ class Transport:
         allowed_hosts: Sequence[str] = (),
         allowed_origins: Sequence[str] = (),
         trusted_proxies: Sequence[str] = (),
+        client_certificate: str | None = None,
         max_body_bytes: int,
     ) -> None:
         """Raises `ValueError` that begins with the name of the argument."""
@@ -58,6 +54,7 @@ class Transport:
         proxies = checks.each("trusted_proxies", trusted_proxies, parse_proxy)
         self._proxies = tuple(network for network in proxies if network is not None)
         self._trusts_unix = None in proxies
+        self._certificate_header = _certificate_header(client_certificate, has_proxies=bool(proxies))
         # As each request of a connection has the same address, few are many.
         self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
         checks.whole("max_body_bytes", max_body_bytes, at_least=1)
@@ -70,8 +67,9 @@ class Transport:
         for origin in request.header_values("origin"):
             if not self.is_allowed_origin(origin):
                 raise refusal("invalid_origin")
-        if request.scheme != "https" and not self._may_be_plain(request):
+        if not self._is_secure(request):
             raise refusal("insecure_transport")
+        self._check_certificate_headers(request)
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")
         if request.query and _has_token(request.query):
@@ -104,30 +102,39 @@ class Transport:
         return UNIX if address is None else str(address)
 
     def certificate(self, request: Request) -> bytes | None:
-        """The SHA-256 of the client's certificate: of this connection, or of the client's own with a trusted proxy,
-        which must remove what clients send under these names."""
-        if request.certificate_sha256 is not None:
+        """The SHA-256 of the client's certificate: the one given with the request, or the one in the configured header
+        if a trusted proxy sent it. No other header is read. The request must have passed `check`."""
+        if request.certificate_sha256 is not None or self._certificate_header is None:
             return request.certificate_sha256
-        for name, read in _CERTIFICATE_HEADERS:
-            values = request.header_values(name)
-            if values:
-                trusted = len(values) == 1 and self._peer(request.peer).is_trusted
-                return read(values[0]) if trusted else None
-        return None
+        values = request.header_values(self._certificate_header)
+        if len(values) != 1 or not self._peer(request.peer).is_trusted:
+            return None
+        return certificate_sha256(self._certificate_header, values[0])
 
     def _is_allowed_host(self, host: str) -> bool:
         if without_default_port(host.lower(), self._scheme) in self._hosts:
             return True
         return self.any_loopback and is_loopback_host(host)
 
-    def _may_be_plain(self, request: Request) -> bool:
+    def _is_secure(self, request: Request) -> bool:
+        """Whether the client's own connection is https or within this machine. What a trusted proxy says of it counts
+        more than the connection to the gate, which the proxy may have encrypted anew."""
         peer = self._peer(request.peer)
-        if peer.is_trusted:
-            schemes = [scheme.lower() for scheme in _listed(request, "x-forwarded-proto")]
-            if schemes:
-                # One for each stage of the way: all of it must have been https, whoever wrote the first.
-                return all(scheme == "https" for scheme in schemes)
-        return peer.is_loopback
+        schemes = _listed(request, "x-forwarded-proto") if peer.is_trusted else ()
+        if schemes:
+            # One value for each stage; the first may be the client's own claim, so all must be https.
+            return all(scheme.lower() == "https" for scheme in schemes)
+        return request.scheme == "https" or peer.is_loopback
+
+    def _check_certificate_headers(self, request: Request) -> None:
+        # The proxy replaces the header it is configured for. Any other certificate header, or a second line of that
+        # one, was typed by the client or added by a proxy that the operator did not name.
+        if self._certificate_header is None or not self._peer(request.peer).is_trusted:
+            return
+        for name in CERTIFICATE_HEADERS:
+            allowed = 1 if name == self._certificate_header else 0
+            if len(request.header_values(name)) > allowed:
+                raise refusal("multiple_credentials", "a client certificate header that is not the configured one")
 
     def _peer_at(self, text: str | None) -> _Peer:
         address = parse_address(text) if text else None
@@ -163,6 +170,16 @@ def bearer_token(request: Request) -> str:
     if not token:
         raise refusal("malformed_token", "the token is empty")
     return token
+
+
+def _certificate_header(name: str | None, *, has_proxies: bool) -> str | None:
+    if name is None:
+        return None
+    given = checks.text("client_certificate", name)
+    (parsed,) = checks.each("client_certificate", (given,), parse_certificate_header)
+    if not has_proxies:
+        raise ValueError("client_certificate requires trusted_proxies: the header counts from those alone")
+    return parsed
 
 
 class _Peer(NamedTuple):

@@ -1,4 +1,4 @@
-//! Requests that are known at once, from the headers of an ASGI scope.
+//! The fast path of a request, from the headers of an ASGI scope.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -6,21 +6,22 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::cache::TokenCache;
 use crate::recogniser;
 
-/// As many headers as a usual request has.
+/// Headers of a usual request.
 const FEW: usize = 16;
 
-/// Knows whose request it is where that takes no second look.
+/// Finds the cached caller of a request whose head is plain.
 #[pyclass(frozen, generic, module = "doorward._rust")]
 pub(super) struct Recogniser {
     callers: Py<TokenCache>,
     heads: recogniser::Recogniser,
 }
 
-/// A request of somebody who was here before.
+/// A request with a cached caller.
 #[pyclass(frozen, get_all, generic, module = "doorward._rust")]
 pub(super) struct Recognised {
     caller: Py<PyAny>,
     protocol: Option<Py<PyString>>,
+    traceparent: Option<Py<PyString>>,
     content_length: Option<u64>,
     others: Py<PyList>,
 }
@@ -36,8 +37,8 @@ impl Recogniser {
         }
     }
 
-    /// Whose request has such a head, where it is like nearly all others and its token was seen before; None for every other,
-    /// about which nothing is said by that.
+    /// The cached caller of a request, if each of its headers is one that the fast path knows. None means "take the
+    /// slow path", not "refuse".
     #[pyo3(signature = (headers, *, scheme, peer, now))]
     fn recognise(
         &self,
@@ -78,6 +79,9 @@ impl Recogniser {
         Ok(Some(Recognised {
             caller,
             protocol: head.protocol.map(|text| PyString::new(py, text).unbind()),
+            traceparent: head
+                .traceparent
+                .map(|text| PyString::new(py, text).unbind()),
             content_length: head.content_length,
             others: others.unbind(),
         }))

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx2
 import pytest
 from adapters.unknown_server import post
 from guarded import Guarded, message
+
+from doorward.adapters.wire import Message, Scope
 
 
 @pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/mcp"])
@@ -40,3 +45,34 @@ def test_a_browser_of_an_allowed_origin_may_ask_and_see(it: Guarded) -> None:
     evil = httpx2.options(it.gate.resource, headers={"Origin": "https://evil.example"})
     assert evil.status_code == 403
     assert "access-control-allow-origin" not in evil.headers
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spelling", [bytes.lower, bytes.title, bytes.upper])
+async def test_names_of_headers_have_any_case(
+    guarded: Callable[..., Guarded], spelling: Callable[[bytes], bytes]
+) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [
+        (b"origin", b"https://mcp.example.com"),
+        (b"access-control-request-headers", b"authorization, mcp-name"),
+    ]
+    scope: Scope = {
+        "type": "http",
+        "scheme": "https",
+        "method": "OPTIONS",
+        "path": "/mcp",
+        "headers": [(spelling(name), value) for name, value in headers],
+    }
+    await guarded().gate.protect(_never)(scope, _never, send)
+    answered = dict(sent[0]["headers"])
+    assert answered[b"access-control-allow-origin"] == b"https://mcp.example.com"
+    assert answered[b"access-control-allow-headers"] == b"authorization, mcp-name"
+
+
+async def _never(*_: object) -> Any:
+    raise AssertionError("nothing of a preflight reaches the server")

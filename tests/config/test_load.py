@@ -44,6 +44,7 @@ challenge_scopes = ["read"]
 allowed_hosts = ["mcp.example.com", "inner:8443"]
 allowed_origins = ["https://app.example.com"]
 trusted_proxies = ["10.0.0.0/8", "unix"]
+client_certificate = "Client-Cert"
 max_body_bytes = 1000
 filter_lists = false
 scopes.admin = ["write"]
@@ -121,6 +122,7 @@ key = {{ file = "key", id = "2026-11" }}
         "allowed_hosts": ["mcp.example.com", "inner:8443"],
         "allowed_origins": ["https://app.example.com"],
         "trusted_proxies": ["10.0.0.0/8", "unix"],
+        "client_certificate": "Client-Cert",
         "max_body_bytes": 1000,
         "filter_lists": False,
         "scopes": {"admin": ("write",), "write": ("read",)},

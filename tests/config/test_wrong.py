@@ -56,6 +56,14 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "a host": (f'\nallowed_hosts = ["a/b"]\n{HEAD}', "2: allowed_hosts: 'a/b' is not a host"),
     "an origin": (f'allowed_origins = ["a"]\n{HEAD}', "1: allowed_origins: 'a' is not an origin"),
     "a proxy": (f'trusted_proxies = ["a"]\n{HEAD}', "1: trusted_proxies: 'a' does not appear to be an IPv4 or IPv6"),
+    "a certificate header": (
+        f'client_certificate = "X-Cert"\n{HEAD}',
+        "1: client_certificate: 'X-Cert' is not a certificate header that can be read: use one of Client-Cert, X-F",
+    ),
+    "a list of certificate headers": (
+        f'client_certificate = ["Client-Cert"]\n{HEAD}',
+        "1: client_certificate: must be a string",
+    ),
     "every proxy": (f'trusted_proxies = ["::/0"]\n{HEAD}', "1: trusted_proxies: '::/0' is everybody"),
     "a challenge": (f'challenge_scopes = ["a b"]\n{HEAD}', "1: challenge_scopes: has 'a b': a scope is visible"),
     "an integer": (f"max_body_bytes = true\n{HEAD}", "1: max_body_bytes: must be an integer"),

@@ -1,5 +1,5 @@
-"""`Recogniser`: whose request it is, of those that are like nearly all others; everything else is left to a second
-look."""
+"""`Recogniser`: the cached caller of a request whose headers are all known to be harmless; every other request takes
+the slow path (`tests/test_fast_path.py` has the names)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def recognised(
 def said(core: ModuleType, headers: object, **about: Any) -> dict[str, Any] | None:
     """What is known of it."""
     seen = recognised(core, headers, **about)
-    members = ("caller", "protocol", "content_length", "others")
+    members = ("caller", "protocol", "traceparent", "content_length", "others")
     return None if seen is None else {member: getattr(seen, member) for member in members}
 
 
@@ -56,6 +56,7 @@ def test_a_plain_head_says_who_asks_and_what_goes_on_to_the_server(core: ModuleT
     assert said(core, headers) == {
         "caller": "caller of a.b.c",
         "protocol": "2026-07-28",
+        "traceparent": None,
         "content_length": 12,
         "others": [pair for pair in PLAIN if pair[0] != b"authorization"],
     }
@@ -65,7 +66,13 @@ def test_a_plain_head_says_who_asks_and_what_goes_on_to_the_server(core: ModuleT
 def test_what_is_not_needed_may_be_missing(core: ModuleType) -> None:
     seen = said(core, PLAIN[:2])
     assert seen is not None
-    assert (seen["protocol"], seen["content_length"]) == (None, None)
+    assert (seen["protocol"], seen["traceparent"], seen["content_length"]) == (None, None, None)
+
+
+def test_a_traceparent_is_passed_on_as_it_is(core: ModuleType) -> None:
+    seen = said(core, [*PLAIN, (b"traceparent", b" 00-not-parsed")])
+    assert seen is not None
+    assert seen["traceparent"] == " 00-not-parsed"
 
 
 def test_its_repr_tells_no_header_and_no_caller(core: ModuleType) -> None:
@@ -78,6 +85,7 @@ def test_names_count_in_any_case(core: ModuleType) -> None:
     assert said(core, [(b"HOST", b"h"), (b"Authorization", b"Bearer a")]) == {
         "caller": "caller of a",
         "protocol": None,
+        "traceparent": None,
         "content_length": None,
         "others": [(b"HOST", b"h")],
     }
@@ -93,6 +101,8 @@ SECOND_LOOKS = {
     "two credentials": [*PLAIN, (b"Authorization", b"Bearer a")],
     "two versions": [*PLAIN, (b"mcp-protocol-version", b"2026-07-28")],
     "two lengths": [*PLAIN, (b"content-length", b"12")],
+    "two traceparents": [*PLAIN, (b"traceparent", b"00"), (b"Traceparent", b"00")],
+    "a traceparent that is not ASCII": [*PLAIN, (b"traceparent", b"\xff")],
     "a token that never came": changed(b"authorization", b"Bearer a.b"),
     "another scheme": changed(b"authorization", b"Basic YTpi"),
     "another spelling of it": changed(b"authorization", b"bearer a.b.c"),
@@ -109,8 +119,8 @@ SECOND_LOOKS = {
     **{
         f"{name} in it": [*PLAIN, (name.encode(), b"1")]
         for name in (
-            *("client-cert", "content-encoding", "origin", "traceparent"),
-            *("x-forwarded-for", "x-forwarded-proto", "x-forwarded-client-cert"),
+            *("client-cert", "content-encoding", "origin", "Origin", "x-forwarded-for", "X-Forwarded-Proto"),
+            *("x-forwarded-client-cert", "x-a-check-of-tomorrow", "accept ", " accept", "accept_encoding", ":path", ""),
         )
     },
     "headers that are no list": tuple(PLAIN),
@@ -124,6 +134,15 @@ SECOND_LOOKS = {
 @pytest.mark.parametrize("headers", SECOND_LOOKS.values(), ids=SECOND_LOOKS)
 def test_what_takes_a_second_look_is_not_recognised(core: ModuleType, headers: object) -> None:
     assert said(core, headers) is None
+
+
+def test_a_header_that_is_not_read_may_say_anything_any_number_of_times(core: ModuleType) -> None:
+    more = [
+        (name, value) for name in (b"Cookie", b"mcp-param-region", b"VIA") for value in (b"", b"\xff", b"x" * 9_999)
+    ]
+    seen = said(core, [*PLAIN, *more])
+    assert seen is not None
+    assert seen["others"][-9:] == more
 
 
 def test_a_length_at_the_bound_is_recognised(core: ModuleType) -> None:
@@ -157,7 +176,9 @@ def test_credentials_come_over_https_or_from_this_machine(core: ModuleType, peer
     assert said(core, PLAIN, scheme="https", peer=peer) is not None
 
 
-NAMES = st.sampled_from([name for name, _ in PLAIN] + [b"Host", b"origin", b"X-Forwarded-For", b"other"])
+NAMES = st.sampled_from(
+    [name for name, _ in PLAIN] + [b"Host", b"origin", b"X-Forwarded-For", b"other", b"TraceParent"]
+)
 VALUES = st.sampled_from([b"Bearer a", b"Bearer ", b"h", b"12", b"0", b"\xff", b"", b" 1"]) | st.binary(max_size=6)
 
 

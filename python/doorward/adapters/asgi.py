@@ -158,8 +158,6 @@ class GateASGI:
 
     def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
         client = scope.get("client")
-        if "tls" in (scope.get("extensions") or ()):
-            return None  # it may have a certificate
         scheme, peer = scope.get("scheme", "http"), client[0] if client else None
         return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer)
 

@@ -14,6 +14,7 @@ __all__ = ["WellKnownASGI", "exempt", "with_cors"]
 
 _EXPOSED: Final = b"WWW-Authenticate, Retry-After, X-Request-Id, Mcp-Session-Id"
 _PREFLIGHT_SECONDS: Final = b"600"
+_ASKED: Final = b"access-control-request-headers"
 _EMPTY: Final = (b"content-length", b"0")
 
 
@@ -53,7 +54,7 @@ def exempt(gate: Gate, request: Request) -> Response | None:
 
 def with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
     """Adds what a browser needs to see the answer, for allowed origins only (Fetch standard, CORS protocol)."""
-    origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+    origin = next((value for name, value in scope["headers"] if name.lower() == b"origin"), None)
     if origin is None or not gate.transport.is_allowed_origin(origin.decode("latin-1")):
         return send
     added = [
@@ -62,7 +63,7 @@ def with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
         (b"vary", b"Origin"),
     ]
     if scope["method"] == "OPTIONS":
-        asked = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
+        asked = next((value for name, value in scope["headers"] if name.lower() == _ASKED), b"")
         added += [
             (b"access-control-allow-methods", b"GET, POST, DELETE"),
             (b"access-control-allow-headers", asked or b"Authorization, Content-Type"),

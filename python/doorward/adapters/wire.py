@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Iterable, MutableMapping
 from typing import Any, Final
 
-from doorward.certificates import from_pem
 from doorward.rendering import Response
 from doorward.request import Request
 
@@ -45,7 +44,6 @@ def request_of(scope: Scope) -> Request:
         query=scope.get("query_string", b"").decode("latin-1"),
         raw_headers=scope["headers"],
         peer=client[0] if client else None,
-        certificate_sha256=_certificate(scope) if scope.get("extensions") else None,
     )
 
 
@@ -53,12 +51,6 @@ def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
     hosts = [value for name, value in headers if name.lower() == b"host"]
     # Two Host headers are nobody's host (RFC 9112 section 3.2).
     return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
-
-
-def _certificate(scope: Scope) -> bytes | None:
-    """Of the client, where the server program tells (ASGI TLS extension); its own comes first in the chain."""
-    chain = scope["extensions"].get("tls", {}).get("client_cert_chain")
-    return from_pem(chain[0]) if chain else None
 
 
 async def respond(send: Send, response: Response, *, close: bool = False) -> None:

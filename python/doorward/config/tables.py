@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from doorward.addresses import parse_proxy
+from doorward.certificates import parse_certificate_header
 from doorward.config.places import Converter, Keys, Layout, Place
 from doorward.config.values import (
     audit_path,
@@ -246,6 +247,7 @@ GATE: Keys = {
     "allowed_hosts": ("allowed_hosts", parsed(parse_host)),
     "allowed_origins": ("allowed_origins", parsed(parse_origin)),
     "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
+    "client_certificate": ("client_certificate", text_of(parse_certificate_header)),
     "max_body_bytes": ("max_body_bytes", integer),
     "filter_lists": ("filter_lists", boolean),
     "issuer": ("issuers", _issuers),

@@ -42,6 +42,8 @@ class Configuration:
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     trusted_proxies: Sequence[str] = ()
+    client_certificate: str | None = None
+    """The one header in which the trusted proxies pass the client's certificate on."""
     max_body_bytes: int = MAX_BODY_BYTES
     filter_lists: bool = True
     """Whether lists leave out what the caller could not call."""
