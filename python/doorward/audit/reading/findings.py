@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from doorward.audit.reading.heads import Head
+
 __all__ = ["ChainFindings", "Findings", "Listed", "Place", "Problem"]
 
 MAX_LISTED: Final = 100
@@ -29,7 +31,8 @@ class Problem:
 
     kind: str
     """``changed``, ``inserted``, ``deleted``, ``misplaced``, ``not_a_line``, ``bad_signature``, ``unsigned``,
-    ``missing_before``, ``missing_after``, ``missing_instance``, ``missing_remembered``."""
+    ``missing_before``, ``missing_after``, ``missing_instance``, ``missing_remembered``; and ``other_release``, for what
+    another release wrote and this one cannot verify."""
     place: Place
     words: str
     at: str | None = None
@@ -93,10 +96,15 @@ class Findings:
     since: str | None = None
     """The time before which nothing need be there."""
     chains: list[ChainFindings] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+    """The last line of each chain."""
     problems: list[Problem] = field(default_factory=list)
     further_problems: int = 0
+    kinds: set[str] = field(default_factory=set)
+    """Of all problems."""
 
     def add(self, problem: Problem) -> None:
+        self.kinds.add(problem.kind)
         if len(self.problems) < MAX_LISTED:
             self.problems.append(problem)
         else:
@@ -106,6 +114,11 @@ class Findings:
     def intact(self) -> bool:
         """Whether nothing was found that no honest writer leaves behind."""
         return not self.problems
+
+    @property
+    def changed(self) -> bool:
+        """Whether a problem shows a change; else all that was found is of another release."""
+        return bool(self.kinds - {"other_release"})
 
     @property
     def ended(self) -> str | None:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CALL", "EVENTS", "INTENT", "REQUEST_ID", "Line", "hash_of", "looks_torn", "parse_line", "request_id_of"]
+__all__ = [
+    "CALL",
+    "EVENTS",
+    "INTENT",
+    "REQUEST_ID",
+    "Line",
+    "hash_of",
+    "latest_timestamp",
+    "looks_torn",
+    "name_of",
+    "parse_line",
+    "request_id_of",
+]
 
 CALL: Final = b'{"event":"call",'
 INTENT: Final = b'{"event":"intent",'
@@ -18,9 +31,12 @@ REQUEST_ID: Final = len('"timestamp":"2027-01-15T08:00:00.000Z","request_id":"')
 
 _HEAD = re.compile(rb'\{"event":"([a-z]{1,32})","timestamp":"([0-9T:.Z-]{20,32})",')
 _TAIL = re.compile(
-    rb',"instance":("(?:[^"\\]|\\.){1,256}"),"sequence":([1-9][0-9]{0,17}),'
+    rb',"instance":("[!#-\[\]-~]{1,256}"),"sequence":([1-9][0-9]{0,17}),'
     rb'"previous":(?:null|"sha256:([0-9a-f]{64})")(?:,"signature":"([0-9a-f]{128})")?\}'
 )
+
+_UNREADABLE: Final = "Z"
+"""Sorts after every timestamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +65,17 @@ def parse_line(line: bytes) -> Line | None:
         return None
     signed = line if tail[4] is None else line[: tail.start(4) - len(b',"signature":"')]
     return Line(head[1], head[2].decode(), tail[1], int(tail[2]), tail[3], tail[4], signed)
+
+
+def name_of(line: Line) -> str:
+    """The name of the instance that wrote the line."""
+    return line.instance[1:-1].decode("ascii")
+
+
+def latest_timestamp(lines: Sequence[bytes]) -> str:
+    """The latest timestamp of these lines. One that cannot be read counts as later than any other."""
+    heads = map(_HEAD.match, lines)
+    return max((_UNREADABLE if head is None else head[2].decode() for head in heads), default="")
 
 
 def hash_of(line: bytes) -> bytes:

@@ -64,7 +64,7 @@ def verify(
     else:
         _print(findings)
     if not findings.intact:
-        raise typer.Exit(_TAMPERED)
+        raise typer.Exit(_TAMPERED if findings.changed else UNREADABLE)
     if findings.nothing_to_check:
         raise typer.Exit(UNREADABLE)
     if remember:
@@ -76,7 +76,8 @@ def verify(
 
 def _print(findings: Findings) -> None:
     for problem in findings.problems:
-        print(f"TAMPERED  {printable(problem)}")
+        label = "REFUSED " if problem.kind == "other_release" else "TAMPERED"
+        print(f"{label}  {printable(problem)}")
     if findings.further_problems:
         print(f"TAMPERED  and {findings.further_problems:,} more")
     for chain in findings.chains:
@@ -118,6 +119,9 @@ def _row(chain: ChainFindings) -> tuple[str, ...]:
 
 
 def _verdict(findings: Findings) -> Iterator[str]:
+    if not findings.intact and not findings.changed:
+        yield "NOT VERIFIED: another release wrote it, see above"
+        return
     if not findings.intact:
         yield f"NOT INTACT: look first at {printable(findings.problems[0].place)}"
         return
