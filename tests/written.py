@@ -12,6 +12,7 @@ from trails import record
 from doorward.audit.chain import Chain, chain_after
 from doorward.audit.checkpoints import Checkpoints
 from doorward.audit.reading.lines import parse_line
+from doorward.audit.record import start_record
 from doorward.settings import Checkpoint, Secret
 
 NOW = 1_800_000_000.0
@@ -19,6 +20,8 @@ NOW = 1_800_000_000.0
 
 def event(kind: str, request_id: str = "r-0", *, at: float = NOW) -> str:
     """A record of another kind than a call."""
+    if kind == "start":
+        return start_record("opened", at=at, mode="written", version="1.0", follows=None, lost=0)
     return record(request_id=request_id, at=at).replace('"event":"call"', f'"event":"{kind}"', 1)
 
 

@@ -35,6 +35,8 @@ _TAIL = re.compile(
     rb'"previous":(?:null|"sha256:([0-9a-f]{64})")(?:,"signature":"([0-9a-f]{128})")?\}'
 )
 
+_BEGINNING: Final = b'{"event":"'
+
 _UNREADABLE: Final = "Z"
 """Sorts after every timestamp."""
 
@@ -90,6 +92,9 @@ def request_id_of(line: bytes, event: bytes) -> bytes:
 
 
 def looks_torn(line: bytes) -> bool:
-    """Whether a crash can have left this: the beginning of a line, and not its end."""
-    beginning = b'{"event":"'
-    return bool(line) and not line.endswith(b"}") and (line.startswith(beginning) or beginning.startswith(line))
+    """Whether a crash can have left this: the beginning of a line and not its end. After a power failure, zeros may
+    follow it: some file systems write the length of a file before its data."""
+    written = line.rstrip(b"\0")
+    if not line or (written == line and _TAIL.search(line)):
+        return False
+    return written.startswith(_BEGINNING) or _BEGINNING.startswith(written)
