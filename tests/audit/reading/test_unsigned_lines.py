@@ -85,16 +85,17 @@ def test_a_chain_forged_behind_a_checkpoint_that_is_older_than_since(trail: Path
     assert "no line since 2027-01-15T08:30:00.000Z is signed" in str(found.problems[0])
 
 
-def test_the_last_line_of_a_forged_chain_does_not_hide_the_time_of_the_others(trail: Path, check: Check) -> None:
+@pytest.mark.parametrize("kind", ["call", "asked"])
+@pytest.mark.parametrize("times", [(LATER, NOW), (NOW, LATER, NOW, NOW)], ids=["at its beginning", "in the middle"])
+def test_the_last_line_of_a_forged_chain_does_not_hide_the_time_of_the_others(
+    trail: Path, check: Check, times: tuple[float, ...], kind: str
+) -> None:
     path = trail / "audit.two.jsonl"
     Writer(trail, "four", at=LATER).calls(3)
-    for times in ((LATER, NOW), (NOW, LATER, NOW, NOW)):
-        lines = [lines_of(path)[-1]] if path.exists() else lines
-        for at in times:
-            lines = forge(lines, "two", 1, at=at).splitlines()
-        path.write_bytes(b"".join(line + b"\n" for line in lines))
-        assert kinds(check(trail, since=SINCE)) == ["unsigned"]
-        lines = lines[:1]
+    content = lines_of(path)[-1] + b"\n"
+    chain = chain_after("two", content)
+    path.write_bytes(content + b"".join(chain.seal(event(kind, at=at)) for at in times))
+    assert kinds(check(trail, since=SINCE)) == ["unsigned"]
 
 
 def test_an_old_chain_with_an_unsigned_end_is_not_missed_since_later(trail: Path, check: Check) -> None:
@@ -112,6 +113,18 @@ def test_an_instance_that_continues_a_chain_signs_it(trail: Path, check: Check, 
     found = check(trail)
     assert kinds(found) == ["unsigned"]
     assert f"none of the {count} lines of instance evil is signed" in str(found.problems[0])
+
+
+@pytest.mark.parametrize(("instance", "start"), [("evil", False), ("one", True), ("one", False)])
+def test_only_a_start_of_a_new_instance_continues_a_chain(
+    trail: Path, check: Check, instance: str, start: bool
+) -> None:
+    path = trail / "audit.two.jsonl"
+    path.write_bytes(forge(lines_of(path), instance, 1, start=start))
+    assert not check(trail).intact
+    path = trail / "audit.jsonl"  # of a chain that instance one began
+    path.write_bytes(forge(lines_of(path), instance, 1, start=start))
+    assert "changed" in kinds(check(trail))
 
 
 def test_a_process_that_was_killed_at_its_start_has_signed_nothing(trail: Path, check: Check) -> None:
