@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from signing import KEY
 from trails import record
 
-from doorward.audit.chain import Chain, chain_after
+from doorward.audit.chain import Chain, chain_after, seal_signed
 from doorward.audit.checkpoints import Checkpoints
 from doorward.audit.reading.lines import parse_line
 from doorward.audit.record import start_record
@@ -37,6 +38,7 @@ class Writer:
         every: int | None = 5,
         beside: Callable[[float], tuple[str, ...]] = lambda since: (),
         at: float = NOW,
+        start: str | None = None,
     ) -> None:
         self.instance = instance
         self.at = at
@@ -50,7 +52,7 @@ class Writer:
         if every is not None:
             self._checkpoints = Checkpoints(Checkpoint(key=Secret(KEY), every=every), beside=beside)
         self._rotations = 0
-        self.write(event("start", at=at))
+        self.write(start or event("start", at=at))
 
     def write(self, text: str) -> None:
         """Append a record, and a checkpoint where one is due."""
@@ -107,6 +109,20 @@ def a_trail(directory: Path) -> None:
     again.sign()
     two.calls(4)
     two.sign()
+
+
+def write_as_earlier(directory: Path) -> None:
+    """A trail as the first releases wrote it: no schema, and signatures over another context."""
+
+    def without_schema(chain: Chain, text: str, sign: Callable[[bytes], bytes]) -> bytes:
+        return seal_signed(chain, text.replace('"schema":1,', ""), sign)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("doorward.audit.checkpoints.CONTEXT", b"another audit checkpoint\n")
+        patched.setattr("doorward.audit.checkpoints.seal_signed", without_schema)
+        writer = Writer(directory, "early", start=event("start").replace(',"schema":1', ""))
+        writer.calls(7)
+        writer.sign()
 
 
 def lines_of(path: Path) -> list[bytes]:

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,8 @@ class Promise:
                 return "a line of a signed part is missing"
             if any(len(where.get(line, ())) > 1 for line in part):
                 return "a line of a signed part is there twice"
-            if any(a[0] == b[0] and a[1] > b[1] for a, b in _pairs([where[line][0] for line in due])):
+            places = [where[line][0] for line in due]
+            if any(a[0] == b[0] and a[1] > b[1] for a, b in pairwise(places)):
                 return "the order of a signed part was changed"
             signed += [line for line in part if line in where]
             signers[_members(part[-1])["instance"]] = _members(part[-1])["timestamp"]
@@ -253,9 +255,9 @@ class Promise:
         members = [_members(line) for line in signed]
         instances = {each["instance"] for each in members if each}
         for each in members:
-            if each.get("event") == "checkpoint" and (since is None or each["timestamp"] >= since):
-                if not set(each["beside"]) <= instances:
-                    return "an instance that a checkpoint names has no signed line"
+            counts = each.get("event") == "checkpoint" and (since is None or each["timestamp"] >= since)
+            if counts and not set(each["beside"]) <= instances:
+                return "an instance that a checkpoint names has no signed line"
         return None
 
     def _remembered(self, where: dict[bytes, Any], since: str | None) -> str | None:
@@ -291,10 +293,6 @@ def _is_due(line: bytes, since: str) -> bool:
 
 def _is_there(line: bytes, where: dict[bytes, Any]) -> bool:
     return line.startswith(CHECKPOINT) and line in where
-
-
-def _pairs(places: list[tuple[str, int]]) -> list[tuple[tuple[str, int], tuple[str, int]]]:
-    return list(zip(places, places[1:], strict=False))
 
 
 def _members(line: bytes) -> dict[str, Any]:

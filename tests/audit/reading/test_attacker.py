@@ -36,7 +36,7 @@ def test_a_trail_that_verifies_is_as_promised(
     assert promise.broken(genuine, since=None, remembered=True) is None
 
     intact: Counter[str] = Counter()
-    for _ in range(proof("attacks on a trail", small=1500, large=200_000)):
+    for _ in range(proof("attacks on a trail", small=600, large=200_000)):
         attacker = Attacker(rng, genuine)
         acts = [attacker.act() for _ in range(rng.choice([1, 1, 2, 3, 4]))]
         since = rng.choice([None, None, *TIMES])
@@ -52,7 +52,9 @@ def test_a_trail_that_verifies_is_as_promised(
             broken = promise.broken(attacker.files, since=since, remembered=remembered)
             assert broken is None, (acts, since, broken, {name: len(lines) for name, lines in attacker.files.items()})
             intact["+".join(acts)] += 1
-    tell(f"{len(ATTACKS)} kinds of change; {sum(intact.values()):,} left what is promised: {dict(intact.most_common(5))}")
+    tell(
+        f"{len(ATTACKS)} kinds of change; {sum(intact.values()):,} left what is promised: {dict(intact.most_common(5))}"
+    )
     assert sum(intact.values()) > 20, "the promise was tried too seldom"
 
 

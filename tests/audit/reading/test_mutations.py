@@ -12,9 +12,9 @@ from conftest import Proof, Tell
 from signing import PUBLIC_PEM
 from written import a_trail
 
+from doorward.audit.reading.file_order import in_order
 from doorward.audit.reading.files import trail_files
 from doorward.audit.reading.lines import hash_of, parse_line
-from doorward.audit.reading.file_order import in_order
 from doorward.audit.reading.verify import heads_of, load_public_keys, verify
 
 Lines = list[bytes]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from signing import PUBLIC_PEM
 from trails import record
-from written import NOW, Writer, a_trail, event, lines_of
+from written import NOW, Writer, a_trail, event, lines_of, write_as_earlier
 
-from doorward.audit.chain import Chain, chain_after, seal_signed
+from doorward.audit.chain import Chain, chain_after
 from doorward.audit.reading.findings import Findings
 from doorward.audit.reading.heads import Head
 from doorward.audit.reading.lines import hash_of
@@ -222,22 +222,6 @@ def test_a_torn_line_is_not_remembered(trail: Path, check: Check) -> None:
 
 
 # --- records of other releases ----------------------------------------------------------------------------------------
-
-
-def write_as_earlier(directory: Path, **given: object) -> Writer:
-    """Write as the first releases did: no schema, and signatures over another context."""
-
-    def without_schema(chain: Chain, text: str, sign: Callable[[bytes], bytes]) -> bytes:
-        return seal_signed(chain, text.replace('"schema":1,', ""), sign)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("doorward.audit.checkpoints.CONTEXT", b"another audit checkpoint\n")
-        patched.setattr("doorward.audit.checkpoints.seal_signed", without_schema)
-        patched.setattr("written.event", lambda kind, at: event(kind, at=at).replace(',"schema":1', ""))
-        writer = Writer(directory, "early", **given)  # type: ignore[arg-type]
-        writer.calls(7)
-        writer.sign()
-    return writer
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from signing import KEY, PUBLIC_PEM
 from written import NOW, Writer, a_trail, event, lines_of
 
 from doorward.audit.reading.findings import Findings
+from doorward.audit.reading.heads import Head
 from doorward.audit.reading.lines import hash_of
 from doorward.audit.reading.verify import heads_of, load_public_keys, verify
-from doorward.audit.reading.heads import Head
 
 
 @pytest.fixture

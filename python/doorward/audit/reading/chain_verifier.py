@@ -9,7 +9,7 @@ and nothing else: not lines that only look like them, in this file or another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +29,9 @@ from doorward.audit.reading.lines import (
     name_of,
     parse_line,
     request_id_of,
+    split_at_start,
 )
+from doorward.audit.reading.torn_lines import AHEAD, BEGINS, is_cut, next_link, not_a_line, with_next
 
 __all__ = ["ChainVerifier"]
 
@@ -38,9 +40,6 @@ MAX_OPEN_INTENTS: Final = 1_000_000
 
 MAX_INSTANCES: Final = 100_000
 """Instances in the files, each with a state in memory: a hundred restarts a day for some years."""
-
-_AHEAD: Final = 8
-"""Lines looked at after one that cannot be parsed: as many crashes in a row leave one torn line each."""
 
 
 @dataclass(slots=True)
@@ -55,6 +54,8 @@ class _File:
     torn: list[Place] = field(default_factory=list)
     """Torn lines before the first line that could be parsed."""
     torn_bytes: bytes = b""
+    cut: int = 0
+    """Lines that were cut and reported: whose they were is not known, so each explains one number that is missing."""
 
 
 class ChainVerifier:
@@ -88,7 +89,7 @@ class ChainVerifier:
         `OSError`, and `ValueError` for a line without end or for more instances than `MAX_INSTANCES`."""
         here = _File(file)
         number = 0
-        for (lines, torn), ahead in _with_next(blocks_of(file), following):
+        for (lines, torn), ahead in with_next(blocks_of(file), following):
             self._block(lines, here, number, ahead)
             number += len(lines)
             self._progress(sum(map(len, lines)) + len(lines) - torn)
@@ -115,7 +116,7 @@ class ChainVerifier:
             if here.chain is not None:
                 position = self._calls(here.chain, here, lines, position, number)
             if position < len(lines):
-                ahead = lines[position + 1 : position + 1 + _AHEAD] + following
+                ahead = lines[position + 1 : position + 1 + AHEAD] + following
                 self._line(lines[position], here, Place(here.file.path, number + position + 1), ahead)
                 position += 1
 
@@ -168,11 +169,14 @@ class ChainVerifier:
     def _line(self, raw: bytes, here: _File, place: Place, ahead: list[bytes]) -> None:
         line = parse_line(raw)
         if line is None:
-            self._unparsable(raw, here, place, ahead)
+            torn, begun = split_at_start(raw)
+            self._unparsable(torn, here, place, [begun] if begun else ahead)
+            if begun:
+                self._line(begun, here, place, ahead)
             return
         chain = self._chain_of(line, here, place)
         if not chain.is_empty:
-            self._check_link(chain, line, raw, place, ahead)
+            self._check_link(chain, here, line, raw, place, ahead)
         chain.read_in(here.file)
         here.chain = chain
         self._read(chain, line, raw, place)
@@ -237,13 +241,14 @@ class ChainVerifier:
         return chain
 
     def _unparsable(self, raw: bytes, here: _File, place: Place, ahead: list[bytes]) -> None:
-        """A crash tears the last line that a process writes. The next process ends it with a newline, and carries its
-        hash together with that of the line before. That process may be killed in turn, so that a line with an end and
-        nothing after it may be torn as well."""
+        """A crash tears the last line that a process writes. The next process that writes the file ends it with a
+        newline, and carries its hash together with that of the line before. That process may be killed in turn, so that
+        a line with an end and nothing after it may be torn as well. On a stream the next process begins a chain."""
         chain = here.chain
         before = here.torn_bytes if chain is None else chain.hashed
         hashed = before + b"\n" + raw if before else raw
-        is_torn = looks_torn(raw) and (not ahead or _is_continued(hashed, ahead))
+        link = next_link(hashed, ahead)
+        is_torn = looks_torn(raw) and (not ahead or link is not None)
         if chain is None and is_torn:
             here.torn.append(place)
             here.torn_bytes = hashed
@@ -251,14 +256,18 @@ class ChainVerifier:
         if chain is None:
             chain = here.chain = self._begin(here)
         chain.findings.behind_last_checkpoint += 1
-        chain.sequence += 1
         if is_torn:
             chain.findings.torn.add(place)
-            chain.step(raw, place, hashed=hashed)
         else:
-            words = "this is no line of an audit trail: it was changed, or put in"
-            self._problem(chain, Problem("not_a_line", place, words))
-            chain.step(raw, place, hashed=raw)
+            self._problem(chain, not_a_line(raw, place))
+        if is_torn and link == BEGINS:
+            chain.findings.lines += 1  # whose line it was is not known
+        elif not is_torn and is_cut(raw, place):
+            chain.findings.lines += 1
+            here.cut += 1
+        else:
+            chain.sequence += 1
+            chain.step(raw, place, hashed=hashed if is_torn else raw)
 
     def _missing_before(self, line: Line, here: _File, place: Place) -> None:
         if here.chain is None:
@@ -268,8 +277,13 @@ class ChainVerifier:
             words = f"this is number {line.sequence} of instance {name_of(line)}: the lines before it are missing"
         self._found(Problem("missing_before", place, words, line.timestamp))
 
-    def _check_link(self, chain: ChainState, line: Line, raw: bytes, place: Place, ahead: list[bytes]) -> None:
-        if line.previous != chain.hash:
+    def _check_link(
+        self, chain: ChainState, here: _File, line: Line, raw: bytes, place: Place, ahead: list[bytes]
+    ) -> None:
+        missing = line.sequence - chain.sequence - 1
+        if line.previous != chain.hash and 0 < missing <= here.cut:
+            here.cut -= missing
+        elif line.previous != chain.hash:
             said = diagnosis(
                 line,
                 raw,
@@ -286,8 +300,8 @@ class ChainVerifier:
         elif line.instance != chain.instance:
             words = "another instance continues here, and no start says so: the line was changed"
             self._problem(chain, Problem("changed", place, words))
-        elif line.sequence > chain.sequence + 1:
-            chain.findings.lost += line.sequence - chain.sequence - 1
+        elif missing > 0:
+            chain.findings.lost += missing
             chain.findings.gaps.add(place)
 
     def _read(self, chain: ChainState, line: Line, raw: bytes, place: Place) -> None:
@@ -321,26 +335,3 @@ class ChainVerifier:
             if chain.findings.gaps.places[-1:] == [problem.place]:
                 chain.findings.gaps.places.pop()
             self._found(problem)
-
-
-_Block = tuple[list[bytes], bool]
-
-
-def _with_next(blocks: Iterator[_Block], following: list[bytes]) -> Iterator[tuple[_Block, list[bytes]]]:
-    """Each block with the lines after it: what is wrong with a line shows in the next one."""
-    block = next(blocks, None)
-    while block is not None:
-        after = next(blocks, None)
-        yield block, following if after is None else after[0][:_AHEAD]
-        block = after
-
-
-def _is_continued(hashed: bytes, ahead: list[bytes]) -> bool:
-    """Whether the next line that can be parsed carries the hash of all this; a process may be killed in its first line
-    too."""
-    for raw in ahead:
-        line = parse_line(raw)
-        if line is not None:
-            return line.previous == hash_of(hashed)
-        hashed += b"\n" + raw
-    return False

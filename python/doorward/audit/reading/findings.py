@@ -8,7 +8,13 @@ from typing import Final
 
 from doorward.audit.reading.heads import Head
 
-__all__ = ["ChainFindings", "Findings", "Listed", "Place", "Problem"]
+__all__ = ["MISSING", "OTHER_RELEASE", "ChainFindings", "Findings", "Listed", "Place", "Problem"]
+
+MISSING: Final = frozenset(("incomplete", "missing_before", "missing_after", "missing_instance", "missing_remembered"))
+"""Problems that leave what is there as it was written: a line that was cut, a file that was deleted, an instance or a
+remembered line that is not there."""
+
+OTHER_RELEASE: Final = "other_release"
 
 MAX_LISTED: Final = 100
 """Problems, torn lines and unknown outcomes that are listed each; the rest is counted. The first one is the news."""
@@ -30,9 +36,9 @@ class Problem:
     """Something that no honest writer leaves behind."""
 
     kind: str
-    """``changed``, ``inserted``, ``deleted``, ``misplaced``, ``not_a_line``, ``bad_signature``, ``unsigned``,
-    ``missing_before``, ``missing_after``, ``missing_instance``, ``missing_remembered``; and ``other_release``, for what
-    another release wrote and this one cannot verify."""
+    """Of a change: ``changed``, ``inserted``, ``deleted``, ``misplaced``, ``not_a_line``, ``bad_signature``,
+    ``unsigned``. Of something that is not there: a kind in `MISSING`. For what another release wrote and this one
+    cannot verify: `OTHER_RELEASE`."""
     place: Place
     words: str
     at: str | None = None
@@ -117,8 +123,13 @@ class Findings:
 
     @property
     def changed(self) -> bool:
-        """Whether a problem shows a change; else all that was found is of another release."""
-        return bool(self.kinds - {"other_release"})
+        """Whether a problem shows that what is there was changed."""
+        return bool(self.kinds - MISSING - {OTHER_RELEASE})
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a problem shows that something is not there."""
+        return bool(self.kinds & MISSING)
 
     @property
     def ended(self) -> str | None:

@@ -14,12 +14,14 @@ __all__ = [
     "INTENT",
     "REQUEST_ID",
     "Line",
+    "ends_as_a_line",
     "hash_of",
     "latest_timestamp",
     "looks_torn",
     "name_of",
     "parse_line",
     "request_id_of",
+    "split_at_start",
 ]
 
 CALL: Final = b'{"event":"call",'
@@ -36,6 +38,7 @@ _TAIL = re.compile(
 )
 
 _BEGINNING: Final = b'{"event":"'
+_START: Final = b'{"event":"start","timestamp":"'
 
 _UNREADABLE: Final = "Z"
 """Sorts after every timestamp."""
@@ -98,3 +101,21 @@ def looks_torn(line: bytes) -> bool:
     if not line or (written == line and _TAIL.search(line)):
         return False
     return written.startswith(_BEGINNING) or _BEGINNING.startswith(written)
+
+
+def ends_as_a_line(line: bytes) -> bool:
+    """Whether this is the end of a line, which was cut off from its beginning."""
+    start = line.rfind(b',"instance":"')
+    return start > 0 and _TAIL.fullmatch(line, start) is not None
+
+
+def split_at_start(line: bytes) -> tuple[bytes, bytes]:
+    """A torn line, and the start of the next process's chain, where nothing had ended the torn one: on a stream, a
+    process does not know what was written before it. Empty where there is no such start."""
+    # In a JSON string a quote is escaped, so that no value can hold this text.
+    start = line.rfind(_START)
+    if start > 0:
+        begun = parse_line(line[start:])
+        if begun is not None and begun.previous is None and looks_torn(line[:start]):
+            return line[:start], line[start:]
+    return line, b""
