@@ -275,7 +275,7 @@ def _tails(files: Files, signed: set[bytes], signers: dict[str, str], since: str
             said = _members(line)
             if not said and number == len(lines) - 1:
                 continue
-            instance = said.get("instance")
+            instance = str(said.get("instance"))
             if said.get("event") == "start" and instance not in signers and instance not in started:
                 started.add(instance)
                 continue

@@ -221,6 +221,60 @@ def test_a_torn_line_is_not_remembered(trail: Path, check: Check) -> None:
     assert check(trail, heads=heads).intact
 
 
+# --- what only a remembered head shows --------------------------------------------------------------------------------
+
+
+def cut_at_a_checkpoint(trail: Path) -> None:
+    path = trail / "audit.two.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in lines_of(path)[: checkpoints_in(path)[-2] + 1]))
+
+
+def forge_the_tail(trail: Path) -> None:
+    cut_at_a_checkpoint(trail)
+    path = trail / "audit.two.jsonl"
+    path.write_bytes(forge(lines_of(path), "two", 5))
+
+
+def forge_the_tail_and_restart(trail: Path) -> None:
+    forge_the_tail(trail)
+    Writer(trail, "five", name="audit.two.jsonl", at=LATER).calls(6)
+
+
+def remove_the_last_file(trail: Path) -> None:
+    (trail / "audit.jsonl").unlink()
+    last = max(trail.glob("audit.one.*"))
+    last.rename(trail / "audit.jsonl")
+
+
+@pytest.mark.parametrize(
+    "attack", [cut_at_a_checkpoint, forge_the_tail, forge_the_tail_and_restart, remove_the_last_file]
+)
+def test_what_only_a_remembered_head_shows(trail: Path, check: Check, attack: Callable[[Path], None]) -> None:
+    """As docs/audit-reading.md says of each option."""
+    heads = heads_of(check(trail))
+    attack(trail)
+    assert check(trail).intact
+    assert kinds(check(trail, heads=heads)) == ["missing_remembered"]
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bound", "said"),
+    [
+        ("doorward.audit.reading.chain_verifier.MAX_INSTANCES", "more than 1 instances: verify fewer files at a time"),
+        ("doorward.audit.reading.checkpoint_lines.MAX_NAMED", "checkpoints name more than 1 instances"),
+    ],
+)
+def test_more_instances_than_fit_into_memory_are_refused(
+    trail: Path, check: Check, monkeypatch: pytest.MonkeyPatch, bound: str, said: str
+) -> None:
+    monkeypatch.setattr(bound, 1)
+    with pytest.raises(ValueError, match=said):
+        check(trail)
+
+
 # --- records of other releases ----------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, as JSON.")] = False,
 ) -> None:
-    """Find out whether somebody changed the trail: edits, deletions, insertions, swaps, up to the last checkpoint."""
+    """Find out whether the trail was changed, up to the last checkpoint of each chain, and whether it is complete."""
     oldest = instant("--since", since)
     try:
         keys = load_public_keys(public_key) if public_key else None
