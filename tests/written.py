@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from signing import KEY
 from trails import record
 
-from doorward.audit.chain import Chain, chain_after
+from doorward.audit.chain import Chain, chain_after, seal_signed
 from doorward.audit.checkpoints import Checkpoints
 from doorward.audit.reading.lines import parse_line
+from doorward.audit.record import start_record
 from doorward.settings import Checkpoint, Secret
 
 NOW = 1_800_000_000.0
@@ -19,6 +21,8 @@ NOW = 1_800_000_000.0
 
 def event(kind: str, request_id: str = "r-0", *, at: float = NOW) -> str:
     """A record of another kind than a call."""
+    if kind == "start":
+        return start_record("opened", at=at, mode="written", version="1.0", follows=None, lost=0)
     return record(request_id=request_id, at=at).replace('"event":"call"', f'"event":"{kind}"', 1)
 
 
@@ -34,6 +38,7 @@ class Writer:
         every: int | None = 5,
         beside: Callable[[float], tuple[str, ...]] = lambda since: (),
         at: float = NOW,
+        start: str | None = None,
     ) -> None:
         self.instance = instance
         self.at = at
@@ -47,7 +52,7 @@ class Writer:
         if every is not None:
             self._checkpoints = Checkpoints(Checkpoint(key=Secret(KEY), every=every), beside=beside)
         self._rotations = 0
-        self.write(event("start", at=at))
+        self.write(start or event("start", at=at))
 
     def write(self, text: str) -> None:
         """Append a record, and a checkpoint where one is due."""
@@ -104,6 +109,20 @@ def a_trail(directory: Path) -> None:
     again.sign()
     two.calls(4)
     two.sign()
+
+
+def write_as_earlier(directory: Path) -> None:
+    """A trail as the first releases wrote it: no schema, and signatures over another context."""
+
+    def without_schema(chain: Chain, text: str, sign: Callable[[bytes], bytes]) -> bytes:
+        return seal_signed(chain, text.replace('"schema":1,', ""), sign)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("doorward.audit.checkpoints.CONTEXT", b"another audit checkpoint\n")
+        patched.setattr("doorward.audit.checkpoints.seal_signed", without_schema)
+        writer = Writer(directory, "early", start=event("start").replace(',"schema":1', ""))
+        writer.calls(7)
+        writer.sign()
 
 
 def lines_of(path: Path) -> list[bytes]:

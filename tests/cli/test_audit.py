@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from signing import PUBLIC_PEM
 from trails import record
-from written import Writer, a_trail
+from written import Writer, a_trail, write_as_earlier
 
 import doorward
 from doorward.audit.checkpoints import load_private_key
@@ -92,12 +92,12 @@ def test_a_whole_trail(command: Command) -> None:
     assert "accidents and amateurs" in command.run("verify", "trail/audit.jsonl").stdout
 
 
-def test_a_changed_trail_names_the_line_and_ends_with_1(command: Command) -> None:
+def test_a_changed_trail_names_the_line_and_ends_with_3(command: Command) -> None:
     path = command.trail / "audit.two.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"success"', b'"denied_scope"', 1))
-    done = command.start("verify", "trail", "--public-key", "key.pub", code=1)
-    assert done.stdout.startswith("TAMPERED  trail/audit.two.jsonl:1: this line was changed")
-    assert "NOT INTACT: look first at trail/audit.two.jsonl:1" in done.stdout
+    done = command.start("verify", "trail", "--public-key", "key.pub", code=3)
+    assert done.stdout.startswith("TAMPERED  trail/audit.two.jsonl:3: this line was changed")
+    assert "NOT INTACT: look first at trail/audit.two.jsonl:3" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -128,22 +128,45 @@ def test_it_remembers(command: Command) -> None:
     for path in command.trail.glob("*"):
         path.unlink()
     Writer(command.trail, "new").calls(2)
-    done = command.run("verify", "trail", "--remember", "heads.json", code=1)
+    done = command.run("verify", "trail", "--remember", "heads.json", code=4)
     assert "was here when the trail was last verified" in done.stdout
     assert "new" not in (command.directory / "heads.json").read_text(), "what is not whole is not remembered"
 
 
+def test_what_cannot_be_remembered_ends_with_5(command: Command) -> None:
+    done = command.run("verify", "trail", "--remember", "nowhere/heads.json", code=5)
+    assert "intact" in done.stdout
+    assert "nowhere/heads.json: No such file or directory: what was verified is not remembered" in done.stderr
+
+
+def test_a_trail_of_an_earlier_release_is_refused_with_what_to_do(command: Command) -> None:
+    for path in command.trail.glob("*"):
+        path.unlink()
+    write_as_earlier(command.trail)
+    assert "intact" in command.run("verify", "trail").stdout
+    done = command.run("verify", "trail", "--public-key", "key.pub", "--remember", "heads.json", code=2)
+    assert done.stdout.startswith("REFUSED   trail/audit.jsonl:2: this checkpoint is of an earlier release")
+    assert "verify this trail with the release that wrote it" in done.stdout
+    assert "NOT VERIFIED: another release wrote this" in done.stdout
+    assert "intact" not in done.stdout
+    assert "TAMPERED" not in done.stdout
+    assert not (command.directory / "heads.json").exists()
+
+
 def test_what_was_found_as_json(command: Command) -> None:
     (command.trail / "audit.two.jsonl").unlink()
-    found = json.loads(command.run("verify", "trail", "--json", code=1).stdout)
+    found = json.loads(command.run("verify", "trail", "--json", code=4).stdout)
     assert found["intact"] is False
     assert found["problems"][0]["kind"] == "missing_instance"
+    assert found["kinds"] == ["missing_instance"]
     assert found["chains"][0]["instances"] == ["one", "three"]
 
 
 def test_days_that_were_deleted(command: Command) -> None:
     sorted(command.trail.glob("audit.one.*"))[0].unlink()
-    command.run("verify", "trail", code=1)
+    said = command.run("verify", "trail", code=4).stdout
+    assert said.startswith("MISSING   trail/audit.one.")
+    assert "INCOMPLETE: something that was written is not here: look first at trail/audit.one." in said
     command.run("verify", "trail", "--since", "2027-01-15T08:00:02.5Z")
 
 
@@ -161,7 +184,7 @@ def test_of_a_time_behind_the_last_record_nothing_is_called_intact(command: Comm
 def test_a_change_before_the_time_asked_about_is_told_all_the_same(command: Command) -> None:
     path = command.trail / "audit.two.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"success"', b'"denied_scope"', 1))
-    assert "NOT INTACT" in command.run("verify", "trail", "--since", "2027-01-16", code=1).stdout
+    assert "NOT INTACT" in command.run("verify", "trail", "--since", "2027-01-16", code=3).stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")

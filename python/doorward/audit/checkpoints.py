@@ -13,7 +13,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
 from doorward.audit.chain import Chain, seal_signed
-from doorward.audit.record import timestamp
+from doorward.audit.record import SCHEMA, timestamp
 from doorward.settings import Checkpoint
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Checkpoints:
         named = ",".join(map(encode_basestring_ascii, beside))
         record = (
             f'{{"event":"checkpoint","timestamp":"{timestamp(at)}",{_NOTHING}'
-            f'"signing_key":{self._key_id},"beside":[{named}]'
+            f'"schema":{SCHEMA},"signing_key":{self._key_id},"beside":[{named}]'
         )
         line = seal_signed(chain, record, lambda signed: self._key.sign(CONTEXT + signed))
         self._unsigned, self._last, self.length = 0, at, len(line)

@@ -14,6 +14,7 @@ from doorward._core import call_record, spelt
 from doorward.principal import Principal
 
 __all__ = [
+    "SCHEMA",
     "SUCCESS",
     "UNKNOWN_PRINCIPAL",
     "Outcome",
@@ -40,6 +41,10 @@ class Outcome(NamedTuple):
     budget: str | None = None
     retry_after_ms: int | None = None
 
+
+SCHEMA: Final = 1
+"""The number of the record's schema, in every ``start`` and ``checkpoint``. It rises when a reader of today would
+misunderstand the records, or could not verify them; readers accept earlier ones. The first releases wrote no number."""
 
 SUCCESS: Final = Outcome("success")
 """The one outcome that most calls share."""
@@ -69,10 +74,11 @@ def unverified_fragment(
 def start_record(reason: str, *, at: float, mode: str, version: str, follows: str | None, lost: int) -> str:
     """A ``start`` record: a trail was opened (``opened``), or goes on after its sink had hung (``resumed``) or records
     had found no room (``lost``). ``follows``: the file whose last line it goes on from; ``lost``: how many records
-    never reached the trail. Without its closing brace, too."""
+    never reached the trail. Without its closing brace, too. It tells its `SCHEMA`."""
     return (
         f'{{"event":"start","timestamp":"{timestamp(at)}",{_NOBODY},"result":null,"reason":"{reason}",{_NOTHING},'
-        f'"mode":"{mode}","version":{spelt(version)},"follows":{spelt(follows)},"lost":{lost}'
+        f'"mode":"{mode}","version":{spelt(version)},"follows":{spelt(follows)},"lost":{lost},'
+        f'"schema":{SCHEMA}'
     )
 
 

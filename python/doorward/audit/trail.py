@@ -45,7 +45,9 @@ __all__ = ["DISK_SECONDS", "Trail"]
 DISK_SECONDS: Final = 0.9
 """How long a call waits for the disk in ``durable`` mode: a caller learns within a second that it may try again."""
 
-_INSTANCE_BYTES: Final = 4
+_INSTANCE_BYTES: Final = 8
+"""Of an instance's random name. Verification tells chains apart by it, so that no two may share one: 64 bits are enough
+for a collector that gathers the chains of many servers."""
 
 _NOT_THERE: Final = (
     "audit goes to stdout, which is for the messages of a server that talks over stdin and stdout, and for nothing "
@@ -171,20 +173,19 @@ class Trail:
     def _open(self) -> None:
         self._forked = False
         self._tickets = Tickets()
-        instance = secrets.token_hex(_INSTANCE_BYTES)
+        # Each sink has a chain, and so a name, of its own: two may lie in one directory, or end in one collector.
+        instances = [secrets.token_hex(_INSTANCE_BYTES) for _ in self._settings.places]
         sinks: list[Sink] = []
         try:
-            for place in self._settings.places:
+            for place, instance in zip(self._settings.places, instances, strict=True):
                 # One by one: those before the one that fails are closed.
-                sink = UnsaidSink(instance) if self._settings.is_unsaid else open_sink(place, instance)
-                sinks.append(sink)
+                sinks.append(UnsaidSink(instance) if self._settings.is_unsaid else open_sink(place, instance))
         except BaseException:
             for sink in sinks:
                 sink.close()
             raise
-        self._lanes = [
-            self._lane(place, sink, instance) for place, sink in zip(self._settings.places, sinks, strict=True)
-        ]
+        opened = zip(self._settings.places, sinks, instances, strict=True)
+        self._lanes = [self._lane(place, sink, instance) for place, sink, instance in opened]
         self._syncing = [lane for lane in self._lanes if isinstance(lane, ThreadedLane) and lane.syncs]
         # Whoever only takes a copy, and whose failing stops nobody, is waited for by nobody.
         self._awaited = [lane for lane in self._syncing if lane.denies] or self._syncing

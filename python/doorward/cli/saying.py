@@ -13,10 +13,10 @@ UNREADABLE: Final = 2
 """The exit code for what could not be looked at, and for a command line that cannot be meant."""
 
 
-def fail(problem: str) -> NoReturn:
-    """Say what is wrong and end with the exit code 2."""
+def fail(problem: str, *, code: int = UNREADABLE) -> NoReturn:
+    """Print what is wrong, and end with the exit code."""
     print(f"error: {problem}", file=sys.stderr)
-    raise typer.Exit(UNREADABLE)
+    raise typer.Exit(code)
 
 
 def printable(text: object) -> str:

@@ -12,9 +12,9 @@ from conftest import Proof, Tell
 from signing import PUBLIC_PEM
 from written import a_trail
 
+from doorward.audit.reading.file_order import in_order
 from doorward.audit.reading.files import trail_files
 from doorward.audit.reading.lines import hash_of, parse_line
-from doorward.audit.reading.order import chains_of
 from doorward.audit.reading.verify import heads_of, load_public_keys, verify
 
 Lines = list[bytes]
@@ -188,4 +188,4 @@ def test_files_given_in_any_order_are_read_in_theirs(tmp_path: Path) -> None:
     a_trail(tmp_path)
     with trail_files([tmp_path]) as files:
         for order in (files, files[::-1]):
-            assert sorted(len(chain) for chain in chains_of(order)) == [1, 3]
+            assert sorted(len(chain) for chain in in_order(order)) == [1, 3]

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ChainFindings", "Findings", "Listed", "Place", "Problem"]
+from doorward.audit.reading.heads import Head
+
+__all__ = ["MISSING", "OTHER_RELEASE", "ChainFindings", "Findings", "Listed", "Place", "Problem"]
+
+MISSING: Final = frozenset(("incomplete", "missing_before", "missing_after", "missing_instance", "missing_remembered"))
+"""Problems that leave what is there as it was written: a line that was cut, a file that was deleted, an instance or a
+remembered line that is not there."""
+
+OTHER_RELEASE: Final = "other_release"
 
 MAX_LISTED: Final = 100
 """Problems, torn lines and unknown outcomes that are listed each; the rest is counted. The first one is the news."""
@@ -28,8 +36,9 @@ class Problem:
     """Something that no honest writer leaves behind."""
 
     kind: str
-    """``changed``, ``inserted``, ``deleted``, ``misplaced``, ``not_a_line``, ``bad_signature``, ``unsigned``,
-    ``missing_before``, ``missing_after``, ``missing_instance``, ``missing_remembered``."""
+    """Of a change: ``changed``, ``inserted``, ``deleted``, ``misplaced``, ``not_a_line``, ``bad_signature``,
+    ``unsigned``. Of something that is not there: a kind in `MISSING`. For what another release wrote and this one
+    cannot verify: `OTHER_RELEASE`."""
     place: Place
     words: str
     at: str | None = None
@@ -93,10 +102,15 @@ class Findings:
     since: str | None = None
     """The time before which nothing need be there."""
     chains: list[ChainFindings] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+    """The last line of each chain."""
     problems: list[Problem] = field(default_factory=list)
     further_problems: int = 0
+    kinds: set[str] = field(default_factory=set)
+    """Of all problems."""
 
     def add(self, problem: Problem) -> None:
+        self.kinds.add(problem.kind)
         if len(self.problems) < MAX_LISTED:
             self.problems.append(problem)
         else:
@@ -106,6 +120,16 @@ class Findings:
     def intact(self) -> bool:
         """Whether nothing was found that no honest writer leaves behind."""
         return not self.problems
+
+    @property
+    def changed(self) -> bool:
+        """Whether a problem shows that what is there was changed."""
+        return bool(self.kinds - MISSING - {OTHER_RELEASE})
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a problem shows that something is not there."""
+        return bool(self.kinds & MISSING)
 
     @property
     def ended(self) -> str | None:

@@ -1,26 +1,37 @@
-"""Where each chain ended when it was verified, in a file that is kept elsewhere: what was cut off since then shows."""
+"""The heads of chains that an earlier verification remembered, in a file that is kept elsewhere: what was removed since
+then is found."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from doorward.audit.reading.wholeness import Head
-
-__all__ = ["read_heads", "write_heads"]
+__all__ = ["Head", "read_heads", "write_heads"]
 
 _MAX_BYTES: Final = 4 * 1024 * 1024
-"""Some 20,000 chains: every process that ever wrote."""
+"""Of the file: some 20,000 chains, one for each process that ever wrote."""
 
 _MEMBERS: Final = {"instance": str, "sequence": int, "hash": str, "timestamp": str}
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last line of a chain. Its hash commits to every line before it."""
+
+    instance: str
+    sequence: int
+    hash: str
+    """SHA-256 of the line, in hexadecimal."""
+    timestamp: str
+
+
 def read_heads(path: Path) -> list[Head]:
-    """What was remembered; nothing where there is no file yet. Raises `OSError` and `ValueError`."""
+    """The heads in the file; none when the file does not exist yet. Raises `OSError`, and `ValueError` for a file that
+    `write_heads` did not write."""
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -34,7 +45,7 @@ def read_heads(path: Path) -> list[Head]:
 
 
 def write_heads(path: Path, heads: Sequence[Head]) -> None:
-    """Remember these, in place of those before. Raises `OSError`."""
+    """Replace the file by one with these heads. Raises `OSError`."""
     written = json.dumps({"chains": [asdict(head) for head in heads]}, indent=1) + "\n"
     temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
     temporary.write_text(written, encoding="utf-8")

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CALL", "EVENTS", "INTENT", "REQUEST_ID", "Line", "hash_of", "looks_torn", "parse_line", "request_id_of"]
+__all__ = [
+    "CALL",
+    "EVENTS",
+    "INTENT",
+    "REQUEST_ID",
+    "Line",
+    "ends_as_a_line",
+    "hash_of",
+    "latest_timestamp",
+    "looks_torn",
+    "name_of",
+    "parse_line",
+    "request_id_of",
+    "split_at_start",
+]
 
 CALL: Final = b'{"event":"call",'
 INTENT: Final = b'{"event":"intent",'
@@ -18,9 +33,15 @@ REQUEST_ID: Final = len('"timestamp":"2027-01-15T08:00:00.000Z","request_id":"')
 
 _HEAD = re.compile(rb'\{"event":"([a-z]{1,32})","timestamp":"([0-9T:.Z-]{20,32})",')
 _TAIL = re.compile(
-    rb',"instance":("(?:[^"\\]|\\.){1,256}"),"sequence":([1-9][0-9]{0,17}),'
+    rb',"instance":("[!#-\[\]-~]{1,256}"),"sequence":([1-9][0-9]{0,17}),'
     rb'"previous":(?:null|"sha256:([0-9a-f]{64})")(?:,"signature":"([0-9a-f]{128})")?\}'
 )
+
+_BEGINNING: Final = b'{"event":"'
+_START: Final = b'{"event":"start","timestamp":"'
+
+_UNREADABLE: Final = "Z"
+"""Sorts after every timestamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,17 @@ def parse_line(line: bytes) -> Line | None:
     return Line(head[1], head[2].decode(), tail[1], int(tail[2]), tail[3], tail[4], signed)
 
 
+def name_of(line: Line) -> str:
+    """The name of the instance that wrote the line."""
+    return line.instance[1:-1].decode("ascii")
+
+
+def latest_timestamp(lines: Sequence[bytes]) -> str:
+    """The latest timestamp of these lines. One that cannot be read counts as later than any other."""
+    heads = map(_HEAD.match, lines)
+    return max((_UNREADABLE if head is None else head[2].decode() for head in heads), default="")
+
+
 def hash_of(line: bytes) -> bytes:
     """What the next line carries."""
     return hashlib.sha256(line).hexdigest().encode()
@@ -63,6 +95,27 @@ def request_id_of(line: bytes, event: bytes) -> bytes:
 
 
 def looks_torn(line: bytes) -> bool:
-    """Whether a crash can have left this: the beginning of a line, and not its end."""
-    beginning = b'{"event":"'
-    return bool(line) and not line.endswith(b"}") and (line.startswith(beginning) or beginning.startswith(line))
+    """Whether a crash can have left this: the beginning of a line and not its end. After a power failure, zeros may
+    follow it: some file systems write the length of a file before its data."""
+    written = line.rstrip(b"\0")
+    if not line or (written == line and _TAIL.search(line)):
+        return False
+    return written.startswith(_BEGINNING) or _BEGINNING.startswith(written)
+
+
+def ends_as_a_line(line: bytes) -> bool:
+    """Whether this is the end of a line, which was cut off from its beginning."""
+    start = line.rfind(b',"instance":"')
+    return start > 0 and _TAIL.fullmatch(line, start) is not None
+
+
+def split_at_start(line: bytes) -> tuple[bytes, bytes]:
+    """A torn line, and the start of the next process's chain, where nothing had ended the torn one: on a stream, a
+    process does not know what was written before it. Empty where there is no such start."""
+    # In a JSON string a quote is escaped, so that no value can hold this text.
+    start = line.rfind(_START)
+    if start > 0:
+        begun = parse_line(line[start:])
+        if begun is not None and begun.previous is None and looks_torn(line[:start]):
+            return line[:start], line[start:]
+    return line, b""

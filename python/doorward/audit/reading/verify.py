@@ -8,19 +8,24 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from doorward.audit.reading.chain_verifier import ChainVerifier
+from doorward.audit.reading.checkpoint_lines import Verify
+from doorward.audit.reading.completeness import check_completeness
+from doorward.audit.reading.file_order import in_order
 from doorward.audit.reading.files import TrailFile, trail_files
 from doorward.audit.reading.findings import Findings, Problem
-from doorward.audit.reading.order import Ends, chains_of, ends_of
-from doorward.audit.reading.walk import Verify, Walk
-from doorward.audit.reading.wholeness import Head, Wholeness
+from doorward.audit.reading.heads import Head
 
 __all__ = ["heads_of", "load_public_keys", "verify"]
 
 _PAUSE_SECONDS: Final = 1.0
-"""Between two looks for the file behind a rotated one, which its writer may be about to make."""
+"""Before a second look, when a file is missing that its writer may be about to make."""
 
 MAX_KEYS: Final = 64
 """Public keys that one verification tries: those of some years."""
+
+_NOT_YET: Final = frozenset(("missing_after", "missing_instance"))
+"""Problems that a writer leaves for a moment, while it rotates or writes its first line."""
 
 
 def verify(
@@ -36,61 +41,70 @@ def verify(
 
     ``since``: a timestamp (ISO 8601, UTC, as in the records); what was written before may have been deleted.
     ``heads``: what an earlier verification found, and must be there still. ``progress``: bytes done, of all.
-    ``pause``: waits until a writer that is rotating now has gone on.
+    ``pause``: waits until a writer that is rotating now has continued; then everything is verified once more.
     Raises `OSError` and `ValueError` for what cannot be read.
     """
-
-    def look_again() -> list[Ends]:
+    findings = _verified(paths, public_keys, since, heads, progress)
+    if findings.problems and findings.kinds <= _NOT_YET:
         pause()
-        with trail_files(paths) as now:
-            return [ends_of(file) for file in now if file.size]
-
-    with trail_files(paths) as files:
-        return _verified(files, public_keys, since, heads, progress, look_again)
+        findings = _verified(paths, public_keys, since, heads, progress)
+    return findings
 
 
 def _verified(
-    files: Sequence[TrailFile],
+    paths: Sequence[Path],
     public_keys: Verify | None,
     since: str | None,
     heads: Sequence[Head],
     progress: Callable[[int, int], None],
-    look_again: Callable[[], list[Ends]],
 ) -> Findings:
-    size = sum(file.size for file in files)
-    findings = Findings(files=len(files), size=size, with_key=public_keys is not None, since=since)
-    done = 0
+    with trail_files(paths) as files:
+        size = sum(file.size for file in files)
+        findings = Findings(files=len(files), size=size, with_key=public_keys is not None, since=since)
+        verifier = ChainVerifier(
+            verify=public_keys,
+            found=_adding_to(findings, since),
+            since=since,
+            heads=heads,
+            progress=_counting(progress, size),
+        )
+        _read(verifier, files)
+        verifier.end()
+    findings.chains = [chain.findings for chain in verifier.chains]
+    findings.lines = sum(chain.lines for chain in findings.chains)
+    findings.heads = [chain.head for chain in verifier.chains if chain.head is not None]
+    check_completeness(verifier, findings, heads)
+    return findings
 
-    def read(size: int) -> None:
-        nonlocal done
-        done += size
-        progress(done, findings.size)
 
+def _read(verifier: ChainVerifier, files: Sequence[TrailFile]) -> None:
+    for chain in in_order(files):
+        for ends, following in zip_longest(chain, chain[1:]):
+            verifier.file(ends.file, [] if following is None else [following.first_raw])
+
+
+def _adding_to(findings: Findings, since: str | None) -> Callable[[Problem], None]:
     def found(problem: Problem) -> None:
         if problem.kind != "missing_before" or since is None or problem.at is None or problem.at > since:
             findings.add(problem)
 
-    walks: list[Walk] = []
-    chains = chains_of(files)
-    for chain in chains:
-        walk = Walk(verify=public_keys, found=found, progress=read)
-        for ends, following in zip_longest(chain, chain[1:]):
-            walk.file(ends.file, [] if following is None else [following.first_raw])
-        findings.chains.append(walk.end())
-        findings.lines += walk.findings.lines
-        walks.append(walk)
-    named = {instance: said for walk in walks for instance, said in walk.named.items()}
-    Wholeness(chains, findings, since, look_again).check(named, heads)
-    return findings
+    return found
+
+
+def _counting(progress: Callable[[int, int], None], size: int) -> Callable[[int], None]:
+    done = 0
+
+    def read(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, size)
+
+    return read
 
 
 def heads_of(findings: Findings) -> list[Head]:
-    """Where each chain ends now."""
-    return [
-        Head(chain.instances[-1], chain.last_sequence, chain.last_hash, chain.ended)
-        for chain in findings.chains
-        if chain.instances and chain.last_sequence and chain.last_hash and chain.ended
-    ]
+    """The last line of each chain now."""
+    return findings.heads
 
 
 def load_public_keys(files: Sequence[Path]) -> Verify:

@@ -1,5 +1,6 @@
-"""``doorward audit verify``: 0 when the trail is whole, 1 when somebody changed it, 2 when it cannot be read, or when
-none of it is of the time that was asked about."""
+"""``doorward audit verify``. Its exit codes: 0 when the trail is intact; 2 when it cannot be read, is of another
+release, or has nothing of the time that was asked about; 3 when it was changed; 4 when it is incomplete; 5 when the
+file of ``--remember`` could not be written. 1 is Python's, for an error that nothing caught."""
 
 from __future__ import annotations
 
@@ -7,11 +8,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from doorward.audit.reading.findings import ChainFindings, Findings, Listed
+from doorward.audit.reading.findings import MISSING, OTHER_RELEASE, ChainFindings, Findings, Listed
 from doorward.audit.reading.heads import read_heads, write_heads
 from doorward.audit.reading.verify import heads_of, load_public_keys
 from doorward.audit.reading.verify import verify as verified
@@ -23,7 +24,9 @@ from doorward.extras import install
 
 __all__ = ["verify"]
 
-_TAMPERED = 1
+CHANGED: Final = 3
+INCOMPLETE: Final = 4
+NOT_REMEMBERED: Final = 5
 
 
 def verify(
@@ -46,7 +49,7 @@ def verify(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, as JSON.")] = False,
 ) -> None:
-    """Find out whether somebody changed the trail: edits, deletions, insertions, swaps, up to the last checkpoint."""
+    """Find out whether the trail was changed, up to the last checkpoint of each chain, and whether it is complete."""
     oldest = instant("--since", since)
     try:
         keys = load_public_keys(public_key) if public_key else None
@@ -63,22 +66,29 @@ def verify(
         print(json.dumps(_as_json(findings), indent=1))
     else:
         _print(findings)
-    if not findings.intact:
-        raise typer.Exit(_TAMPERED)
-    if findings.nothing_to_check:
-        raise typer.Exit(UNREADABLE)
+    if code := _exit_code(findings):
+        raise typer.Exit(code)
     if remember:
         try:
             write_heads(remember, heads_of(findings))
         except OSError as error:
-            fail(f"{remember}: {error.strerror}: what was verified is not remembered")
+            fail(f"{remember}: {error.strerror}: what was verified is not remembered", code=NOT_REMEMBERED)
+
+
+def _exit_code(findings: Findings) -> int:
+    if findings.changed:
+        return CHANGED
+    if findings.incomplete:
+        return INCOMPLETE
+    return UNREADABLE if findings.problems or findings.nothing_to_check else 0
 
 
 def _print(findings: Findings) -> None:
     for problem in findings.problems:
-        print(f"TAMPERED  {printable(problem)}")
+        label = {**dict.fromkeys(MISSING, "MISSING "), OTHER_RELEASE: "REFUSED "}.get(problem.kind, "TAMPERED")
+        print(f"{label}  {printable(problem)}")
     if findings.further_problems:
-        print(f"TAMPERED  and {findings.further_problems:,} more")
+        print(f"          and {findings.further_problems:,} more")
     for chain in findings.chains:
         if chain.last_checkpoint and chain.behind_last_checkpoint:
             behind = f"{chain.behind_last_checkpoint:,} lines behind it are not signed yet"
@@ -88,7 +98,7 @@ def _print(findings: Findings) -> None:
         _print_places(chain.unknown_outcomes, "an intent without its call: outcome unknown")
     print_table(
         f"{findings.files} files, {findings.lines:,} lines, {findings.size:,} bytes",
-        ("chain", "files", "lines", "from", "until", "checkpoints", "behind", "lost", "torn", "unknown"),
+        ("chain", "instance", "files", "lines", "from", "until", "checkpoints", "behind", "lost", "torn", "unknown"),
         [_row(chain) for chain in findings.chains],
     )
     print()
@@ -105,6 +115,7 @@ def _print_places(listed: Listed, words: str) -> None:
 def _row(chain: ChainFindings) -> tuple[str, ...]:
     return (
         printable(chain.files[-1].name),
+        printable(chain.instances[-1]) if chain.instances else "-",
         f"{len(chain.files):,}",
         f"{chain.lines:,}",
         second(chain.began),
@@ -118,8 +129,15 @@ def _row(chain: ChainFindings) -> tuple[str, ...]:
 
 
 def _verdict(findings: Findings) -> Iterator[str]:
-    if not findings.intact:
+    if findings.changed:
         yield f"NOT INTACT: look first at {printable(findings.problems[0].place)}"
+        return
+    if findings.incomplete:
+        place = printable(findings.problems[0].place)
+        yield f"INCOMPLETE: something that was written is not here: look first at {place}"
+        return
+    if findings.problems:
+        yield "NOT VERIFIED: another release wrote this, see above"
         return
     if findings.nothing_to_check:
         yield f"nothing was checked: the last record is of {second(findings.ended)}, and --since is later. It names the"
@@ -137,5 +155,9 @@ def _verdict(findings: Findings) -> Iterator[str]:
 
 def _as_json(findings: Findings) -> dict[str, Any]:
     nothing = findings.nothing_to_check
-    made = asdict(findings) | {"intact": findings.intact and not nothing, "nothing_to_check": nothing}
+    made = asdict(findings) | {
+        "intact": findings.intact and not nothing,
+        "nothing_to_check": nothing,
+        "kinds": sorted(findings.kinds),
+    }
     return dict(json.loads(json.dumps(made, default=str)))

@@ -1,14 +1,18 @@
-"""Which file goes on behind which: by the hashes they carry, and where one was spoilt by number and instance."""
+"""The order in which files are read: each after the one that it continues, by the hash that its first line carries. A
+file that was changed, or is missing, leaves instance and number to go by; all else is ordered by its first timestamp.
+
+The order proves nothing. A wrong one makes `chain_verifier` report problems that a right one would not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from doorward.audit.reading.files import MAX_LINE_BYTES, TrailFile
 from doorward.audit.reading.lines import Line, hash_of, parse_line
 
-__all__ = ["Ends", "chains_of", "ends_of"]
+__all__ = ["Ends", "in_order"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,23 @@ class Ends:
     last_hash: bytes
     """Of the last line, and with what stands behind it: what the next file carries."""
 
-    def carries_on(self, earlier: Ends) -> bool:
-        """Whether this file was begun behind that one."""
-        return self.first is not None and self.first.previous == earlier.last_hash
+
+def in_order(files: Sequence[TrailFile]) -> list[list[Ends]]:
+    """The files that continue each other, in the order in which they were written; files without a byte are left out.
+    Raises `OSError`."""
+    links = _Links([_ends_of(file) for file in files if file.size])
+    links.by_hash()
+    links.by_number()
+    links.by_instance()
+    return sorted(links.chains(), key=_beginning)
 
 
-def ends_of(file: TrailFile) -> Ends:
-    """Read both ends. Raises `OSError`."""
+def _beginning(chain: Sequence[Ends]) -> tuple[str, Path]:
+    first = chain[0]
+    return ("" if first.first is None else first.first.timestamp, first.file.path)
+
+
+def _ends_of(file: TrailFile) -> Ends:
     with file.open() as opened:
         beginning = opened.read(min(file.size, MAX_LINE_BYTES))
         opened.seek(max(0, file.size - MAX_LINE_BYTES))
@@ -42,15 +56,6 @@ def ends_of(file: TrailFile) -> Ends:
     carried = b"\n".join(lines[len(lines) - 1 - behind :])
     first = beginning.split(b"\n", 1)[0]
     return Ends(file, parse_line(first), first, last, behind, hash_of(carried))
-
-
-def chains_of(files: Sequence[TrailFile]) -> list[list[Ends]]:
-    """The files of each chain, in the order in which they were written."""
-    links = _Links([ends_of(file) for file in files if file.size])
-    links.by_hash()
-    links.by_number()
-    links.by_instance()
-    return links.chains()
 
 
 class _Links:
