@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 Make = Callable[..., Guarded]
 
 RULES = [doorward.ToolRule("wipe", scopes=[], limit=["5/minute"], confirm=True), doorward.ToolRule("*", scopes=[])]
-YES = {"doorward.confirmation": {"action": "accept"}}
+YES = {"doorward.confirmation": {"action": "accept", "content": {"confirm": "yes"}}}
 PREFIX = "io.modelcontextprotocol"
 
 
@@ -364,7 +364,7 @@ async def test_durable_records_are_in_order_and_verify(guarded: Make) -> None:
     lines = [(line["event"], line["result"], line["reason"]) for line in it.lines()]
     assert lines[1:] == [
         ("call", "asked", None),
-        ("confirmed", None, None),
+        ("confirmed", None, "client"),
         ("intent", None, None),
         ("call", "success", None),
         ("call", "denied_policy", "confirmation_used"),

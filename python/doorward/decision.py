@@ -232,9 +232,11 @@ class Decision:
         """The record that it is about to run."""
         return self._record(None, self._sink.clock(), None, self.disconnected)
 
-    def note(self, event: str) -> None:
-        """Record a step on its way: ``asked`` a human, ``confirmed`` by one."""
-        self._sink.write(partial(self._record, None, self._sink.clock(), None, self.disconnected, event))
+    def note(self, event: str, *, by: str) -> None:
+        """Record a confirmation that is under way: ``asked`` or ``confirmed``. ``by``: who is asked or has answered,
+        ``client`` or ``approver``; it becomes the reason of the record."""
+        known = (None, by, None, None)
+        self._sink.write(partial(self._record, known, self._sink.clock(), None, self.disconnected, event))
 
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
@@ -259,7 +261,12 @@ class Decision:
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
     def _record(
-        self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
+        self,
+        outcome: tuple[str | None, str | None, str | None, int | None] | None,
+        at: float,
+        latency: float | None,
+        disconnected: bool,
+        event: str = "",
     ) -> str:
         call, key, trace = self.call or _NO_CALL, self.hash_key, self.trace
         who, scopes = self.fragment or UNKNOWN_PRINCIPAL

@@ -47,7 +47,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         # may they
         "confirmation_expired": (403, "the question has expired or is not known: call again to have it asked anew"),
         "confirmation_invalid": (403, "the requestState was not given to this caller for this very call"),
-        "confirmation_refused": (403, "the human who was asked did not confirm this call: do not retry"),
+        "confirmation_refused": (403, "the client or the approver who was asked did not confirm this call: do not retry"),
         "confirmation_unavailable": (
             403,
             (

@@ -55,7 +55,9 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         '  "name" = "ada"',
     ]
     confirmed = office.records("confirmed")
-    assert [record["tool_name"] for record in confirmed] == ["wipe"]
+    assert [(record["tool_name"], record["result"], record["reason"]) for record in confirmed] == [
+        ("wipe", None, "client")
+    ]
     *asked, answered = office.records(name="wipe")
     assert (answered["result"], answered["reason"]) == ("success", None)
     assert confirmed[0]["request_id"] == answered["request_id"]
@@ -64,7 +66,8 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         assert answered["parent_id"] == asked[0]["request_id"]
     else:
         assert asked == []
-        assert [record["request_id"] for record in office.records("asked")] == [answered["request_id"]]
+        [question_asked] = office.records("asked")
+        assert (question_asked["request_id"], question_asked["reason"]) == (answered["request_id"], "client")
 
 
 MODERN_BY_ITS_WORD = {
@@ -128,9 +131,14 @@ async def test_a_human_is_asked_about_the_arguments_that_will_run(guarded: Make)
     [
         NO,
         types.ElicitResult(action="cancel"),
-        types.ElicitResult(action="accept", content={"confirm": False}),
+        types.ElicitResult(action="accept"),
+        types.ElicitResult(action="accept", content={}),
+        types.ElicitResult(action="accept", content={"confirm": "no"}),
+        types.ElicitResult(action="accept", content={"confirm": True}),
+        types.ElicitResult(action="accept", content={"confirm": "Yes"}),
+        types.ElicitResult(action="accept", content={"confirm": "yes", "more": "x"}),
     ],
-    ids=["declined", "cancelled", "a field that says no"],
+    ids=["declined", "cancelled", "nothing", "empty", "no", "another type", "another case", "a field more"],
 )
 async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: types.ElicitResult) -> None:
     async with office.client(mode, Human(answer), "write") as client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ import doorward
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = {"doorward.confirmation": {"action": "accept", "content": {}}}
+ANSWER = {"doorward.confirmation": {"action": "accept", "content": {"confirm": "yes"}}}
 DECLINE = {"doorward.confirmation": {"action": "decline"}}
 ADA = {"name": "ada"}
 
@@ -35,7 +36,7 @@ def kind() -> str:
 def office(kind: str, guarded: Make) -> Iterator[Office]:
     if kind == "fastmcp":
         pytest.importorskip("fastmcp")
-    with opened(guarded, kind) as office:
+    with opened(guarded, kind, organization_claim="org") as office:
         yield office
 
 
@@ -91,8 +92,13 @@ def test_many_answers_at_once_run_it_once(office: Office) -> None:
         ("register", ADA, {}),
         ("wipe", ADA, {"subject": "user-2"}),
         ("wipe", ADA, {"client_id": "agent-2"}),
+        ("wipe", ADA, {"org": "shop"}),
+        ("wipe", ADA, {"act": {"sub": "agent-3"}}),
     ],
-    ids=["other arguments", "one argument more", "another tool", "another subject", "another client"],
+    ids=[
+        *("other arguments", "one argument more", "another tool", "another subject", "another client"),
+        *("an organization", "an actor"),
+    ],
 )
 def test_an_answer_is_good_for_the_very_call(
     office: Office, tool: str, arguments: dict[str, Any], more: dict[str, Any]
@@ -104,6 +110,81 @@ def test_an_answer_is_good_for_the_very_call(
     assert office.records()[-1]["reason"] == "confirmation_invalid"
     # It is still good for whom it was meant for.
     assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "wiped ada")
+
+
+@pytest.mark.parametrize(
+    ("asked_as", "answered_as"),
+    [
+        ({"org": "o1"}, {"org": "o2"}),
+        ({"org": "o1"}, {}),
+        ({"org": ""}, {}),
+        ({"act": {"sub": "a1"}}, {"act": {"sub": "a2"}}),
+        ({"act": {"sub": "a1"}}, {}),
+        ({"act": {"sub": "a1"}}, {"act": {"sub": "a1", "act": {"sub": "a2"}}}),
+    ],
+    ids=str,
+)
+def test_an_answer_is_good_for_one_organization_and_one_actor(
+    office: Office, asked_as: dict[str, Any], answered_as: dict[str, Any]
+) -> None:
+    state = asked(office, **asked_as)
+    moved = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **answered_as)
+    assert said(moved) == (403, "confirmation_invalid")
+    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **asked_as)) == (200, "wiped ada")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"token_id": "another"}, {"session": {"x-agent": "another"}}, {"meta": {"progressToken": 7}}],
+    ids=["another token", "another header", "other _meta"],
+)
+def test_a_token_that_was_renewed_meanwhile_may_answer(office: Office, more: dict[str, Any]) -> None:
+    """The caller is the same, and is judged again with the token it answers with."""
+    state = asked(office)
+    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **more)) == (200, "wiped ada")
+
+
+def test_scopes_are_those_of_the_answer(office: Office) -> None:
+    state = asked(office)
+    assert said(posted(office, "wipe", ADA, state=state, answers=ANSWER)) == (403, "insufficient_scope")
+    more = posted(office, "wipe", ADA, "write", "read", state=state, answers=ANSWER)
+    assert said(more) == (200, "wiped ada")
+
+
+def test_the_question_names_the_organization(office: Office) -> None:
+    result = posted(office, "wipe", ADA, "write", org='o1"\nby all').json()["result"]
+    shown = result["inputRequests"]["doorward.confirmation"]["params"]["message"]
+    assert shown.splitlines()[3] == '  asked for by "agent-1" of organization "o1\\"\\nby all"'
+
+
+NUMBERS = {
+    "a double for an integer": ("1234567890123456800", "1.2345678901234568e18"),
+    "an integer for a double": ("1.2345678901234568e18", "1234567890123456800"),
+    "an integer of the same value": ("1e18", "1000000000000000000"),
+    "a neighbour of 2**53": ("9007199254740993", "9007199254740992"),
+    "the double of that neighbour": ("9007199254740993", "9007199254740993.0"),
+    "another double": ("1.2345678901234568e18", "1.234567890123457e18"),
+}
+
+
+@pytest.mark.parametrize(("shown", "run"), NUMBERS.values(), ids=NUMBERS)
+def test_a_yes_to_one_number_runs_no_other(office: Office, shown: str, run: str) -> None:
+    def with_number(number: str, **more: Any) -> httpx2.Response:
+        return posted(office, "count", {"number": 0}, raw=('"number": 0', f'"number": {number}'), **more)
+
+    result = with_number(shown).json()["result"]
+    moved = with_number(run, state=result["requestState"], answers=ANSWER)
+    assert said(moved) == (403, "confirmation_invalid")
+    assert office.ran == []
+    assert with_number(shown, state=result["requestState"], answers=ANSWER).status_code == 200
+    assert office.ran == [f"count {json.loads(shown)!r}"]
+
+
+def test_an_answer_that_nobody_asked_for_does_not_reach_the_tool(office: Office) -> None:
+    """Before the tool has asked, its input is what was shown."""
+    own = {"it": {"action": "accept", "content": {"value": "not shown"}}}
+    posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER | own)
+    assert office.ran == ["register None {}"]
 
 
 def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
@@ -178,7 +259,10 @@ def test_whoever_comes_back_without_an_answer_is_asked_anew(office: Office, answ
 
 @pytest.mark.parametrize(
     "answer",
-    [True, "accept", ["accept"], {}, {"action": "ACCEPT"}, {"action": True}, {"action": "accept", "content": "x"}],
+    [
+        *(True, "accept", ["accept"], {}, {"action": "ACCEPT"}, {"action": True}, {"action": "accept"}),
+        *({"action": "accept", "content": content} for content in ("x", {}, {"confirm": "no"}, {"confirm": True})),
+    ],
     ids=str,
 )
 def test_what_is_no_answer_is_a_no(office: Office, answer: Any) -> None:
@@ -284,7 +368,7 @@ def test_no_round_of_the_tool_can_be_repeated_or_moved(office: Office) -> None:
 def test_an_answer_by_the_gates_name_that_the_tool_asked_for_is_the_tools(office: Office) -> None:
     first = posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER).json()["result"]
     posted(office, "register", {}, state=first["requestState"], answers=ANSWER)
-    assert office.ran[-1] == "register first {'doorward.confirmation': {}}"
+    assert office.ran[-1] == "register first {'doorward.confirmation': {'confirm': 'yes'}}"
 
 
 async def test_the_client_is_asked_and_not_the_model(office: Office) -> None:
