@@ -42,8 +42,10 @@ _DROPPED: Final = Outcome("error", "dropped")
 
 
 def current() -> Decision | None:
-    """The decision of the call that this handler runs for; None outside of one."""
-    return current_decision.get()
+    """The decision of the call that this code runs for; None outside of a call, and in a task or thread that has
+    outlived its call."""
+    decision = current_decision.get()
+    return None if decision is None or decision.has_ended else decision
 
 
 class Sink:
@@ -111,6 +113,12 @@ class Decision:
     """Whether nobody has claimed or closed it yet."""
     has_begun = False
     """Whether its own call has begun to run."""
+    running = 0
+    """How many handlers run under it now: one, or several for a notification that is dispatched more than once."""
+    has_run = False
+    """Whether the handler of its own call has returned or raised."""
+    exchange_is_over = False
+    """Whether the app has returned from the HTTP request that brought it."""
     ticket: Ticket | None = None
     """What `kept` waits for; None where there is nothing to wait for."""
     _is_closed = False
@@ -136,6 +144,12 @@ class Decision:
     def is_pending(self) -> bool:
         """Whether it waits for a human: nothing may run under it before."""
         return self.consent is not None and not self.consent.given and self.refusal is None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its call is recorded and no handler runs under it any more: then nothing runs on its behalf. A call
+        goes on without its client as long as its handler runs."""
+        return self._is_closed and not self.running and (self.has_run or self.exchange_is_over)
 
     def belongs_to(self, caller: Any) -> None:
         """It is about this caller."""
