@@ -127,7 +127,9 @@ fn write_double(form: &mut Vec<u8>, double: f64) {
     if double.abs() < FIRST_AMBIGUOUS || text.contains('e') {
         return form.extend_from_slice(text.as_bytes());
     }
-    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or(("", text), |rest| ("-", rest));
     let (first, rest) = digits.split_at_checked(1).unwrap_or_default();
     let fraction = rest.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
@@ -218,9 +220,7 @@ mod tests {
     #[test]
     fn writes_doubles_as_ecmascript() {
         assert_eq!(
-            written(
-                "[1.0, -0, -0.0, 1E30, 4.50, 2e-3, 1e-27, 1e21, 1e-6, 1e-7, 5e-324, 1e-999]"
-            ),
+            written("[1.0, -0, -0.0, 1E30, 4.50, 2e-3, 1e-27, 1e21, 1e-6, 1e-7, 5e-324, 1e-999]"),
             "[1,0,0,1e+30,4.5,0.002,1e-27,1e+21,0.000001,1e-7,5e-324,0]"
         );
     }

@@ -368,8 +368,9 @@ class RemoteGrant:
         process. The second time nobody."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
-    """``sha256:<hex>`` of the canonical form (RFC 8785, but from 2**53 on no integer shares one with a double or
-    another integer) of a mapping, or of the bytes of any JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
+    """``sha256:<hex>`` of the canonical form of a mapping, or of the bytes of any JSON value; with ``key``,
+    ``hmac-sha256:<hex>``. The form is that of RFC 8785, but from 2**53 on no integer shares it with a double or another
+    integer. Raises `Malformed` for what is not strict JSON."""
 
 @final
 class Envelope:

@@ -1,4 +1,4 @@
-"""Step 7: a human's answer, before the call runs. Only here is it known that asking and calling have different budgets.
+"""Step 7: the confirmation, before the call runs. Only here is it known that asking and calling have different budgets.
 
 A call without an answer spends what asking costs; the answered one spends what its rule says, then takes the question,
 and has its budgets back where somebody else has taken it already.

@@ -32,7 +32,7 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("doorward_decision", default=None)
 
 RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
-"""How a call that was allowed can end; one that was answered with a question to a human has not run."""
+"""How a call that was allowed can end; one that was answered with a question has not run."""
 
 _LONGEST: Final = 1 << 53
 """Of waits, in milliseconds: the largest whole number that every reader of JSON has."""
@@ -101,7 +101,7 @@ class Decision:
     shared: Held | None = None
     """whose place it keeps with it until both have ended."""
     consent: Consent | None = None
-    """What is known of a human's answer, where the rule asks for one."""
+    """What is known of its confirmation, where the rule asks for one."""
     refusal: Refused | None = None
     would_deny: tuple[str, ...] = ()
     """What observed rules and budgets would have refused."""
@@ -142,7 +142,7 @@ class Decision:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it waits for a human: nothing may run under it before."""
+        """Whether it waits for a confirmation: nothing may run under it before."""
         return self.consent is not None and not self.consent.given and self.refusal is None
 
     @property

@@ -54,11 +54,14 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         ),
         "confirmation_expired": (403, "the question has expired or is not known: call again to have it asked anew"),
         "confirmation_invalid": (403, "the requestState was not given to this caller for this very call"),
-        "confirmation_refused": (403, "the client or the approver who was asked did not confirm this call: do not retry"),
+        "confirmation_refused": (
+            403,
+            "the client or approver did not confirm this call: do not retry",
+        ),
         "confirmation_unavailable": (
             403,
             (
-                "this call needs a human's confirmation, and nobody can be asked: the client offers no elicitation by "
+                "this call needs a confirmation, and nobody can be asked: the client offers no elicitation by "
                 "form or failed at it, or the server has no way to ask"
             ),
         ),

@@ -154,6 +154,36 @@ async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: typ
 
 
 @ERAS
+@pytest.mark.parametrize(
+    ("fill_in", "runs"),
+    [
+        pytest.param(lambda form: form(confirm="yes"), True, id="the form that it makes"),
+        pytest.param(lambda form: {"confirm": "yes"}, True, id="a dict"),
+        pytest.param(lambda form: form(confirm="no"), False, id="no"),
+        pytest.param(lambda form: {}, False, id="empty"),
+        pytest.param(lambda form: types.ElicitResult(action="accept"), False, id="accepted without looking"),
+    ],
+)
+async def test_the_client_of_fastmcp_fills_in_the_form(
+    office: Office, mode: str, fill_in: Callable[[Any], Any], runs: bool
+) -> None:
+    fastmcp = pytest.importorskip("fastmcp")
+
+    async def handler(_message: str, form: Any, _params: Any, _context: Any) -> Any:
+        return fill_in(form)
+
+    token = office.it.token("write")
+    async with fastmcp.Client(office.url, auth=token, mode=mode, elicitation_handler=handler) as client:
+        result = await client.call_tool("wipe", {"name": "ada"}, raise_on_error=False) if runs else None
+        if not runs:
+            with pytest.raises(Exception, match=r"confirm"):
+                await client.call_tool("wipe", {"name": "ada"})
+    assert office.ran == (["wipe ada"] if runs else [])
+    assert result is None or result.content[0].text == "wiped ada"
+    assert len(office.records("confirmed")) == runs
+
+
+@ERAS
 async def test_a_client_that_cannot_ask_is_told_so(office: Office, mode: str) -> None:
     async with office.client(mode, None, "write") as client:
         with pytest.raises(
@@ -287,7 +317,7 @@ async def test_a_tool_that_another_one_calls(office: Office, mode: str) -> None:
         assert reasons == ["confirmation_unavailable"] * 2
         assert human.questions == []
         assert office.ran == []
-        assert "human's confirmation" in first
+        assert "needs a confirmation" in first
     else:
         assert reasons == ["confirmation_refused", None]
         assert "did not confirm" in first

@@ -132,8 +132,8 @@ _FIRST_AMBIGUOUS: Final = 2.0**53
 
 
 def _double(value: float) -> str:
-    """As ECMAScript writes it (RFC 8785 section 3.2.2.3), but with an exponent from 2**53 on: the digits of Python, other
-    bounds for the exponent."""
+    """As ECMAScript writes it (RFC 8785 section 3.2.2.3), but with an exponent from 2**53 on. The digits are those of
+    Python."""
     if not math.isfinite(value):
         raise _invalid("a number is not finite")
     if value == 0:

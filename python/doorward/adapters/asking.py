@@ -1,4 +1,4 @@
-"""Asking the client's user: by a result on the newer protocol, within the call on the older one.
+"""Asking the client: by a result on the newer protocol, within the call on the older one.
 
 The answer is the client's: it proves neither that a person has seen the form, nor anything against a hostile client.
 """

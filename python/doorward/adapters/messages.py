@@ -177,7 +177,7 @@ class GateMiddleware:
     async def _run_asking(
         self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Where some calls wait for a human: this one may, and so may those that it leads to."""
+        """Where some calls have to be confirmed: this one may, and so may those that it leads to."""
         question = await settle(self.gate, decision, ctx, by_result=True)
         if question is not None or decision.refusal is not None:
             await decision.kept()
@@ -212,9 +212,9 @@ async def run_under(
 ) -> T:
     """Run what the decision allowed, name its outcome and close it. ``tool_errors``: what a tool raises to say that it
     failed, where the framework has not made an answer of it yet. Raises `ValueError` for a call that waits for a
-    human."""
+    confirmation."""
     if closes and decision.is_pending:
-        raise ValueError("nothing runs before its human has answered")
+        raise ValueError("nothing runs before it is confirmed")
     token = None if current_decision.get() is decision else current_decision.set(decision)
     decision.running += 1
     result, reason = "cancelled", None

@@ -1,4 +1,4 @@
-"""May they now, says a human: questions, the state that carries them, and whoever answers."""
+"""Confirmation: questions, the state that carries them, and who answers."""
 
 from doorward.confirmation.confirmations import Confirmations
 from doorward.confirmation.consent import Consent

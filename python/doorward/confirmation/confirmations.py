@@ -34,7 +34,7 @@ _GRACE_SECONDS: Final = 60.0
 
 
 class Confirmations:
-    """What one configuration makes of calls that a human confirms."""
+    """What one configuration makes of calls that have to be confirmed."""
 
     def __init__(
         self,
@@ -77,8 +77,8 @@ class Confirmations:
 
     def describe(self) -> Iterator[str]:
         """Who answers, and how often one may be asked, a line each."""
-        who = "the operator's approver" if self.has_approver else "the client's user"
-        yield f"a human confirms each call within {self.settings.lifetime:g} s: {who}"
+        who = "the operator's approver" if self.has_approver else "the client"
+        yield f"each call is confirmed within {self.settings.lifetime:g} s: by {who}"
         for budget in budgets_of(self.settings.asks):
             observed = " (observed)" if budget.mode == "observe" else ""
             yield f"asking spends 1 of {budget.limit} for confirmation (client){observed}"

@@ -1,4 +1,4 @@
-"""What is known of a human's answer to one call; stands in its decision from the moment one is needed."""
+"""What is known of the answer to one question; part of the decision from the moment one is needed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Consent:
 
     @property
     def question(self) -> Question:
-        """What a human is asked; worded when somebody is, and asking is paid for."""
+        """What is asked; put into words when it is, once asking is paid for."""
         if self._question is None:
             self._question = self._worded()
         return self._question

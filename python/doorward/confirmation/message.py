@@ -104,10 +104,9 @@ def shows_forms(capabilities: Any) -> bool:
 
 
 def is_accepted(answer: Any) -> bool:
-    """Whether an ``ElicitResult`` is a yes: the form is accepted, and holds its one field with ``yes`` and nothing else.
-    Everything else is a no."""
+    """Whether an ``ElicitResult`` is a yes: the form is accepted and holds its one field, with ``yes``, and nothing
+    more. Everything else is a no."""
     if not isinstance(answer, Mapping) or not answer.keys() <= _ANSWER_MEMBERS or answer.get("action") != "accept":
         return False
     content = answer.get("content")
     return isinstance(content, Mapping) and dict(content) == {_FIELD: _YES}
-
