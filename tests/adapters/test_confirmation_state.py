@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -36,7 +35,7 @@ def kind() -> str:
 def office(kind: str, guarded: Make) -> Iterator[Office]:
     if kind == "fastmcp":
         pytest.importorskip("fastmcp")
-    with opened(guarded, kind, organization_claim="org") as office:
+    with opened(guarded, kind) as office:
         yield office
 
 
@@ -84,150 +83,11 @@ def test_many_answers_at_once_run_it_once(office: Office) -> None:
     assert office.ran == ["wipe ada"]
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "more"),
-    [
-        ("wipe", {"name": "bob"}, {}),
-        ("wipe", ADA | {"confirmed": True}, {}),
-        ("register", ADA, {}),
-        ("wipe", ADA, {"subject": "user-2"}),
-        ("wipe", ADA, {"client_id": "agent-2"}),
-        ("wipe", ADA, {"org": "shop"}),
-        ("wipe", ADA, {"act": {"sub": "agent-3"}}),
-    ],
-    ids=[
-        *("other arguments", "one argument more", "another tool", "another subject", "another client"),
-        *("an organization", "an actor"),
-    ],
-)
-def test_an_answer_is_good_for_the_very_call(
-    office: Office, tool: str, arguments: dict[str, Any], more: dict[str, Any]
-) -> None:
-    state = asked(office)
-    stolen = posted(office, tool, arguments, "write", state=state, answers=ANSWER, **more)
-    assert said(stolen) == (403, "confirmation_invalid")
-    assert office.ran == []
-    assert office.records()[-1]["reason"] == "confirmation_invalid"
-    # It is still good for whom it was meant for.
-    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "wiped ada")
-
-
-@pytest.mark.parametrize(
-    ("asked_as", "answered_as"),
-    [
-        ({"org": "o1"}, {"org": "o2"}),
-        ({"org": "o1"}, {}),
-        ({"org": ""}, {}),
-        ({"act": {"sub": "a1"}}, {"act": {"sub": "a2"}}),
-        ({"act": {"sub": "a1"}}, {}),
-        ({"act": {"sub": "a1"}}, {"act": {"sub": "a1", "act": {"sub": "a2"}}}),
-    ],
-    ids=str,
-)
-def test_an_answer_is_good_for_one_organization_and_one_actor(
-    office: Office, asked_as: dict[str, Any], answered_as: dict[str, Any]
-) -> None:
-    state = asked(office, **asked_as)
-    moved = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **answered_as)
-    assert said(moved) == (403, "confirmation_invalid")
-    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **asked_as)) == (200, "wiped ada")
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{"token_id": "another"}, {"session": {"x-agent": "another"}}, {"meta": {"progressToken": 7}}],
-    ids=["another token", "another header", "other _meta"],
-)
-def test_a_token_that_was_renewed_meanwhile_may_answer(office: Office, more: dict[str, Any]) -> None:
-    """The caller is the same, and is judged again with the token it answers with."""
-    state = asked(office)
-    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, **more)) == (200, "wiped ada")
-
-
-def test_scopes_are_those_of_the_answer(office: Office) -> None:
-    state = asked(office)
-    assert said(posted(office, "wipe", ADA, state=state, answers=ANSWER)) == (403, "insufficient_scope")
-    more = posted(office, "wipe", ADA, "write", "read", state=state, answers=ANSWER)
-    assert said(more) == (200, "wiped ada")
-
-
-def test_the_question_names_the_organization(office: Office) -> None:
-    result = posted(office, "wipe", ADA, "write", org='o1"\nby all').json()["result"]
-    shown = result["inputRequests"]["doorward.confirmation"]["params"]["message"]
-    assert shown.splitlines()[3] == '  asked for by "agent-1" of organization "o1\\"\\nby all"'
-
-
-NUMBERS = {
-    "a double for an integer": ("1234567890123456800", "1.2345678901234568e18"),
-    "an integer for a double": ("1.2345678901234568e18", "1234567890123456800"),
-    "an integer of the same value": ("1e18", "1000000000000000000"),
-    "a neighbour of 2**53": ("9007199254740993", "9007199254740992"),
-    "the double of that neighbour": ("9007199254740993", "9007199254740993.0"),
-    "another double": ("1.2345678901234568e18", "1.234567890123457e18"),
-}
-
-
-@pytest.mark.parametrize(("shown", "run"), NUMBERS.values(), ids=NUMBERS)
-def test_a_yes_to_one_number_runs_no_other(office: Office, shown: str, run: str) -> None:
-    def with_number(number: str, **more: Any) -> httpx2.Response:
-        return posted(office, "count", {"number": 0}, raw=('"number": 0', f'"number": {number}'), **more)
-
-    result = with_number(shown).json()["result"]
-    moved = with_number(run, state=result["requestState"], answers=ANSWER)
-    assert said(moved) == (403, "confirmation_invalid")
-    assert office.ran == []
-    assert with_number(shown, state=result["requestState"], answers=ANSWER).status_code == 200
-    assert office.ran == [f"count {json.loads(shown)!r}"]
-
-
 def test_an_answer_that_nobody_asked_for_does_not_reach_the_tool(office: Office) -> None:
     """Before the tool has asked, its input is what was shown."""
     own = {"it": {"action": "accept", "content": {"value": "not shown"}}}
     posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER | own)
     assert office.ran == ["register None {}"]
-
-
-def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
-    """A client of fastmcp may name one: another one is another tool, whatever its name and arguments are."""
-    fastmcp = pytest.importorskip("fastmcp")
-    ran: list[str] = []
-    server = fastmcp.FastMCP("versions")
-
-    @server.tool(name="wipe", version="1.0")
-    async def first(name: str) -> str:
-        ran.append(f"first {name}")
-        return "first"
-
-    @server.tool(name="wipe", version="2.0")
-    async def second(name: str) -> str:
-        ran.append(f"second {name}")
-        return "second"
-
-    def of(version: str) -> dict[str, Any]:
-        return {"fastmcp": {"version": version}}
-
-    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
-        state = asked(office)
-        moved = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, meta=of("1.0"))
-        assert said(moved) == (403, "confirmation_invalid")
-        assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "second")
-        result = posted(office, "wipe", ADA, "write", meta=of("1.0")).json()["result"]
-        shown = result["inputRequests"]["doorward.confirmation"]["params"]["message"]
-        assert '  "wipe" version "1.0"' in shown.splitlines()
-        answered = posted(office, "wipe", ADA, "write", state=result["requestState"], answers=ANSWER, meta=of("1.0"))
-        assert said(answered) == (200, "first")
-    assert ran == ["second ada", "first ada"]
-
-
-def test_an_answer_is_good_for_one_server(guarded: Make, tmp_path: Any) -> None:
-    with opened(guarded, "sse") as office:
-        trail = doorward.Audit(path=str(tmp_path / "other.jsonl"))
-        with opened(guarded, "sse", audit=trail) as other:
-            state = asked(office)
-            elsewhere = posted(other, "wipe", ADA, "write", state=state, answers=ANSWER)
-            # It knows nothing of the question; that it would not take it if it did, tests/confirmation shows.
-            assert said(elsewhere) == (403, "confirmation_expired")
-            assert other.ran == []
 
 
 def test_a_question_expires(office: Office) -> None:
