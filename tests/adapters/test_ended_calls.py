@@ -25,6 +25,7 @@ from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 
 import doorward
+from doorward.adapters.wire import DECISION
 
 pytestmark = pytest.mark.anyio
 
@@ -74,13 +75,13 @@ class Workshop:
             loop.call_later(0.05, lambda: self._keep(loop.create_task(self._later())))
         elif what == "a nested call":
             self._keep(asyncio.create_task(self._attempt(self.call("work", {}))))
-            await anyio.to_thread.run_sync(self.is_working.wait, 10)
+            await anyio.to_thread.run_sync(self.is_working.wait, 30)
         return "left"
 
     async def work(self) -> str:
         """Runs until it is told to call another tool."""
         self.is_working.set()
-        await anyio.to_thread.run_sync(self.go.wait, 10)
+        await anyio.to_thread.run_sync(self.go.wait, 30)
         await self.call("delete_user", {"name": "ada"})
         return "worked"
 
@@ -101,11 +102,11 @@ class Workshop:
                 done.set_result(f"refused: {error}")
 
     async def _later(self) -> None:
-        await anyio.to_thread.run_sync(self.go.wait, 10)
+        await anyio.to_thread.run_sync(self.go.wait, 30)
         await self._attempt(self.call("delete_user", {"name": "ada"}))
 
     def _later_in_a_thread(self) -> None:
-        self.go.wait(10)
+        self.go.wait(30)
         anyio.from_thread.run(lambda: self._attempt(self.call("delete_user", {"name": "ada"})))
 
     async def _attempt(self, call: Awaitable[Any]) -> None:
@@ -196,6 +197,14 @@ def opened(guarded: Make, kind: str, shop: Workshop, **settings: Any) -> Iterato
             yield Desk(it, server, shop.ran)
 
 
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for the server's thread."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.01)
+
+
 def of_tool(desk: Desk, name: str) -> list[dict[str, Any]]:
     return [record for record in desk.it.records() if record["tool_name"] == name]
 
@@ -230,7 +239,7 @@ async def test_what_a_call_leaves_behind_calls_nothing_in_its_name(
         async with desk.client(MODERN, "read", "write") as client:
             assert (await client.call_tool("leave", {"what": what})).content[0].text == "left"
             shop.go.set()
-            assert await anyio.to_thread.run_sync(shop.is_done.wait, 10)
+            assert await anyio.to_thread.run_sync(shop.is_done.wait, 30)
         [record] = of_tool(desk, "delete_user")
     [(current, became)] = shop.outcomes
     assert ENDED in became
@@ -248,7 +257,7 @@ async def test_over_stdio_as_well(guarded: Make, shop: Workshop, tmp_path: Path)
     async with Client(server, mode=MODERN) as client:
         await client.call_tool("leave", {"what": "a task"})
         shop.go.set()
-        assert await anyio.to_thread.run_sync(shop.is_done.wait, 10)
+        assert await anyio.to_thread.run_sync(shop.is_done.wait, 30)
     [(current, became)] = shop.outcomes
     assert (current, shop.ran) == (None, [])
     assert ENDED in became
@@ -265,7 +274,7 @@ async def test_a_list_that_is_made_later_is_refused(guarded: Make, shop: Worksho
         async with desk.client(MODERN, "read", "write") as client:
             await client.call_tool("leave", {"what": "a task"})
             shop.go.set()
-            assert await anyio.to_thread.run_sync(shop.is_done.wait, 10)
+            assert await anyio.to_thread.run_sync(shop.is_done.wait, 30)
         shop.call = call
     [(_, became)] = shop.outcomes
     assert ENDED in became
@@ -285,6 +294,7 @@ def test_a_message_that_a_middleware_sends_on_later_is_refused(guarded: Make, sh
         delete = modern("delete_user", name="ada")
         assert desk.post(delete, "write", headers=modern_headers("delete_user")).status_code == 200
         [(loop, call_next, ctx)] = kept
+        until(lambda: ctx.request.scope[DECISION].exchange_is_over)
         again = asyncio.run_coroutine_threadsafe(call_next(ctx), loop)
         with pytest.raises(Exception, match=ENDED):
             again.result(10)
@@ -300,10 +310,7 @@ def test_a_call_whose_client_has_gone_runs_on(guarded: Make, shop: Workshop, kin
     with opened(guarded, kind, shop, tools=[doorward.ToolRule("*", scopes=["read"])]) as desk:
         hang_up_on(desk, message("read_slowly"), open_session(desk))
         shop.go.set()
-        deadline = time.monotonic() + 10
-        while not of_tool(desk, "read_slowly"):
-            assert time.monotonic() < deadline, "the tool did not end"
-            time.sleep(0.01)
+        until(lambda: bool(of_tool(desk, "read_slowly")))
         [slow], [deleted] = of_tool(desk, "read_slowly"), of_tool(desk, "delete_user")
     assert (slow["result"], slow["disconnected"]) == ("success", True)
     assert (deleted["result"], deleted["parent_id"]) == ("success", slow["request_id"])
@@ -318,7 +325,7 @@ async def test_a_nested_call_that_began_before_runs_to_its_end(guarded: Make, sh
             with pytest.raises(Exception, match="in flight"):
                 await client.call_tool("leave", {"what": "nothing"})
             shop.go.set()
-            assert await anyio.to_thread.run_sync(shop.is_done.wait, 10)
+            assert await anyio.to_thread.run_sync(shop.is_done.wait, 30)
             assert (await client.call_tool("leave", {"what": "nothing"})).content[0].text == "left"
         [work], [deleted] = of_tool(desk, "work"), of_tool(desk, "delete_user")
     assert [became for _, became in shop.outcomes] == ["ran"]
