@@ -30,6 +30,7 @@ ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store 
 	adapters/test_list_answers.py adapters/test_streams.py \
 	adapters/test_running.py adapters/test_traced.py adapters/test_approver.py adapters/test_confirmation.py \
 	adapters/test_confirmation_mounted.py adapters/test_confirmation_places.py adapters/test_confirmation_state.py \
+	adapters/test_confirmation_binding.py adapters/test_ended_calls.py \
 	audit/reading audit/test_killed_rotating.py audit/test_ended.py audit/test_kill.py audit/test_faults.py \
 	audit/test_mounts.py audit/test_intact.py audit/test_durable.py limits/test_redis_script.py \
 	remote/test_exact.py remote/test_leased.py remote/test_topologies.py remote/test_connection.py \

@@ -1,7 +1,11 @@
 //! The canonical form of JSON (RFC 8785) and its fingerprint: equal arguments, equal text, equal hash.
 //!
-//! One departure: an integer written without fraction and exponent keeps its exact digits. RFC 8785
-//! rounds beyond 2^53, and two different arguments would share one fingerprint.
+//! Two differences from RFC 8785, which reads every number as a double, both from 2^53 on. There several
+//! integers round to one double, and arguments of different values would share one fingerprint.
+//!
+//! - An integer written without fraction and exponent keeps its exact digits.
+//! - A double, which is a number written with a fraction or an exponent, always has an exponent:
+//!   `1e+18`, where RFC 8785 writes `1000000000000000000`. So no double has the form of an integer.
 
 use std::cmp::Ordering;
 use std::io::Write;
@@ -112,9 +116,25 @@ impl Canonical {
     }
 }
 
-/// As ECMAScript writes it (RFC 8785 section 3.2.2.3); minus zero is zero.
+/// The first double that several integers round to.
+const FIRST_AMBIGUOUS: f64 = 9_007_199_254_740_992.0;
+
+/// As ECMAScript writes it (RFC 8785 section 3.2.2.3), but with an exponent from 2^53 on; minus zero is
+/// zero.
 fn write_double(form: &mut Vec<u8>, double: f64) {
-    form.extend_from_slice(ryu_js::Buffer::new().format_finite(double).as_bytes());
+    let mut buffer = ryu_js::Buffer::new();
+    let text = buffer.format_finite(double);
+    if double.abs() < FIRST_AMBIGUOUS || text.contains('e') {
+        return form.extend_from_slice(text.as_bytes());
+    }
+    let (sign, digits) = text
+        .strip_prefix('-')
+        .map_or(("", text), |rest| ("-", rest));
+    let (first, rest) = digits.split_at_checked(1).unwrap_or_default();
+    let fraction = rest.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    // Writing into memory cannot fail.
+    let _ = write!(form, "{sign}{first}{point}{fraction}e+{}", rest.len());
 }
 
 /// With the few escapes of RFC 8785 section 3.2.2.2.
@@ -200,10 +220,18 @@ mod tests {
     #[test]
     fn writes_doubles_as_ecmascript() {
         assert_eq!(
+            written("[1.0, -0, -0.0, 1E30, 4.50, 2e-3, 1e-27, 1e21, 1e-6, 1e-7, 5e-324, 1e-999]"),
+            "[1,0,0,1e+30,4.5,0.002,1e-27,1e+21,0.000001,1e-7,5e-324,0]"
+        );
+    }
+
+    #[test]
+    fn gives_doubles_that_integers_round_to_an_exponent() {
+        assert_eq!(
             written(
-                "[1.0, -0, -0.0, 1E30, 4.50, 2e-3, 1e-27, 1e21, 1e20, 1e-6, 1e-7, 5e-324, 1e-999]"
+                "[9007199254740991.0, 9007199254740992.0, -9007199254740993.0, 1e18, 1.2345678901234568e18, 1e20]"
             ),
-            "[1,0,0,1e+30,4.5,0.002,1e-27,1e+21,100000000000000000000,0.000001,1e-7,5e-324,0]"
+            "[9007199254740991,9.007199254740992e+15,-9.007199254740992e+15,1e+18,1.2345678901234568e+18,1e+20]"
         );
     }
 
@@ -255,6 +283,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn keeps_integers_and_doubles_apart(bits in 0x4340_0000_0000_0000_u64..0x7ff0_0000_0000_0000, integer: i64) {
+            let double = f64::from_bits(bits);
+            let mut form = Canonical::default();
+            form.double(double);
+            form.raw(" ");
+            form.double(-double);
+            let text = String::from_utf8(form.text).unwrap();
+            prop_assert!(text.split(' ').all(|one| one.contains('e')));
+            prop_assert!(text.split(' ').zip([double, -double]).all(|(one, same)| one.parse() == Ok(same)));
+            let digits = integer.to_string();
+            prop_assert_eq!(written(&digits), digits);
+        }
+
         #[test]
         fn orders_as_utf16_does(a: String, b: String) {
             prop_assert_eq!(order(&a, &b), a.encode_utf16().cmp(b.encode_utf16()));

@@ -30,11 +30,11 @@ pub enum Id<'a> {
     Text(Text<'a>),
 }
 
-/// How a call ended.
+/// How a call ended, or what is known before it has.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome<'a> {
-    /// `success`, `tool_error`, a refusal's kind.
-    pub result: Text<'a>,
+    /// `success`, `tool_error`, a refusal's kind; `None` while the call has not ended.
+    pub result: Option<Text<'a>>,
     /// The slug of why.
     pub reason: Option<Text<'a>>,
     /// The violated budget.
@@ -150,7 +150,7 @@ impl Line {
     }
 
     fn outcome(&mut self, outcome: Option<Outcome<'_>>) {
-        self.member("result", outcome.map(|outcome| outcome.result));
+        self.member("result", outcome.and_then(|outcome| outcome.result));
         self.member("reason", outcome.and_then(|outcome| outcome.reason));
         self.member("budget", outcome.and_then(|outcome| outcome.budget));
         self.raw(",\"retry_after_ms\":");

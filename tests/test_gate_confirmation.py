@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 Make = Callable[..., Guarded]
 
 RULES = [doorward.ToolRule("wipe", scopes=[], limit=["5/minute"], confirm=True), doorward.ToolRule("*", scopes=[])]
-YES = {"doorward.confirmation": {"action": "accept"}}
+YES = {"doorward.confirmation": {"action": "accept", "content": {"confirm": "yes"}}}
 PREFIX = "io.modelcontextprotocol"
 
 
@@ -171,7 +171,7 @@ async def test_nothing_runs_under_a_decision_that_waits(guarded: Make) -> None:
     decision = await judged(it, body())
     assert decision.call is not None
     assert decision.claim(decision.call)
-    with pytest.raises(ValueError, match="nothing runs before its human"):
+    with pytest.raises(ValueError, match="nothing runs before it is confirmed"):
         await run_under(decision, run, is_error=lambda answer: False)
 
 
@@ -256,13 +256,13 @@ def test_there_is_one_approver(guarded: Make) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "who"),
-    [({}, "the client's user"), ({"approver": bool}, "the operator's approver")],
-    ids=["user", "approver"],
+    [({}, "the client"), ({"approver": bool}, "the operator's approver")],
+    ids=["client", "approver"],
 )
 def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings: Any, who: str) -> None:
     told = guarded(tools=RULES, **settings).gate.explain("wipe").splitlines()
     assert told[-3:] == [
-        f"  a human confirms each call within 600 s: {who}",
+        f"  each call is confirmed within 600 s: by {who}",
         "  asking spends 1 of 10/minute for confirmation (client)",
         "  asking spends 1 of 200/day for confirmation (client)",
     ]
@@ -364,7 +364,7 @@ async def test_durable_records_are_in_order_and_verify(guarded: Make) -> None:
     lines = [(line["event"], line["result"], line["reason"]) for line in it.lines()]
     assert lines[1:] == [
         ("call", "asked", None),
-        ("confirmed", None, None),
+        ("confirmed", None, "client"),
         ("intent", None, None),
         ("call", "success", None),
         ("call", "denied_policy", "confirmation_used"),

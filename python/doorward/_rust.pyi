@@ -187,7 +187,7 @@ def call_record(
     arguments_hash: str | None,
     hash_key: str | None,
     scopes: str,
-    outcome: tuple[str, str | None, str | None, int | None] | None,
+    outcome: tuple[str | None, str | None, str | None, int | None] | None,
     rule: str | None,
     would_deny: tuple[str, ...],
     disconnected: bool,
@@ -196,7 +196,7 @@ def call_record(
 ) -> str:
     """A record of a call as JSON, without its closing brace: the chain adds `instance`, `sequence` and `previous`.
     `at`: seconds since the epoch; `who` and `scopes` are members that were encoded before; `outcome`: the result, why,
-    the violated budget, and how many milliseconds to wait for it."""
+    the violated budget, and how many milliseconds to wait for it; the result is null while the call has not ended."""
 
 def spelt(name: str | None, /) -> str:
     """A name as a record spells it: a JSON string in ASCII, and one of over 256 characters cut, with a hash of the
@@ -372,8 +372,9 @@ class RemoteGrant:
         process. The second time nobody."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
-    """``sha256:<hex>`` of the canonical form (RFC 8785, integers beyond 2**53 exact) of a mapping, or of the bytes of
-    any JSON value; with ``key``, ``hmac-sha256:<hex>``. Raises `Malformed` for what is not strict JSON."""
+    """``sha256:<hex>`` of the canonical form of a mapping, or of the bytes of any JSON value; with ``key``,
+    ``hmac-sha256:<hex>``. The form is that of RFC 8785, but from 2**53 on no integer shares it with a double or another
+    integer. Raises `Malformed` for what is not strict JSON."""
 
 @final
 class Envelope:

@@ -1,4 +1,4 @@
-"""Step 7: a human's answer, before the call runs. Only here is it known that asking and calling have different budgets.
+"""Step 7: the confirmation, before the call runs. Only here is it known that asking and calling have different budgets.
 
 A call without an answer spends what asking costs; the answered one spends what its rule says, then takes the question,
 and has its budgets back where somebody else has taken it already.
@@ -90,12 +90,12 @@ class Confirming:
             self._admitting.hold(decision, decision.consent.spending)
 
     async def answered(self, decision: Decision, *, accepted: bool) -> None:
-        """The client's user has answered within the call; the decision may run afterwards, or is refused."""
+        """The client has answered within the call; the decision may run afterwards, or is refused."""
 
         async def judge(decision: Decision, consent: Consent) -> None:
             if not accepted:
-                raise refusal("confirmation_refused")
-            await self._confirm(decision, consent)
+                raise refusal("confirmation_refused", "the client's answer is not a yes")
+            await self._confirm(decision, consent, by="client")
 
         await self._settling(decision, judge)
 
@@ -129,7 +129,7 @@ class Confirming:
             raise
         consent.given = True
         if consent.rounds == 0:
-            decision.note("confirmed")
+            decision.note("confirmed", by="client")
         await self._admitting.intend(decision)
 
     async def _begin_to_ask(self, decision: Decision, consent: Consent, *, by_client: bool) -> None:
@@ -157,22 +157,22 @@ class Confirming:
         return grant
 
     async def _consult(self, decision: Decision, consent: Consent) -> None:
-        decision.note("asked")
+        decision.note("asked", by="approver")
         try:
             accepted = await self.confirmations.consult(consent)
         except NotAsked:
             await self._refund_asking(consent)
             raise refusal("approver_unavailable") from None
         if not accepted:
-            raise refusal("confirmation_refused")
-        await self._confirm(decision, consent)
+            raise refusal("confirmation_refused", "the approver's answer is not a yes")
+        await self._confirm(decision, consent, by="approver")
 
-    async def _confirm(self, decision: Decision, consent: Consent) -> None:
-        # A human takes their time: the credential may have expired or been withdrawn meanwhile.
+    async def _confirm(self, decision: Decision, consent: Consent, *, by: str) -> None:
+        # Answering may take minutes: the credential may have expired or been withdrawn meanwhile.
         self._ensure_still(decision)
         await self._admitting.spend(decision, consent.spending)
         consent.given = True
-        decision.note("confirmed")
+        decision.note("confirmed", by=by)
         await self._admitting.intend(decision)
 
     async def _settling(self, decision: Decision, judge: Callable[[Decision, Consent], Awaitable[None]]) -> None:

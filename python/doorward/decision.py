@@ -32,7 +32,7 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("doorward_decision", default=None)
 
 RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
-"""How a call that was allowed can end; one that was answered with a question to a human has not run."""
+"""How a call that was allowed can end; one that was answered with a question has not run."""
 
 _LONGEST: Final = 1 << 53
 """Of waits, in milliseconds: the largest whole number that every reader of JSON has."""
@@ -42,8 +42,10 @@ _DROPPED: Final = Outcome("error", "dropped")
 
 
 def current() -> Decision | None:
-    """The decision of the call that this handler runs for; None outside of one."""
-    return current_decision.get()
+    """The decision of the call that this code runs for; None outside of a call, and in a task or thread that has
+    outlived its call."""
+    decision = current_decision.get()
+    return None if decision is None or decision.has_ended else decision
 
 
 class Sink:
@@ -99,7 +101,7 @@ class Decision:
     shared: Held | None = None
     """whose place it keeps with it until both have ended."""
     consent: Consent | None = None
-    """What is known of a human's answer, where the rule asks for one."""
+    """What is known of its confirmation, where the rule asks for one."""
     refusal: Refused | None = None
     would_deny: tuple[str, ...] = ()
     """What observed rules and budgets would have refused."""
@@ -111,6 +113,12 @@ class Decision:
     """Whether nobody has claimed or closed it yet."""
     has_begun = False
     """Whether its own call has begun to run."""
+    running = 0
+    """How many handlers run under it now: one, or several for a notification that is dispatched more than once."""
+    has_run = False
+    """Whether the handler of its own call has returned or raised."""
+    exchange_is_over = False
+    """Whether the app has returned from the HTTP request that brought it."""
     ticket: Ticket | None = None
     """What `kept` waits for; None where there is nothing to wait for."""
     _is_closed = False
@@ -134,8 +142,14 @@ class Decision:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it waits for a human: nothing may run under it before."""
+        """Whether it waits for a confirmation: nothing may run under it before."""
         return self.consent is not None and not self.consent.given and self.refusal is None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its call is recorded and no handler runs under it any more: then nothing runs on its behalf. A call
+        goes on without its client as long as its handler runs."""
+        return self._is_closed and not self.running and (self.has_run or self.exchange_is_over)
 
     def belongs_to(self, caller: Any) -> None:
         """It is about this caller."""
@@ -232,9 +246,11 @@ class Decision:
         """The record that it is about to run."""
         return self._record(None, self._sink.clock(), None, self.disconnected)
 
-    def note(self, event: str) -> None:
-        """Record a step on its way: ``asked`` a human, ``confirmed`` by one."""
-        self._sink.write(partial(self._record, None, self._sink.clock(), None, self.disconnected, event))
+    def note(self, event: str, *, by: str) -> None:
+        """Record a confirmation that is under way: ``asked`` or ``confirmed``. ``by``: who is asked or has answered,
+        ``client`` or ``approver``; it becomes the reason of the record."""
+        known = (None, by, None, None)
+        self._sink.write(partial(self._record, known, self._sink.clock(), None, self.disconnected, event))
 
     def __repr__(self) -> str:
         verdict = "allowed" if self.refusal is None else self.refusal.code
@@ -259,7 +275,12 @@ class Decision:
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
 
     def _record(
-        self, outcome: Outcome | None, at: float, latency: float | None, disconnected: bool, event: str = ""
+        self,
+        outcome: tuple[str | None, str | None, str | None, int | None] | None,
+        at: float,
+        latency: float | None,
+        disconnected: bool,
+        event: str = "",
     ) -> str:
         call, key, trace = self.call or _NO_CALL, self.hash_key, self.trace
         who, scopes = self.fragment or UNKNOWN_PRINCIPAL

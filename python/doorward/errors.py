@@ -45,13 +45,23 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "unsupported_critical": (401, "the token is not valid"),
         "unsupported_scheme": (401, "the credentials are not a bearer token"),
         # may they
+        "call_ended": (
+            403,
+            (
+                "the call that this one would run for has ended: a task that outlives its call must be started outside "
+                "of calls, and call with a credential of its own"
+            ),
+        ),
         "confirmation_expired": (403, "the question has expired or is not known: call again to have it asked anew"),
         "confirmation_invalid": (403, "the requestState was not given to this caller for this very call"),
-        "confirmation_refused": (403, "the human who was asked did not confirm this call: do not retry"),
+        "confirmation_refused": (
+            403,
+            "the client or approver did not confirm this call: do not retry",
+        ),
         "confirmation_unavailable": (
             403,
             (
-                "this call needs a human's confirmation, and nobody can be asked: the client offers no elicitation by "
+                "this call needs a confirmation, and nobody can be asked: the client offers no elicitation by "
                 "form or failed at it, or the server has no way to ask"
             ),
         ),

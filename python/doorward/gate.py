@@ -84,7 +84,7 @@ class Gate:
         tick: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``approver``: who confirms calls under a rule with ``confirm = true``, a function of a `Question` that may be
-        asynchronous; without one the client's user does. Raises `ValueError` for a configuration that cannot be right
+        asynchronous; without one the client does. Raises `ValueError` for a configuration that cannot be right
         and `OSError` when the audit trail cannot be opened."""
         self.alarms: Counter[str] = Counter()
         """What an operator should know, by slug: how often it happened."""
@@ -299,7 +299,7 @@ class Gate:
 
     @property
     def has_approver(self) -> bool:
-        """Whether the operator answers for calls that a human confirms."""
+        """Whether the operator answers for calls that have to be confirmed."""
         return self._steps.confirming.confirmations.has_approver
 
     async def decide_local(

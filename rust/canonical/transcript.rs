@@ -185,7 +185,7 @@ fn rewrite_string<'a>(reader: &mut Reader<'a>, start: usize, text: &Cow<'a, str>
     }
 }
 
-/// Integers keep their digits, all else becomes the double it is.
+/// Integers keep their digits; all other numbers are written as doubles.
 fn copy_number(reader: &mut Reader<'_>) -> Result<(), JsonError> {
     let start = reader.position();
     let number = reader.number()?;
@@ -204,10 +204,11 @@ fn copy_number(reader: &mut Reader<'_>) -> Result<(), JsonError> {
     Ok(())
 }
 
-/// A decimal fraction as ECMAScript would write it, where no conversion is needed to tell.
+/// A decimal fraction as `write_double` would write it, where no conversion is needed to tell.
 ///
 /// No two decimals of at most 15 significant digits share a double, so the shortest text of the
-/// double is the literal itself without the zeros at its end, unless it is below 10^-6.
+/// double is the literal itself without the zeros at its end, unless it is below 10^-6. Its integer part
+/// has at most 14 digits, so it is below 2^53.
 fn shortest(literal: &str) -> Option<&str> {
     let digits = literal.trim_end_matches('0');
     let tiny = digits.trim_start_matches('-').starts_with("0.000000");

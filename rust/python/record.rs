@@ -8,7 +8,12 @@ use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use crate::record::{self, CallRecord, Id};
 
 type Text<'py> = Bound<'py, PyString>;
-type Outcome<'py> = (Text<'py>, Option<Text<'py>>, Option<Text<'py>>, Option<i64>);
+type Outcome<'py> = (
+    Option<Text<'py>>,
+    Option<Text<'py>>,
+    Option<Text<'py>>,
+    Option<i64>,
+);
 
 /// A ``call`` record without its closing brace.
 #[pyfunction]
@@ -74,7 +79,7 @@ pub(super) fn call_record(
         outcome: outcome
             .as_ref()
             .map(|(result, reason, budget, retry_after_ms)| record::Outcome {
-                result,
+                result: result.as_deref(),
                 reason: reason.as_deref(),
                 budget: budget.as_deref(),
                 retry_after_ms: *retry_after_ms,
@@ -95,7 +100,7 @@ pub(super) fn spelt(name: Option<Text<'_>>) -> PyResult<String> {
 }
 
 type Ended<'a> = (
-    Cow<'a, [u8]>,
+    Option<Cow<'a, [u8]>>,
     Option<Cow<'a, [u8]>>,
     Option<Cow<'a, [u8]>>,
     Option<i64>,
@@ -103,7 +108,7 @@ type Ended<'a> = (
 
 fn ended<'a>((result, reason, budget, wait): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
     Ok((
-        bytes(Some(result))?.unwrap_or_default(),
+        bytes(result.as_ref())?,
         bytes(reason.as_ref())?,
         bytes(budget.as_ref())?,
         *wait,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,13 +24,14 @@ RULES: dict[str, Any] = {
         doorward.ToolRule("wipe", scopes=["write"], limit=["2/hour"], confirm=True),
         doorward.ToolRule("watched", scopes=[], confirm=True, mode="observe"),
         doorward.ToolRule("register", scopes=[], confirm=True),
+        doorward.ToolRule("count", scopes=[], confirm=True),
         doorward.ToolRule("*", scopes=[]),
     ],
     "resources": [doorward.ResourceRule("data://*", scopes=[], confirm=True)],
     "prompts": [doorward.PromptRule("*", scopes=[], confirm=True)],
 }
 
-YES = types.ElicitResult(action="accept", content={})
+YES = types.ElicitResult(action="accept", content={"confirm": "yes"})
 NO = types.ElicitResult(action="decline")
 
 
@@ -129,6 +131,11 @@ def asking_server(ran: list[str]) -> MCPServer[Any]:
         return next_round(ran, ctx.request_state, ctx.input_responses)
 
     @server.tool()
+    async def count(number: Any) -> str:
+        ran.append(f"count {number!r}")
+        return "counted"
+
+    @server.tool()
     async def by_calling(name: str) -> str:
         result = await server.call_tool("wipe", {"name": name})
         return str(result)
@@ -163,10 +170,12 @@ def posted(
     office: Office, tool: str, arguments: dict[str, Any], *scopes: str, state: str | None = None, **more: Any
 ) -> httpx2.Response:
     """One call of the newer protocol, by hand. ``answers`` is ``inputResponses``, ``forms`` whether the client can
-    ask, ``session`` headers of a session, ``meta`` more of it; what else there is are claims."""
+    ask, ``session`` headers of a session, ``meta`` more of it, ``raw`` a text of the body and what is sent instead;
+    what else there is are claims."""
     answers, forms = more.pop("answers", None), more.pop("forms", True)
     meta = {f"{_PREFIX}/protocolVersion": MODERN, f"{_PREFIX}/clientCapabilities": {"elicitation": {}} if forms else {}}
     meta |= more.pop("meta", {})
+    raw = more.pop("raw", ("", ""))
     params: dict[str, Any] = {"name": tool, "arguments": arguments, "_meta": meta}
     if state is not None:
         params["requestState"] = state
@@ -178,7 +187,8 @@ def posted(
         **more.pop("session", {}),
         "Authorization": f"Bearer {office.it.token(*scopes, **more)}",
     }
-    return httpx2.post(office.url, json=body, headers=headers, timeout=10)
+    text = json.dumps(body).replace(*raw)
+    return httpx2.post(office.url, content=text, headers=headers | {"Content-Type": "application/json"}, timeout=10)
 
 
 _PREFIX = "io.modelcontextprotocol"

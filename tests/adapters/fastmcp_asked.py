@@ -28,6 +28,11 @@ def asking_fastmcp(ran: list[str]) -> FastMCP[Any]:
         return next_round(ran, ctx.request_state, ctx.input_responses)
 
     @server.tool
+    async def count(number: Any) -> str:
+        ran.append(f"count {number!r}")
+        return "counted"
+
+    @server.tool
     async def by_calling(ctx: Context, name: str) -> str:
         return str((await ctx.fastmcp.call_tool("wipe", {"name": name})).content[0].text)
 

@@ -70,9 +70,9 @@ async def test_the_approver_is_asked_and_not_the_client(guarded: Make, kind: str
     records = office.records(name="wipe")
     assert [record["result"] for record in records] == ["success", "success", "denied_policy"]
     assert question.request_id == records[0]["request_id"]
-    assert [record["event"] for record in office.records("asked", "confirmed")] == [
-        *("asked", "confirmed", "asked", "confirmed", "asked")
-    ]
+    events = office.records("asked", "confirmed")
+    assert [record["event"] for record in events] == ["asked", "confirmed", "asked", "confirmed", "asked"]
+    assert {record["reason"] for record in events} == {"approver"}
 
 
 @pytest.mark.parametrize("says", [None, False, 1, "yes", {"confirm": True}, [True]], ids=repr)

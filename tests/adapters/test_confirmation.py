@@ -55,7 +55,9 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         '  "name" = "ada"',
     ]
     confirmed = office.records("confirmed")
-    assert [record["tool_name"] for record in confirmed] == ["wipe"]
+    assert [(record["tool_name"], record["result"], record["reason"]) for record in confirmed] == [
+        ("wipe", None, "client")
+    ]
     *asked, answered = office.records(name="wipe")
     assert (answered["result"], answered["reason"]) == ("success", None)
     assert confirmed[0]["request_id"] == answered["request_id"]
@@ -64,7 +66,8 @@ async def test_a_call_runs_once_its_human_has_said_yes(office: Office, mode: str
         assert answered["parent_id"] == asked[0]["request_id"]
     else:
         assert asked == []
-        assert [record["request_id"] for record in office.records("asked")] == [answered["request_id"]]
+        [question_asked] = office.records("asked")
+        assert (question_asked["request_id"], question_asked["reason"]) == (answered["request_id"], "client")
 
 
 MODERN_BY_ITS_WORD = {
@@ -128,9 +131,14 @@ async def test_a_human_is_asked_about_the_arguments_that_will_run(guarded: Make)
     [
         NO,
         types.ElicitResult(action="cancel"),
-        types.ElicitResult(action="accept", content={"confirm": False}),
+        types.ElicitResult(action="accept"),
+        types.ElicitResult(action="accept", content={}),
+        types.ElicitResult(action="accept", content={"confirm": "no"}),
+        types.ElicitResult(action="accept", content={"confirm": True}),
+        types.ElicitResult(action="accept", content={"confirm": "Yes"}),
+        types.ElicitResult(action="accept", content={"confirm": "yes", "more": "x"}),
     ],
-    ids=["declined", "cancelled", "a field that says no"],
+    ids=["declined", "cancelled", "nothing", "empty", "no", "another type", "another case", "a field more"],
 )
 async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: types.ElicitResult) -> None:
     async with office.client(mode, Human(answer), "write") as client:
@@ -143,6 +151,36 @@ async def test_whatever_is_no_yes_is_a_no(office: Office, mode: str, answer: typ
     last = office.records(name="wipe")[-1]
     assert (last["result"], last["reason"]) == ("denied_policy", "confirmation_refused")
     assert office.records("confirmed") == []
+
+
+@ERAS
+@pytest.mark.parametrize(
+    ("fill_in", "runs"),
+    [
+        pytest.param(lambda form: form(confirm="yes"), True, id="the form that it makes"),
+        pytest.param(lambda form: {"confirm": "yes"}, True, id="a dict"),
+        pytest.param(lambda form: form(confirm="no"), False, id="no"),
+        pytest.param(lambda form: {}, False, id="empty"),
+        pytest.param(lambda form: types.ElicitResult(action="accept"), False, id="accepted without looking"),
+    ],
+)
+async def test_the_client_of_fastmcp_fills_in_the_form(
+    office: Office, mode: str, fill_in: Callable[[Any], Any], runs: bool
+) -> None:
+    fastmcp = pytest.importorskip("fastmcp")
+
+    async def handler(_message: str, form: Any, _params: Any, _context: Any) -> Any:
+        return fill_in(form)
+
+    token = office.it.token("write")
+    async with fastmcp.Client(office.url, auth=token, mode=mode, elicitation_handler=handler) as client:
+        result = await client.call_tool("wipe", {"name": "ada"}, raise_on_error=False) if runs else None
+        if not runs:
+            with pytest.raises(Exception, match=r"confirm"):
+                await client.call_tool("wipe", {"name": "ada"})
+    assert office.ran == (["wipe ada"] if runs else [])
+    assert result is None or result.content[0].text == "wiped ada"
+    assert len(office.records("confirmed")) == runs
 
 
 @ERAS
@@ -279,7 +317,7 @@ async def test_a_tool_that_another_one_calls(office: Office, mode: str) -> None:
         assert reasons == ["confirmation_unavailable"] * 2
         assert human.questions == []
         assert office.ran == []
-        assert "human's confirmation" in first
+        assert "needs a confirmation" in first
     else:
         assert reasons == ["confirmation_refused", None]
         assert "did not confirm" in first

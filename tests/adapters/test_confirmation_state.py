@@ -18,7 +18,7 @@ import doorward
 
 pytestmark = pytest.mark.anyio
 
-ANSWER = {"doorward.confirmation": {"action": "accept", "content": {}}}
+ANSWER = {"doorward.confirmation": {"action": "accept", "content": {"confirm": "yes"}}}
 DECLINE = {"doorward.confirmation": {"action": "decline"}}
 ADA = {"name": "ada"}
 
@@ -83,70 +83,11 @@ def test_many_answers_at_once_run_it_once(office: Office) -> None:
     assert office.ran == ["wipe ada"]
 
 
-@pytest.mark.parametrize(
-    ("tool", "arguments", "more"),
-    [
-        ("wipe", {"name": "bob"}, {}),
-        ("wipe", ADA | {"confirmed": True}, {}),
-        ("register", ADA, {}),
-        ("wipe", ADA, {"subject": "user-2"}),
-        ("wipe", ADA, {"client_id": "agent-2"}),
-    ],
-    ids=["other arguments", "one argument more", "another tool", "another subject", "another client"],
-)
-def test_an_answer_is_good_for_the_very_call(
-    office: Office, tool: str, arguments: dict[str, Any], more: dict[str, Any]
-) -> None:
-    state = asked(office)
-    stolen = posted(office, tool, arguments, "write", state=state, answers=ANSWER, **more)
-    assert said(stolen) == (403, "confirmation_invalid")
-    assert office.ran == []
-    assert office.records()[-1]["reason"] == "confirmation_invalid"
-    # It is still good for whom it was meant for.
-    assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "wiped ada")
-
-
-def test_a_yes_to_one_version_of_a_tool_runs_no_other(guarded: Make) -> None:
-    """A client of fastmcp may name one: another one is another tool, whatever its name and arguments are."""
-    fastmcp = pytest.importorskip("fastmcp")
-    ran: list[str] = []
-    server = fastmcp.FastMCP("versions")
-
-    @server.tool(name="wipe", version="1.0")
-    async def first(name: str) -> str:
-        ran.append(f"first {name}")
-        return "first"
-
-    @server.tool(name="wipe", version="2.0")
-    async def second(name: str) -> str:
-        ran.append(f"second {name}")
-        return "second"
-
-    def of(version: str) -> dict[str, Any]:
-        return {"fastmcp": {"version": version}}
-
-    with opened(guarded, "sse", how=lambda gate, _server: gate.protect(server)) as office:
-        state = asked(office)
-        moved = posted(office, "wipe", ADA, "write", state=state, answers=ANSWER, meta=of("1.0"))
-        assert said(moved) == (403, "confirmation_invalid")
-        assert said(posted(office, "wipe", ADA, "write", state=state, answers=ANSWER)) == (200, "second")
-        result = posted(office, "wipe", ADA, "write", meta=of("1.0")).json()["result"]
-        shown = result["inputRequests"]["doorward.confirmation"]["params"]["message"]
-        assert '  "wipe" version "1.0"' in shown.splitlines()
-        answered = posted(office, "wipe", ADA, "write", state=result["requestState"], answers=ANSWER, meta=of("1.0"))
-        assert said(answered) == (200, "first")
-    assert ran == ["second ada", "first ada"]
-
-
-def test_an_answer_is_good_for_one_server(guarded: Make, tmp_path: Any) -> None:
-    with opened(guarded, "sse") as office:
-        trail = doorward.Audit(path=str(tmp_path / "other.jsonl"))
-        with opened(guarded, "sse", audit=trail) as other:
-            state = asked(office)
-            elsewhere = posted(other, "wipe", ADA, "write", state=state, answers=ANSWER)
-            # It knows nothing of the question; that it would not take it if it did, tests/confirmation shows.
-            assert said(elsewhere) == (403, "confirmation_expired")
-            assert other.ran == []
+def test_an_answer_that_nobody_asked_for_does_not_reach_the_tool(office: Office) -> None:
+    """Before the tool has asked, its input is what was shown."""
+    own = {"it": {"action": "accept", "content": {"value": "not shown"}}}
+    posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER | own)
+    assert office.ran == ["register None {}"]
 
 
 def test_a_question_expires(office: Office) -> None:
@@ -178,7 +119,10 @@ def test_whoever_comes_back_without_an_answer_is_asked_anew(office: Office, answ
 
 @pytest.mark.parametrize(
     "answer",
-    [True, "accept", ["accept"], {}, {"action": "ACCEPT"}, {"action": True}, {"action": "accept", "content": "x"}],
+    [
+        *(True, "accept", ["accept"], {}, {"action": "ACCEPT"}, {"action": True}, {"action": "accept"}),
+        *({"action": "accept", "content": content} for content in ("x", {}, {"confirm": "no"}, {"confirm": True})),
+    ],
     ids=str,
 )
 def test_what_is_no_answer_is_a_no(office: Office, answer: Any) -> None:
@@ -284,7 +228,7 @@ def test_no_round_of_the_tool_can_be_repeated_or_moved(office: Office) -> None:
 def test_an_answer_by_the_gates_name_that_the_tool_asked_for_is_the_tools(office: Office) -> None:
     first = posted(office, "register", {}, state=asked(office, "register", {}), answers=ANSWER).json()["result"]
     posted(office, "register", {}, state=first["requestState"], answers=ANSWER)
-    assert office.ran[-1] == "register first {'doorward.confirmation': {}}"
+    assert office.ran[-1] == "register first {'doorward.confirmation': {'confirm': 'yes'}}"
 
 
 async def test_the_client_is_asked_and_not_the_model(office: Office) -> None:

@@ -32,6 +32,8 @@ _BUDGET = 40
 _AT_ONCE = 8
 """Clients."""
 
+YES = {ANSWER: {"action": "accept", "content": {"confirm": "yes"}}}
+
 CONFIGURATION = """
 resource = "{resource}"
 
@@ -163,7 +165,10 @@ def test_of_answers_at_once_on_two_workers_one_runs_the_call(
 
         for number in range(questions):
             state = post(str(number))["result"]["requestState"]
-            yes = {"requestState": state, "inputResponses": {ANSWER: {"action": "accept"}}}
+            yes = {
+                "requestState": state,
+                "inputResponses": YES,
+            }
             answers = list(pool.map(lambda _, number=number, yes=yes: post(str(number), **yes), range(_AT_ONCE)))
             assert ["result" in answer for answer in answers].count(True) == 1, answers
             reasons = {answer["error"]["data"]["reason"] for answer in answers if "error" in answer}
@@ -195,7 +200,7 @@ def test_under_the_reloader_of_uvicorn_there_is_one_process_and_then_another(tmp
         (tmp_path / "workers.py").touch()
         wait_for(process, resource, is_ready=is_another)
         state = post("wipe")["requestState"]
-        assert "content" in post("wipe", requestState=state, inputResponses={ANSWER: {"action": "accept"}})
+        assert "content" in post("wipe", requestState=state, inputResponses=YES)
     assert (tmp_path / "wiped").read_text() == "ada\n"
     assert "several workers" not in (tmp_path / "said").read_text()
 

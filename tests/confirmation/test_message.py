@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import mcp_types._v2025_11_25 as v2025
+import mcp_types._v2026_07_28 as v2026
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.confirmation import Brought, brought_by, is_accepted, shows_forms
+from doorward.confirmation import FORM, Brought, brought_by, is_accepted, shows_forms
 from doorward.errors import Forbidden, Malformed
 
 VERSION, CAPABILITIES = (f"io.modelcontextprotocol/{name}" for name in ("protocolVersion", "clientCapabilities"))
@@ -22,25 +24,42 @@ ANYTHING = st.recursive(
 @pytest.mark.parametrize(
     ("answer", "accepted"),
     [
-        ({"action": "accept"}, True),
-        ({"action": "accept", "content": None}, True),
-        ({"action": "accept", "content": {}}, True),
-        ({"action": "accept", "content": {"confirm": True}}, True),
-        ({"action": "accept", "content": {"confirm": False}}, False),
-        ({"action": "accept", "content": {"confirm": "true"}}, False),
-        ({"action": "accept", "content": {"confirm": 1}}, False),
-        ({"action": "accept", "content": {"confirm": None}}, False),
+        ({"action": "accept", "content": {"confirm": "yes"}}, True),
+        ({"action": "accept", "content": {"confirm": "yes"}, "_meta": {"any": 1}}, True),
+        ({"action": "accept"}, False),
+        ({"action": "accept", "content": None}, False),
+        ({"action": "accept", "content": {}}, False),
         ({"action": "accept", "content": []}, False),
-        ({"action": "decline", "content": {"confirm": True}}, False),
-        ({"action": "cancel"}, False),
-        ({"action": "Accept"}, False),
-        ({"content": {"confirm": True}}, False),
+        ({"action": "accept", "content": "yes"}, False),
+        ({"action": "accept", "content": ["confirm", "yes"]}, False),
+        ({"action": "accept", "content": {"confirm": "no"}}, False),
+        ({"action": "accept", "content": {"confirm": "Yes"}}, False),
+        ({"action": "accept", "content": {"confirm": "YES"}}, False),
+        ({"action": "accept", "content": {"confirm": " yes"}}, False),
+        ({"action": "accept", "content": {"confirm": "y"}}, False),
+        ({"action": "accept", "content": {"confirm": ""}}, False),
+        ({"action": "accept", "content": {"confirm": True}}, False),
+        ({"action": "accept", "content": {"confirm": 1}}, False),
+        ({"action": "accept", "content": {"confirm": ["yes"]}}, False),
+        ({"action": "accept", "content": {"confirm": None}}, False),
+        ({"action": "accept", "content": {"Confirm": "yes"}}, False),
+        ({"action": "accept", "content": {"confirm": "yes", "why": "it is fine"}}, False),
+        ({"action": "accept", "confirm": "yes"}, False),
+        ({"action": "accept", "content": {"confirm": "yes"}, "always": True}, False),
+        ({"action": "decline", "content": {"confirm": "yes"}}, False),
+        ({"action": "cancel", "content": {"confirm": "yes"}}, False),
+        ({"action": "Accept", "content": {"confirm": "yes"}}, False),
+        ({"action": True, "content": {"confirm": "yes"}}, False),
+        ({"action": ["accept"], "content": {"confirm": "yes"}}, False),
+        ({"content": {"confirm": "yes"}}, False),
+        ({"confirm": "yes"}, False),
+        ("yes", False),
         (True, False),
         (None, False),
     ],
     ids=str,
 )
-def test_only_a_yes_is_one(answer: Any, accepted: bool) -> None:
+def test_only_a_yes_in_the_field_is_a_yes(answer: Any, accepted: bool) -> None:
     assert is_accepted(answer) is accepted
 
 
@@ -65,8 +84,21 @@ def test_a_version_that_nobody_would_read_is_refused() -> None:
 
 
 @given(ANYTHING)
-def test_nothing_else_is_one_by_chance(answer: Any) -> None:
-    assert not is_accepted(answer) or answer["action"] == "accept"
+def test_whatever_the_content_is_else_is_a_no(content: Any) -> None:
+    assert not is_accepted(content)
+    assert is_accepted({"action": "accept", "content": content}) is (content == {"confirm": "yes"})
+
+
+def test_the_form_has_one_required_field_that_no_default_fills_in() -> None:
+    [(name, field)] = FORM["properties"].items()
+    assert FORM["required"] == [name]
+    assert "default" not in field
+    assert field["enum"][0] == "no", "what a client preselects"
+    for version in (v2025, v2026):
+        shown = {"message": "?", "requestedSchema": FORM, "mode": "form"}
+        version.ElicitRequestFormParams.model_validate(shown)
+    yes, no = ({"action": "accept", "content": {name: value}} for value in ("yes", "no"))
+    assert (is_accepted(yes), is_accepted(no)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +122,10 @@ def test_who_can_show_a_form(capabilities: Any, forms: bool) -> None:
 
 def test_a_message_of_the_newer_protocol_says_whether_it_can_ask() -> None:
     meta = {VERSION: "2026-07-28", CAPABILITIES: {"elicitation": {}}}
-    answers = {"doorward.confirmation": {"action": "accept"}, "it": 1}
+    yes = {"action": "accept", "content": {"confirm": "yes"}}
+    answers = {"doorward.confirmation": yes, "it": 1}
     params = {"name": "x", "arguments": {"a": 1}, "requestState": "s", "inputResponses": answers, "_meta": meta}
-    assert brought_by(params) == Brought({"a": 1}, "s", {"action": "accept"}, True)
+    assert brought_by(params) == Brought({"a": 1}, "s", yes, True)
     assert brought_by({"_meta": meta | {CAPABILITIES: {}}}) == Brought({}, None, None, False)
 
 

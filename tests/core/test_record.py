@@ -19,7 +19,7 @@ NAMES = st.text(ANY, max_size=12) | st.builds(lambda text, count: text * count, 
 MAYBE = st.none() | NAMES
 
 RECORDS = st.tuples(
-    st.sampled_from(["call", "intent", "asked"]),
+    st.sampled_from(["call", "intent", "asked", "confirmed"]),
     st.floats(0, 4e9),
     st.just("8c52af1e07b54a1a9c3b62d4"),
     MAYBE,
@@ -32,7 +32,7 @@ RECORDS = st.tuples(
     st.none() | st.just("sha256:" + "5" * 64),
     MAYBE,
     st.just('["mcp:tools:read"]'),
-    st.none() | st.tuples(st.just("denied_rate"), MAYBE, MAYBE, st.none() | st.integers(0, 2**62)),
+    st.none() | st.tuples(st.none() | st.just("denied_rate"), MAYBE, MAYBE, st.none() | st.integers(0, 2**62)),
     MAYBE,
     st.lists(st.sampled_from(["rate_limited", "insufficient_scope"]) | NAMES, max_size=3).map(tuple),
     st.booleans(),

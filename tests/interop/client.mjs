@@ -25,8 +25,12 @@ const answers = {
   'sampling/createMessage': ({ params }) => ({
     role: 'assistant', model: 'a model', content: { type: 'text', text: `sampled ${params.messages[0].content.text}` },
   }),
-  'elicitation/create': ({ params }) =>
-    params.message.includes('say no') ? { action: 'decline' } : { action: 'accept', content: { response: 'yes', name: 'Ada' } },
+  'elicitation/create': ({ params }) => {
+    if (params.message.includes('say no')) return { action: 'decline' };
+    if (params.message.includes('fill in nothing')) return { action: 'accept', content: {} };
+    const confirms = params.requestedSchema.required?.includes('confirm');
+    return { action: 'accept', content: confirms ? { confirm: 'yes' } : { response: 'yes', name: 'Ada' } };
+  },
 };
 const NOTIFICATIONS = ['message', 'tools/list_changed', 'prompts/list_changed', 'resources/updated'];
 

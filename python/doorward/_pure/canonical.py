@@ -1,7 +1,11 @@
 """The canonical form of JSON (RFC 8785) and its fingerprint: equal arguments, equal text, equal hash.
 
-One departure: an integer keeps its exact digits. RFC 8785 rounds beyond 2**53, and two different arguments would share
-one fingerprint.
+Two differences from RFC 8785, which reads every number as a double, both from 2**53 on. There several integers round
+to one double, and arguments of different values would share one fingerprint.
+
+- An integer written without fraction and exponent keeps its exact digits.
+- A double, which is a number written with a fraction or an exponent, always has an exponent: ``1e+18``, where RFC 8785
+  writes ``1000000000000000000``. So no double has the form of an integer.
 """
 
 from __future__ import annotations
@@ -123,20 +127,31 @@ def _integer(value: int) -> str:
     return int.__repr__(value)
 
 
+_FIRST_AMBIGUOUS: Final = 2.0**53
+"""The first double that several integers round to."""
+
+
 def _double(value: float) -> str:
-    """As ECMAScript writes it (RFC 8785 section 3.2.2.3): the digits of Python, other bounds for the exponent."""
+    """As ECMAScript writes it (RFC 8785 section 3.2.2.3), but with an exponent from 2**53 on. The digits are those of
+    Python."""
     if not math.isfinite(value):
         raise _invalid("a number is not finite")
     if value == 0:
         return "0"
     mantissa, _, exponent = float.__repr__(value).partition("e")
-    if not exponent:
-        return mantissa.removesuffix(".0")
-    sign = "-" if value < 0 else ""
+    if exponent:
+        return _with_exponent(mantissa, int(exponent))
+    text = mantissa.removesuffix(".0")
+    if abs(value) < _FIRST_AMBIGUOUS:
+        return text
+    sign, digits = text[: -len(text.lstrip("-"))], text.lstrip("-")
+    return f"{sign}{digits[0]}.{digits[1:].rstrip('0')}e+{len(digits) - 1}"
+
+
+def _with_exponent(mantissa: str, power: int) -> str:
+    """Python writes small doubles with an exponent sooner than ECMAScript does."""
+    if not -7 < power < 0:
+        return f"{mantissa}e{power:+d}"
+    sign = "-" if mantissa.startswith("-") else ""
     digits = mantissa.removeprefix("-").replace(".", "")
-    power = int(exponent)
-    if 0 < power < 21:
-        return sign + digits.ljust(power + 1, "0")
-    if -7 < power < 0:
-        return f"{sign}0.{'0' * (-power - 1)}{digits}"
-    return f"{mantissa}e{power:+d}"
+    return f"{sign}0.{'0' * (-power - 1)}{digits}"

@@ -33,7 +33,7 @@ def call_record(
     arguments_hash: str | None,
     hash_key: str | None,
     scopes: str,
-    outcome: tuple[str, str | None, str | None, int | None] | None,
+    outcome: tuple[str | None, str | None, str | None, int | None] | None,
     rule: str | None,
     would_deny: tuple[str, ...],
     disconnected: bool,

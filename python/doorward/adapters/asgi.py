@@ -219,6 +219,7 @@ class GateASGI:
                 prepared.var.reset(prepared)
             if decision.is_open:
                 self.finish(decision, outcome)
+            decision.exchange_is_over = True
 
 
 class _Exchange:

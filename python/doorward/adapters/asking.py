@@ -1,6 +1,6 @@
-"""Asking the client's user: by a result on the newer protocol, within the call on the older one.
+"""Asking the client: by a result on the newer protocol, within the call on the older one.
 
-A form that the client relays is consent by the client's user, and proves nothing against a hostile client.
+The answer is the client's: it proves neither that a person has seen the form, nor anything against a hostile client.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mcp_types.methods import is_input_required
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ValidationError
 
-from doorward.confirmation import ANSWER, Consent, is_accepted, shows_forms
+from doorward.confirmation import ANSWER, FORM, Consent, is_accepted, shows_forms
 from doorward.confirming import Confirming
 from doorward.decision import Decision
 from doorward.errors import Refused, refusal
@@ -26,9 +26,6 @@ __all__ = ["carried", "current_message", "settle"]
 
 current_message: Final[ContextVar[ServerRequestContext[Any, Any] | None]] = ContextVar("doorward_message", default=None)
 """What runs now, for the calls that it leads to: their client is its client."""
-
-_FORM: Final[dict[str, Any]] = {"type": "object", "properties": {}}
-"""Nothing to fill in: to accept it is the answer, and no default can be one."""
 
 
 async def settle(
@@ -82,11 +79,11 @@ async def _elicit(
     except Refused as refused:
         await confirming.give_up(decision, refused, is_asked=False)
         return
-    decision.note("asked")
+    decision.note("asked", by="client")
     accepted: bool | None = None
     with anyio.move_on_after(max(0.0, consent.question.deadline - gate.now())):
         try:
-            answer = await message.session.elicit_form(consent.question.text, _FORM, message.request_id)
+            answer = await message.session.elicit_form(consent.question.text, FORM, message.request_id)
             accepted = is_accepted(answer.model_dump(by_alias=True))
         except ValidationError:
             accepted = False
@@ -100,7 +97,7 @@ async def _elicit(
 
 
 def _question(consent: Consent, state: str) -> InputRequiredResult:
-    form = ElicitRequest(params=ElicitRequestFormParams(message=consent.question.text, requested_schema=_FORM))
+    form = ElicitRequest(params=ElicitRequestFormParams(message=consent.question.text, requested_schema=FORM))
     return InputRequiredResult(input_requests={ANSWER: form}, request_state=state)
 
 

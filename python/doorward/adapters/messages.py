@@ -87,6 +87,8 @@ class GateMiddleware:
         if not isinstance(made, Decision) or not self.gate.made(made):
             self._tell(_WITHOUT_HTTP if ctx.request is None else _PAST_THE_GATE)
             raise error_for(refusal("no_decision"))
+        if ctx.request_id is not None and made.has_ended and made.exchange_is_over:
+            raise await self._too_late(made, ctx)
         if ctx.method == "tools/list" and (made.call is None or made.call.method != "tools/list" or not made.is_open):
             return await self._run_beside(made, ctx, call_next)
         call = made.call
@@ -105,6 +107,17 @@ class GateMiddleware:
             await decision.kept()
             raise error_for(decision.refusal, decision.request_id)
         return await self._run(decision, ctx, call_next)
+
+    async def _too_late(self, made: Decision, ctx: ServerRequestContext[Any, Any]) -> MCPError:
+        """A message of a call that has ended, sent on by what it has left behind: refused and recorded."""
+        ended = refusal("call_ended")
+        try:
+            call = self.gate.call_of_message(ctx.method, ctx.request_id, ctx.params, under=made)
+        except Refused as refused:
+            return error_for(refused, made.request_id)
+        decision = await self.gate.judge_message(made, call, ctx.params, refused=ended)
+        await decision.kept()
+        return error_for(decision.refusal or ended, decision.request_id)
 
     def _tell(self, problem: str) -> None:
         """Once: whoever serves the wrong thing does so with every message."""
@@ -164,7 +177,7 @@ class GateMiddleware:
     async def _run_asking(
         self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
-        """Where some calls wait for a human: this one may, and so may those that it leads to."""
+        """Where some calls have to be confirmed: this one may, and so may those that it leads to."""
         question = await settle(self.gate, decision, ctx, by_result=True)
         if question is not None or decision.refusal is not None:
             await decision.kept()
@@ -199,10 +212,11 @@ async def run_under(
 ) -> T:
     """Run what the decision allowed, name its outcome and close it. ``tool_errors``: what a tool raises to say that it
     failed, where the framework has not made an answer of it yet. Raises `ValueError` for a call that waits for a
-    human."""
+    confirmation."""
     if closes and decision.is_pending:
-        raise ValueError("nothing runs before its human has answered")
+        raise ValueError("nothing runs before it is confirmed")
     token = None if current_decision.get() is decision else current_decision.set(decision)
+    decision.running += 1
     result, reason = "cancelled", None
     try:
         answer = await run()
@@ -218,9 +232,11 @@ async def run_under(
         result, reason = "error", "exception"
         raise
     finally:
+        decision.running -= 1
         if token is not None:
             current_decision.reset(token)
         if closes:
+            decision.has_run = True
             decision.close(result, reason=reason)
             if decision.ticket is not None:
                 await decision.kept()

@@ -1,7 +1,8 @@
 """Components that call components: the framework runs them, and no message is sent.
 
 The first run under a claimed decision is that decision's own call, once. Every other one is decided anew under the same
-principal, and its record names its parent.
+principal, and its record names its parent. Once that call has ended, nothing more runs under it: a task or thread that
+it has left behind is refused.
 
 Where middleware stands between the look that lets a call in and what runs, there are two looks at each run: the second
 one, behind all middleware, lets it run once, as the first one saw it.
@@ -112,6 +113,8 @@ class Nesting:
         """Run a component under the decision made for it, or under one of its own. ``names``: where servers are
         mounted in others; ``is_last``: whether nothing stands any more between this look and what runs."""
         decision, above = self.decision(), _running.get()
+        if decision.has_ended:
+            return await self._run_anew(decision, component, arguments, run, names, is_last)
         if above is not None and above.decision is not decision:
             above = None
         if is_last and above is not None and above.begins(component, arguments):
@@ -133,8 +136,10 @@ class Nesting:
         public = component.name if names is None else await names.public_name(component)
         params = _params(component.method, component.name if public is None else public, arguments)
         call, digest = self._call(parent, component, params), _digest(parent, component, arguments)
-        hidden = refusal("no_rule", "the protected server does not show it") if public is None else None
-        decision = await self.gate.judge_message(parent, call, params, refused=hidden)
+        refused = refusal("no_rule", "the protected server does not show it") if public is None else None
+        if parent.has_ended:
+            refused = refusal("call_ended")
+        decision = await self.gate.judge_message(parent, call, params, refused=refused)
         if decision.is_pending:
             # The answer to the message is not ours to give: its own call runs already.
             await settle(self.gate, decision, current_message.get(), by_result=False)

@@ -34,7 +34,7 @@ _GRACE_SECONDS: Final = 60.0
 
 
 class Confirmations:
-    """What one configuration makes of calls that a human confirms."""
+    """What one configuration makes of calls that have to be confirmed."""
 
     def __init__(
         self,
@@ -77,8 +77,8 @@ class Confirmations:
 
     def describe(self) -> Iterator[str]:
         """Who answers, and how often one may be asked, a line each."""
-        who = "the operator's approver" if self.has_approver else "the client's user"
-        yield f"a human confirms each call within {self.settings.lifetime:g} s: {who}"
+        who = "the operator's approver" if self.has_approver else "the client"
+        yield f"each call is confirmed within {self.settings.lifetime:g} s: by {who}"
         for budget in budgets_of(self.settings.asks):
             observed = " (observed)" if budget.mode == "observe" else ""
             yield f"asking spends 1 of {budget.limit} for confirmation (client){observed}"
@@ -95,7 +95,15 @@ class Confirmations:
         deadline = self._clock() + self.settings.lifetime
 
         def worded() -> Question:
-            client = principal.client_id or principal.subject
+            text = in_words(
+                kind,
+                name,
+                brought.arguments,
+                client=principal.client_id or principal.subject,
+                organization=principal.organization,
+                digest=digest,
+                version=brought.version,
+            )
             return Question(
                 kind=kind,
                 tool=name,
@@ -103,12 +111,13 @@ class Confirmations:
                 principal=principal,
                 request_id=request_id,
                 deadline=deadline,
-                text=in_words(kind, name, brought.arguments, client=client, digest=digest, version=brought.version),
+                text=text,
                 version=brought.version,
             )
 
         what = (call.method, kind, name, type(rule).__name__, rule.match, digest, brought.version)
-        binding = joined("confirmation", principal.identity, self._resource, *what)
+        who = (principal.identity, principal.organization, _actor_of(principal))
+        binding = joined("confirmation", *who, self._resource, *what)
         return Consent(worded, brought, binding, request_id=request_id)
 
     # --- through the client, by results -----------------------------------------------------------------------------
@@ -140,10 +149,10 @@ class Confirmations:
         return opened is not None and (opened.stage != ASKED or consent.brought.answer is not None)
 
     async def ensure_accepted(self, consent: Consent) -> None:
-        """Raises `Forbidden` where the human said anything but yes; that question is then answered."""
+        """Raises `Forbidden` where the client's answer is anything but a yes; that question is then answered."""
         if consent.opened is not None and consent.opened.stage == ASKED and not is_accepted(consent.brought.answer):
             await self.take(consent)
-            raise refusal("confirmation_refused")
+            raise refusal("confirmation_refused", "the client's answer is not a yes")
 
     async def take(self, consent: Consent) -> None:
         """Use it up: whoever comes second is refused. Raises `Forbidden` or `Unavailable`."""
@@ -200,6 +209,12 @@ def _digest_of(call: Call, brought: Brought) -> str:
     """That of the record, which was made when the body was read; one with a key is no hash that others can make."""
     own = call.arguments_hash
     return own if own is not None and own.startswith("sha256:") else hash_arguments(dict(brought.arguments))
+
+
+def _actor_of(principal: Principal) -> str | None:
+    """Who acts for the subject (RFC 8693 section 4.1): the same client may do so for several, and not alike."""
+    actor = principal.claims.get("act")
+    return None if actor is None else hash_arguments({"act": actor})
 
 
 def _asker(approver: Approver) -> Ask:

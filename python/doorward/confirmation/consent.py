@@ -1,4 +1,4 @@
-"""What is known of a human's answer to one call; stands in its decision from the moment one is needed."""
+"""What is known of the answer to one question; part of the decision from the moment one is needed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from doorward.confirmation.message import ANSWER, Brought
+from doorward.confirmation.message import ANSWERS, Brought
 from doorward.confirmation.question import Question
-from doorward.confirmation.state import ASKED, RUNNING, State
+from doorward.confirmation.state import RUNNING, State
 
 __all__ = ["MAX_ROUNDS", "Consent"]
 
@@ -50,7 +50,7 @@ class Consent:
 
     @property
     def question(self) -> Question:
-        """What a human is asked; worded when somebody is, and asking is paid for."""
+        """What is asked; put into words when it is, once asking is paid for."""
         if self._question is None:
             self._question = self._worded()
         return self._question
@@ -66,18 +66,16 @@ class Consent:
         return self.request_id if self.opened is None else self.opened.question
 
     def for_the_tool(self, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """What the tool sees of the message: its own state and answers, and nothing of the gate's."""
-        if self.opened is None or params is None:
-            return params
-        seen = {name: value for name, value in params.items() if name not in ("requestState", "inputResponses")}
-        answers = params.get("inputResponses")
-        if isinstance(answers, Mapping) and self.opened.stage == ASKED:
-            # Later, whatever goes by that name is an answer that the tool has asked for.
-            answers = {name: answer for name, answer in answers.items() if name != ANSWER} or None
-        if answers is not None:
-            seen["inputResponses"] = answers
-        if self.opened.inner is not None:
-            seen["requestState"] = self.opened.inner
+        """What the tool sees of the message: its own state and the answers it has asked for, and nothing of the gate's.
+        Before it has asked, nothing but its arguments is input: that is what was shown and confirmed."""
+        if params is None:
+            return None
+        seen = {name: value for name, value in params.items() if name not in ("requestState", ANSWERS)}
+        if self.opened is not None and self.opened.stage == RUNNING:
+            if params.get(ANSWERS) is not None:
+                seen[ANSWERS] = params[ANSWERS]
+            if self.opened.inner is not None:
+                seen["requestState"] = self.opened.inner
         return seen
 
     def continued(self, inner: str | None, *, expires: float) -> State:

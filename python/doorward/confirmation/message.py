@@ -8,13 +8,38 @@ from typing import Any, Final
 
 from doorward.errors import refusal
 
-__all__ = ["ANSWER", "METHODS", "Brought", "brought_by", "is_accepted", "shows_forms"]
+__all__ = ["ANSWER", "ANSWERS", "FORM", "METHODS", "Brought", "brought_by", "is_accepted", "shows_forms"]
 
 METHODS: Final = frozenset({"tools/call", "resources/read", "prompts/get"})
 """What may be answered by asking for input."""
 
 ANSWER: Final = "doorward.confirmation"
 """Under which key the gate asks, and is answered."""
+
+ANSWERS: Final = "inputResponses"
+"""The parameter that brings answers, by key."""
+
+_FIELD: Final = "confirm"
+_YES: Final = "yes"
+
+FORM: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        _FIELD: {
+            "type": "string",
+            "title": "Allow this call once, exactly as shown?",
+            "description": "yes: it runs once. no: it does not run.",
+            "enum": ["no", _YES],
+        }
+    },
+    "required": [_FIELD],
+}
+"""What a client shows beside the question: one required field, since some clients accept a form without fields by
+themselves. A plain ``enum`` of two words is in every version of the protocol that has forms, and needs no titles. There
+is no default, and the first value is ``no``: some clients fill in a default or preselect the first value."""
+
+_ANSWER_MEMBERS: Final = frozenset({"action", "content", "_meta"})
+"""Of an ``ElicitResult`` (MCP 2025-11-25 and 2026-07-28)."""
 
 _STATELESS: Final = "2026-07-28"
 """The first protocol in which a result can ask; versions are dates, and sort like them."""
@@ -45,7 +70,7 @@ def brought_by(params: Any) -> Brought:
     is nothing."""
     if not isinstance(params, Mapping):
         return Brought({})
-    arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", _ANSWERS, "_meta"))
+    arguments, state, answers, meta = (params.get(each) for each in ("arguments", "requestState", ANSWERS, "_meta"))
     if state is not None and not isinstance(state, str):
         raise refusal("confirmation_invalid")
     if arguments is not None and not isinstance(arguments, Mapping):
@@ -79,11 +104,9 @@ def shows_forms(capabilities: Any) -> bool:
 
 
 def is_accepted(answer: Any) -> bool:
-    """Whether it is a yes. There is no field to fill in; a client that sends one all the same must mean yes by it."""
-    if not isinstance(answer, Mapping) or answer.get("action") != "accept":
+    """Whether an ``ElicitResult`` is a yes: the form is accepted and holds its one field, with ``yes``, and nothing
+    more. Everything else is a no."""
+    if not isinstance(answer, Mapping) or not answer.keys() <= _ANSWER_MEMBERS or answer.get("action") != "accept":
         return False
     content = answer.get("content")
-    return content is None or (isinstance(content, Mapping) and content.get("confirm", True) is True)
-
-
-_ANSWERS: Final = "inputResponses"
+    return isinstance(content, Mapping) and dict(content) == {_FIELD: _YES}

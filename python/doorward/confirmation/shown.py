@@ -17,7 +17,7 @@ _MAX_VALUE: Final = 300
 """Characters of one argument."""
 
 _MAX_NAME: Final = 100
-"""Characters of the name of an argument; of what is called, three times as many."""
+"""Characters of the name of an argument, of a client and of an organization; of what is called, three times as many."""
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"})
 """Categories of characters that show nothing or move what stands beside them: controls, bidirectional overrides and
@@ -32,15 +32,26 @@ _MARKUP: Final = frozenset("<>&`")
 _KINDS: Final = {"tool": "Run this tool", "resource": "Read this resource", "prompt": "Use this prompt"}
 
 
-def in_words(kind: str, name: str, arguments: Mapping[str, Any], *, client: str, digest: str, version: str = "") -> str:
-    """The question as text, a line for each argument; ``digest`` stands there where not everything is shown."""
+def in_words(
+    kind: str,
+    name: str,
+    arguments: Mapping[str, Any],
+    *,
+    client: str,
+    digest: str,
+    organization: str | None = None,
+    version: str = "",
+) -> str:
+    """The question as text, a line for each argument. ``kind``: ``tool``, ``resource`` or ``prompt``; ``digest``: the
+    hash of the arguments, shown where not all of them are; ``organization``: the caller's, None where it has none."""
     shown_name, whole_name = _quoted(name, 3 * _MAX_NAME)
     lines = [
         f"{_KINDS[kind]}?",
         "",
         # Escaped, a character is ten: this is all of it.
         f"  {shown_name}" + (f" version {_quoted(version, 10 * _MAX_NAME)[0]}" if version else ""),
-        f"  asked for by {_quoted(client, 100)[0]}",
+        f"  asked for by {_quoted(client, _MAX_NAME)[0]}"
+        + ("" if organization is None else f" of organization {_quoted(organization, _MAX_NAME)[0]}"),
     ]
     is_whole = whole_name and len(arguments) <= _MAX_ARGUMENTS
     if arguments:

@@ -20,10 +20,10 @@ from doorward.errors import refusal
 __all__ = ["ASKED", "MAX_STATE", "RUNNING", "State", "Unread", "new_key", "new_nonce", "read"]
 
 ASKED: Final = "asked"
-"""The human was asked, and nothing has run."""
+"""The client was asked, and nothing has run."""
 
 RUNNING: Final = "running"
-"""The human has said yes, and the tool itself has asked for something since."""
+"""The call was confirmed, and the tool itself has asked for something since."""
 
 MAX_STATE: Final = 1024 * 1024
 """Characters: a quarter of the largest body. It has the tool's own state in it."""

@@ -75,7 +75,7 @@ class Configuration:
 
     @property
     def asks_humans(self) -> bool:
-        """Whether any call waits for a human."""
+        """Whether any call has to be confirmed."""
         return any(rule.confirm and rule.mode != "observe" for rule in self.rules)
 
     def check_successor(self, other: Configuration) -> None:

@@ -1,4 +1,4 @@
-"""Confirmation by a human: how long a question stands, how often one may be asked, and who answers."""
+"""Confirmation: how long a question stands, how often one may be asked, and who answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Confirmation:
     """What the state is authenticated with, beside each question's own key in the store: then whoever can write
     there cannot make questions up."""
     webhook: str | None = None
-    """Where the operator's approver is asked, instead of the client's user; https only."""
+    """Where the operator's approver is asked, instead of the client; https only."""
     webhook_key: Secret | None = None
     """What those requests are signed with."""
 

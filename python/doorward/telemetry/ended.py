@@ -43,12 +43,12 @@ class Ended(NamedTuple):
 
     @property
     def error(self) -> str | None:
-        """Why it did not succeed; None where it did, or a human is asked first."""
+        """Why it did not succeed; None where it did, or a confirmation is asked for first."""
         return self.reason or (None if self.result in _NO_ERRORS else self.result)
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing went wrong: a question to a human is an answer, too."""
+        """Whether nothing went wrong: a question that asks for a confirmation is an answer, too."""
         return self.result in ("success", "asked")
 
 

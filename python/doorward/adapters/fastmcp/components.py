@@ -32,8 +32,11 @@ class ComponentMiddleware(Middleware):
         """Of the protected server; None until it is known which one that is."""
 
     async def on_message(self, context: MiddlewareContext[Any], call_next: CallNext[Any, Any]) -> Any:
-        """Refuse what met no gate at all: a server called from outside of any message."""
-        self._nesting.decision()
+        """Refuse what no call covers: a server called from outside of any message, and a list that is made for a call
+        which has ended. What runs a component is refused, and recorded, where it would run."""
+        decision = self._nesting.decision()
+        if decision.has_ended and context.method not in _METHODS.values():
+            raise _error(refusal("call_ended"), decision.request_id)
         self.guard(_server(context))
         if self.mounts is not None:
             self.mounts.keep_up()

@@ -110,7 +110,7 @@ def _tell(output: Path, proposed: list[Section], settings: Settings, chosen: Cho
     untold = sum(not proposal.is_told for section in proposed for proposal in section.proposals)
     if untold:
         lines.append(
-            f"tools that do not say what they do: {untold}; they count as destructive, so a human confirms each call"
+            f"tools that do not say what they do: {untold}; they count as destructive, so each call has to be confirmed"
         )
     missing = [name for name, value in (("resource", settings.resource), ("issuer", settings.issuer)) if value is None]
     if missing:

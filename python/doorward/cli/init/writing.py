@@ -70,7 +70,7 @@ def _scopes(settings: Settings) -> str:
 
 
 _LIMITS_TABLE: Final = """\
-# What each client may call altogether. Several instances or workers share it, and what humans confirm, through a Redis:
+# What each client may call altogether. Several instances or workers share it, and open questions, through a Redis:
 # store = "redis://..."
 [limits]
 client = ["600/minute", "20000/day"]
@@ -90,7 +90,7 @@ def _section(section: Section, settings: Settings) -> Iterator[str]:
 
 _UNTOLD: Final = (
     "A tool that says nothing of what it does may destroy: so the protocol has it (readOnlyHint is false and "
-    "destructiveHint true unless the server says otherwise), and so a human confirms each call. Where that is too "
+    "destructiveHint true unless the server says otherwise), and so each call has to be confirmed. Where that is too "
     "much, let the server say what its tools do and run `doorward init --force` again, or take confirm away below."
 )
 
