@@ -65,13 +65,6 @@ class Configuration:
         return (*self.tools, *self.resources, *self.prompts, *self.methods)
 
     @property
-    def has_budgets(self) -> bool:
-        """Whether any call spends anything."""
-        return bool(self.limits.client or self.limits.organization) or any(
-            rule.limit or rule.total_limit for rule in self.rules
-        )
-
-    @property
     def asks_humans(self) -> bool:
         """Whether any call waits for a human."""
         return any(rule.confirm and rule.mode != "observe" for rule in self.rules)
