@@ -30,7 +30,7 @@ from doorward.request_ids import request_id
 from doorward.resource import spellings
 from doorward.settings import MAX_URI_BYTES, Configuration, Rule
 from doorward.telemetry import Telemetry, traceparent_in, traceparent_of
-from doorward.tokens import Tokens
+from doorward.tokens import Tokens, warn_of_unbounded_lifetimes
 from doorward.transport import Transport
 from doorward.workers import ensure_known_to_all, is_worker
 
@@ -137,6 +137,8 @@ class Steps:
             settle=self.spender.settle,
             clock=clock,
         )
+        # After everything that may refuse the configuration.
+        warn_of_unbounded_lifetimes(configuration.issuers)
 
     def recognise(
         self, headers: object, *, scheme: str, peer: str | None

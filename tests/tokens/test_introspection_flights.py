@@ -148,7 +148,7 @@ async def test_jwts_of_one_client_leave_room_for_those_of_another(served: Endpoi
             await anyio.to_thread.run_sync(served.arrived.acquire)
         with pytest.raises(Unavailable):
             await confirm("one-more", verified_jwt())
-        tasks.start_soon(confirm, "of another", another)
+        tasks.start_soon(confirm, "of-another", another)
         await anyio.to_thread.run_sync(served.arrived.acquire)
         release.set()
     await confirm("one-more", verified_jwt())

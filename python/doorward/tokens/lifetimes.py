@@ -34,7 +34,7 @@ def warn_of_unbounded_lifetimes(issuers: Iterable[Issuer]) -> None:
             _unbounded.add(issuer.url)
             _log.warning(
                 "issuer %s has no max_token_lifetime: a token that lives for years is accepted. Set it in the "
-                'issuer\'s table, for example max_token_lifetime = "1h"',
+                'issuer\'s table, for example max_token_lifetime = "24h"',
                 issuer.url,
             )
 

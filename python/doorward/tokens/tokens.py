@@ -16,7 +16,7 @@ from doorward.tokens.introspection import Introspector
 from doorward.tokens.jwks import FetchedKeys
 from doorward.tokens.jwt import AccessTokens
 from doorward.tokens.keys import GivenKeys, Keys
-from doorward.tokens.lifetimes import warn_of_long_lifetime, warn_of_unbounded_lifetimes
+from doorward.tokens.lifetimes import warn_of_long_lifetime
 from doorward.tokens.revocation import Revocations
 from doorward.tokens.verified import Verified, Voucher
 
@@ -72,8 +72,6 @@ class Tokens:
             self.revocations: Revocations = Revocations(
                 revocation, alarm=alarm, store=store, prefix=prefix, before=revoked
             )
-        # Last: nothing is said of a configuration that is refused.
-        warn_of_unbounded_lifetimes(issuers)
 
     async def authenticate(
         self,
