@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -59,13 +60,87 @@ async def test_client_and_organization_budgets_by_minute_and_day_are_spent_toget
     assert await budget(org_id="other") is None
 
 
-async def test_refused_calls_lists_and_handshakes_spend_no_budget(guarded: Make) -> None:
+async def test_refused_calls_and_messages_that_are_no_calls_spend_no_budget_of_calls(guarded: Make) -> None:
     it = guarded(limits=doorward.Limits(client=["1/day"]))
     token = it.token("read")
-    listing = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-    for body in (listing, message("delete_order"), message("unknown"), listing):
+    for body in (request("tools/list"), message("delete_order"), message("unknown"), request("initialize")):
         await it.gate.decide(authorization=f"Bearer {token}", body=body)
     assert (await it.gate.decide(authorization=f"Bearer {token}", body=message())).allowed
+
+
+def request(method: str) -> bytes:
+    """A message that names no tool, resource or prompt."""
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+
+
+async def spent(it: Guarded, method: str, **claims: Any) -> str | None:
+    """The budget that refuses such a message; None where it is allowed."""
+    decision = await it.gate.decide(authorization=f"Bearer {it.token('read', **claims)}", body=request(method))
+    decision.close()
+    assert decision.refusal is None or isinstance(decision.refusal, doorward.Limited)
+    return None if decision.refusal is None else decision.refusal.budget
+
+
+@pytest.mark.parametrize("method", ["initialize", "server/discover", "subscriptions/listen"])
+async def test_a_message_that_opens_something_spends_the_handshakes_of_its_client(guarded: Make, method: str) -> None:
+    it = guarded(limits=doorward.Limits(handshake="2/minute"))
+    assert [await spent(it, method) for _ in range(3)] == [None, None, "handshake"]
+    assert (it.records()[-1]["result"], it.records()[-1]["budget"]) == ("denied_rate", "handshake")
+    assert await spent(it, method, client_id="agent-2") is None
+    assert (await it.call("read_order", "read")).allowed, "calls have budgets of their own"
+    it.tick += 30_000_000_000
+    assert await spent(it, method) is None
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["ping", "notifications/initialized", "logging/setLevel", "tools/list", "prompts/list", "resources/list"],
+)
+async def test_a_message_that_opens_nothing_is_no_handshake(guarded: Make, method: str) -> None:
+    it = guarded(limits=doorward.Limits(handshake="1/day"))
+    assert [await spent(it, method) for _ in range(3)] == [None] * 3
+
+
+async def test_the_budget_of_handshakes_is_one_for_all_methods_and_beside_that_of_a_method_rule(guarded: Make) -> None:
+    rules = [doorward.MethodRule("initialize", [], limit=["2/minute"], cost=2), doorward.MethodRule("*", [])]
+    it = guarded(limits=doorward.Limits(handshake="3/minute"), methods=rules)
+    assert await spent(it, "initialize") is None
+    assert await spent(it, "initialize") == "initialize", "the rule's own budget, at the rule's cost"
+    assert [await spent(it, "server/discover") for _ in range(3)] == [None, None, "handshake"]
+    assert await spent(it, "tools/list") is None, "under the same rule, and no handshake"
+
+
+async def test_handshakes_over_their_budget_are_429_like_all_others(guarded: Make) -> None:
+    it = guarded(limits=doorward.Limits(handshake="1/minute"))
+    for _ in range(2):
+        decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=request("initialize"))
+    response = it.gate.render(decision)
+    error = json.loads(response.body)["error"]
+    assert (response.status, dict(response.headers)["retry-after"]) == (429, "60")
+    assert error["message"] == "over 1/minute for handshake (client): retry in 60 s"
+    assert error["data"]["budget"] == "handshake"
+
+
+async def test_an_observed_budget_of_handshakes_refuses_nobody(guarded: Make) -> None:
+    it = guarded(limits=doorward.Limits(handshake=doorward.Budget("1/minute", mode="observe")))
+    assert [await spent(it, "initialize") for _ in range(2)] == [None, None]
+    assert it.records()[-1]["would_deny"] == ["handshake"]
+
+
+@pytest.mark.parametrize("limits", [None, doorward.Limits()], ids=["no limits given", "Limits()"])
+async def test_every_client_has_a_budget_unless_the_configuration_says_none(
+    guarded: Make, limits: doorward.Limits | None
+) -> None:
+    async def refused_by(it: Guarded) -> str | None:
+        token = it.token()
+        for _ in range(601):
+            decision = await it.gate.decide(authorization=f"Bearer {token}", body=message("any"))
+            decision.close()
+        return None if decision.refusal is None else decision.refusal.budget  # type: ignore[attr-defined]
+
+    rules = [doorward.ToolRule("*", scopes=[])]
+    assert await refused_by(guarded(tools=rules, limits=limits)) == "client"
+    assert await refused_by(guarded(tools=rules, limits=doorward.Limits(client=[]))) is None
 
 
 @pytest.mark.parametrize("result", ["tool_error", "error", "cancelled", "dropped"])
@@ -129,9 +204,9 @@ async def test_a_flood_of_forgeries_is_not_even_verified(guarded: Make) -> None:
         ({"client": ["5/minute"]}, "4", True),
         ({"client": ["5/minute"], "instances": 4}, "4", False),
         ({"client": ["5/minute"]}, "1", False),
-        ({}, "4", False),
+        ({}, "4", True),
     ],
-    ids=["each worker has all of it", "each has its share", "one worker", "no budget"],
+    ids=["each worker has all of it", "each has its share", "one worker", "the default budgets"],
 )
 def test_several_workers_are_warned_of_budgets_of_their_own(
     guarded: Make,

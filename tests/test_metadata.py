@@ -51,3 +51,16 @@ def test_what_it_says() -> None:
         "scopes_supported": ["mcp:tools:read"],
         "bearer_methods_supported": ["header"],
     }
+
+
+@pytest.mark.parametrize(
+    ("issuers", "scopes", "members"),
+    [
+        ([], ["read"], {"resource", "scopes_supported", "bearer_methods_supported"}),
+        (ISSUERS, [], {"resource", "authorization_servers", "bearer_methods_supported"}),
+    ],
+    ids=["agents alone", "no rule asks for a scope"],
+)
+def test_what_has_no_values_is_left_out(issuers: list[str], scopes: list[str], members: set[str]) -> None:
+    """RFC 9728 section 3.2."""
+    assert set(json.loads(Metadata.of("https://mcp.example.com/mcp", issuers, scopes).document)) == members

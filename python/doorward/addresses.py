@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-__all__ = ["UNIX", "Address", "Network", "is_public", "lies_in", "parse_address", "parse_proxy"]
+__all__ = ["UNIX", "Address", "Network", "is_public", "lies_in", "parse_address", "parse_proxy", "site_of"]
 
 UNIX: Final = "unix"
 """Stands for a peer without an address, as behind a Unix socket."""
@@ -41,6 +41,15 @@ def parse_address(text: str) -> Address | None:
     if isinstance(address, IPv4Address):
         return address
     return address.ipv4_mapped or IPv6Address(int(address))
+
+
+def site_of(address: str) -> str:
+    """What counts as one address: its one spelling, or for IPv6 its /64, since who has one address of a /64 has all of
+    them. What is no address stands for itself."""
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((int(parsed), 64), strict=False))
+    return address if parsed is None else str(parsed)
 
 
 def parse_proxy(text: str) -> Network | None:

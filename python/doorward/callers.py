@@ -6,6 +6,7 @@ from sys import getsizeof
 from typing import Final
 
 from doorward._core import Recognised, Recogniser, TokenCache
+from doorward.addresses import site_of
 from doorward.audit import principal_fragment, unverified_fragment
 from doorward.errors import Refused, Unauthenticated
 from doorward.limits import FailedAttempts, Spending
@@ -102,7 +103,7 @@ class Callers:
         caller = self._remembered.get(token, now=now)
         if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=None):
             verified = await self._tokens.authenticate(token, now=now, certificate_sha256=None)
-            caller = self._remember(token, verified)
+            caller = self._remember(token, verified, now=now)
         return caller
 
     def forget(self) -> None:
@@ -110,15 +111,19 @@ class Callers:
         self._remembered.clear()
 
     async def _verified(self, request: Request, token: str, now: float, tick: int, certificate: bytes | None) -> Caller:
+        address = self._transport.address(request)
+
         def may_ask() -> None:
-            self._failures.ensure_left(self._transport.address(request), tick=tick)
+            self._failures.ensure_left(address, tick=tick)
 
-        return self._remember(
-            token, await self._tokens.authenticate(token, now=now, certificate_sha256=certificate, may_ask=may_ask)
+        verified = await self._tokens.authenticate(
+            token, now=now, certificate_sha256=certificate, may_ask=may_ask, site=site_of(address)
         )
+        return self._remember(token, verified, now=now)
 
-    def _remember(self, token: str, verified: Verified) -> Caller:
+    def _remember(self, token: str, verified: Verified, *, now: float) -> Caller:
         principal = verified.principal
+        self._tokens.note_lifetime(principal, now=now)
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from doorward.admitting import Admitting
 from doorward.confirmation import Confirmations, Consent, NotAsked, Unread, brought_by
 from doorward.decision import Decision
-from doorward.errors import Refused, refusal
+from doorward.errors import Limited, Refused, refusal
 from doorward.limits import Spending
 from doorward.request import Call
 from doorward.settings import Rule
@@ -83,11 +83,22 @@ class Confirming:
         """Ask the operator's approver; the decision may run afterwards, or is refused."""
         await self._settling(decision, self._consult)
 
-    def hold(self, decision: Decision) -> None:
-        """Its place among the calls in flight, before it waits within the call: what a message says of its client's
-        protocol need not be so, and then it has none yet. Raises `Limited`."""
+    def hold(self, decision: Decision) -> Callable[[], None]:
+        """Its place among the calls in flight, where it has none yet, and one among its client's questions that wait
+        for an answer within a call. Both are held until what is returned is called, which may be after the decision has
+        ended: the work may go on without it. Raises `Limited`."""
         if decision.consent is not None:
             self._admitting.hold(decision, decision.consent.spending)
+        asking = self._spender.asking(decision.caller.principal, self.confirmations.settings.asks)
+        waiting = self._spender.hold(asking, nested=False, streams=False)
+        in_flight = None if decision.held is None else decision.held.shared()
+
+        def free() -> None:
+            for held in (waiting, in_flight):
+                if held is not None:
+                    held.free()
+
+        return free
 
     async def answered(self, decision: Decision, *, accepted: bool) -> None:
         """The client has answered within the call; the decision may run afterwards, or is refused."""
@@ -157,9 +168,14 @@ class Confirming:
         return grant
 
     async def _consult(self, decision: Decision, consent: Consent) -> None:
+        try:
+            ended = self.hold(decision)
+        except Limited:
+            await self._refund_asking(consent)
+            raise
         decision.note("asked", by="approver")
         try:
-            accepted = await self.confirmations.consult(consent)
+            accepted = await self.confirmations.consult(consent, ended=ended)
         except NotAsked:
             await self._refund_asking(consent)
             raise refusal("approver_unavailable") from None

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from doorward._core import Recognised
 from doorward.confirmation import Approver
@@ -372,7 +372,7 @@ class Gate:
         ends, and may do at any time."""
         await self._steps.spender.flush()
         # A server program that was told to end by a signal sends it to itself afterwards: nothing else runs then.
-        await to_thread.run_sync(self._steps.trail.rest)
+        await to_thread.run_sync(self._steps.trail.rest, limiter=CapacityLimiter(1))
         self._telemetry.flush()
 
     def close(self) -> None:
@@ -406,8 +406,9 @@ class Gate:
         if source is None or not source.has_changed():
             return
         try:
-            # Not on the loop: a thousand rules take their time, and nobody else has to wait for it.
-            await to_thread.run_sync(self.reload)
+            # In a thread, as a thousand rules take long to read; with a limiter of its own, as tools may hold all of
+            # anyio's threads.
+            await to_thread.run_sync(self.reload, limiter=CapacityLimiter(1))
         except (OSError, ValueError) as error:
             _log.error("%s; what stood there before goes on to count", error)
             self._alarm("configuration_unreadable")

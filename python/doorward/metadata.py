@@ -24,7 +24,8 @@ class Metadata:
 
     @classmethod
     def of(cls, resource: str, issuers: Sequence[str], scopes: Sequence[str]) -> Metadata:
-        """The metadata of a resource."""
+        """The metadata of a resource. Without issuers, as where all callers are agents, it names no authorization
+        server: a member with no values is left out (RFC 9728 section 3.2)."""
         parts = urlsplit(resource)
         path = _WELL_KNOWN + parts.path.rstrip("/")
         document = {
@@ -33,6 +34,7 @@ class Metadata:
             "scopes_supported": list(scopes),
             "bearer_methods_supported": ["header"],
         }
+        document = {name: value for name, value in document.items() if value}
         return cls(
             url=f"{parts.scheme}://{parts.netloc}{path}",
             paths=frozenset({_WELL_KNOWN, unquote(path), f"{unquote(path)}/"}),

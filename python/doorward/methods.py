@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-__all__ = ["GOVERNED_BY_METHOD", "METHODS", "REFERENCES", "REMOVED", "STATELESS", "STREAMS"]
+__all__ = ["GOVERNED_BY_METHOD", "HANDSHAKES", "METHODS", "REFERENCES", "REMOVED", "SESSION", "STATELESS", "STREAMS"]
 
 METHODS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -42,6 +42,13 @@ GOVERNED_BY_METHOD: Final = frozenset(method for method, governor in METHODS.ite
 
 STREAMS: Final = frozenset({"subscriptions/listen"})
 """Requests that are answered by a stream without an end."""
+
+SESSION: Final = "initialize"
+"""The request that opens a session of the older protocol."""
+
+HANDSHAKES: Final = frozenset({SESSION, "server/discover"}) | STREAMS
+"""Requests that open something and need no rule: a session, the connection of a client without sessions, a stream.
+They spend the budget ``[limits] handshake`` of their client."""
 
 STATELESS: Final = "2026-07-28"
 """The first protocol without sessions; versions are dates, and sort like them."""

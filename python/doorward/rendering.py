@@ -41,7 +41,9 @@ _NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})
 class Challenge:
     """What a refused caller is told about how to come back."""
 
-    metadata_url: str
+    metadata_url: str | None
+    """Of the document that names the authorization servers (RFC 9728 section 5.1); None where there are none, so that
+    no client begins a login that nobody answers."""
     scopes: Sequence[str]
 
 
@@ -130,7 +132,8 @@ def _www_authenticate(
         parts += [f'error="{error}"', f'error_description="{description}"']
     if scopes:
         parts.append(f'scope="{" ".join(scopes)}"')
-    parts.append(f'resource_metadata="{challenge.metadata_url}"')
+    if challenge.metadata_url is not None:
+        parts.append(f'resource_metadata="{challenge.metadata_url}"')
     return b"www-authenticate", f"Bearer {', '.join(parts)}".encode("latin-1")
 
 

@@ -22,6 +22,7 @@ from doorward.decision import Decision, Sink
 from doorward.errors import Forbidden, Refused, refusal
 from doorward.limits import FailedAttempts, Spender, Spending, remote_limiter
 from doorward.metadata import Metadata
+from doorward.methods import HANDSHAKES
 from doorward.policy import Policy, call_of
 from doorward.rendering import Challenge, Response, render
 from doorward.request import Call, Request
@@ -29,7 +30,7 @@ from doorward.request_ids import request_id
 from doorward.resource import spellings
 from doorward.settings import MAX_URI_BYTES, Configuration, Rule
 from doorward.telemetry import Telemetry, traceparent_in, traceparent_of
-from doorward.tokens import Tokens
+from doorward.tokens import Tokens, warn_of_unbounded_lifetimes
 from doorward.transport import Transport
 from doorward.workers import ensure_known_to_all, is_worker
 
@@ -98,7 +99,7 @@ class Steps:
         )
         asked = configuration.challenge_scopes
         self._challenge = Challenge(
-            self.metadata.url,
+            self.metadata.url if configuration.issuers else None,
             checks.scopes("challenge_scopes", self.policy.narrowest_scopes if asked is None else asked),
         )
         self._confirmations: Confirmations = Confirmations(
@@ -113,7 +114,7 @@ class Steps:
         )
         # Last, because these take files for themselves.
         if before is None:
-            if limits.url is None and limits.instances == 1 and configuration.has_budgets and is_worker():
+            if limits.url is None and limits.instances == 1 and is_worker():
                 _log.warning(
                     "this process may be one of several workers, and each would have all of every budget: "
                     "give [limits] instances, or a store"
@@ -137,6 +138,8 @@ class Steps:
             settle=self.spender.settle,
             clock=clock,
         )
+        # After everything that may refuse the configuration.
+        warn_of_unbounded_lifetimes(configuration.issuers)
 
     def recognise(
         self, headers: object, *, scheme: str, peer: str | None
@@ -304,19 +307,24 @@ class Steps:
     ) -> Awaitable[None] | None:
         caller = decision.caller
         rule = decision.rule = self.policy.rule_for(call)
-        spending = caller.spendings.get(id(rule)) or self._authorised(decision, caller, rule, call)
+        opening = call.method if call.target is None and call.method in HANDSHAKES else None
+        spending = None if opening is not None else caller.spendings.get(id(rule))
+        if spending is None:
+            spending = self._authorised(decision, caller, rule, call, opening)
         self.trail.ensure_writable()
         if rule is not None and rule.confirm and rule.mode != "observe":
             return self.confirming.judge(decision, call, rule, spending, params, size=size, by_client=by_client)
         return self._admitting.admit(decision, spending)
 
-    def _authorised(self, decision: Decision, caller: Caller, rule: Rule | None, call: Call) -> Spending:
+    def _authorised(
+        self, decision: Decision, caller: Caller, rule: Rule | None, call: Call, opening: str | None
+    ) -> Spending:
         """What a call under the rule spends, if the caller may make it: remembered, with that, where nothing is held
         against it."""
         if rule is not None:
             self._authorise(decision, rule, caller.effective)
-        spending = self.spender.spending(caller.principal, rule, governed=call.target is not None)
-        if not decision.would_deny:
+        spending = self.spender.spending(caller.principal, rule, governed=call.target is not None, opening=opening)
+        if opening is None and not decision.would_deny:
             caller.spendings[id(rule)] = spending
         return spending
 

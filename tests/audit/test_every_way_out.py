@@ -40,7 +40,7 @@ def desk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             tools=RULES_HERE,
             audit=audit,
             max_body_bytes=10_000,
-            limits=doorward.Limits(failed_auth="1000/minute"),
+            limits=doorward.Limits(client=[], failed_auth="1000/minute", handshake="1000/minute"),
         )
         it.now = time.time()
         ran: list[str] = []

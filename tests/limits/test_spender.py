@@ -94,7 +94,7 @@ def test_rules_have_budgets_of_their_own() -> None:
         assert calls.admitted(rule) == 3
 
 
-def test_lists_and_handshakes_spend_what_a_method_rule_says_alone() -> None:
+def test_messages_that_are_no_calls_spend_what_a_method_rule_says_alone() -> None:
     calls = Calls(client=["1/minute"], organization=["1/minute"])
     assert calls.admitted(None, governed=False) == 10
     assert calls.admitted(MethodRule("tools/list", [], limit=["2/minute"]), governed=False) == 2
@@ -163,7 +163,7 @@ def test_without_a_store_each_instance_takes_its_share() -> None:
 
 
 def test_what_spends_nothing_asks_nobody() -> None:
-    assert Calls().admit(PLAIN) is None
+    assert Calls(client=[]).admit(PLAIN) is None
     assert Calls().admit(None, governed=False) is None
 
 
@@ -231,19 +231,21 @@ def test_nothing_about_other_callers_is_told() -> None:
 
 
 def test_budgets_are_described_a_line_each() -> None:
-    spender = Spender(Limits(client=["600/minute"], organization=["9/second"]))
+    spender = Spender(Limits(client=["600/minute"], organization=["9/second"], handshake="20/minute", concurrency=None))
     rule = ToolRule("a", [], limit=[Budget("6/minute", strict=True, mode="observe")], total_limit=["60/hour"], cost=2)
     assert list(spender.describe(rule)) == [
         "spends 2 of 9/second for organization",
         "spends 2 of 600/minute for client",
         "spends 2 of 6/minute strict for a (client) (observed)",
         "spends 2 of 60/hour for a (total)",
+        "opening a session or a stream spends 1 of 20/minute for handshake (client)",
     ]
 
 
 def test_slots_are_described_as_well() -> None:
-    spender = Spender(Limits(concurrency=8))
+    spender = Spender(Limits(client=[], concurrency=8))
     assert list(spender.describe(ToolRule("a", [], concurrency=2, mode="observe"))) == [
         "at most 2 in flight for a (client) (observed)",
         "at most 8 in flight for client (client)",
+        "opening a session or a stream spends 1 of 120/minute for handshake (client)",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ from minting import NOW
 from tokens.asking import TOKEN, UNAVAILABLE, Asking, good, verified_jwt
 from tokens.endpoint import Endpoint, hang, later
 
+from doorward.errors import Unavailable
 from doorward.tokens.introspection import MAX_IN_FLIGHT
 from doorward.tokens.verified import Verified
 
@@ -127,6 +129,29 @@ async def test_made_up_tokens_leave_room_for_jwts(served: Endpoint) -> None:
         await anyio.to_thread.run_sync(served.arrived.acquire)
         release.set()
     assert len(confirmed) == 1
+
+
+async def test_jwts_of_one_client_leave_room_for_those_of_another(served: Endpoint) -> None:
+    release = threading.Event()
+    served.behaviour = later(served.behaviour, release)
+    asking = Asking(served, jwts=True, opaque=False)
+    share = MAX_IN_FLIGHT // 4
+    another = verified_jwt(principal=replace(verified_jwt().principal, client_id="agent-2"))
+
+    async def confirm(token: str, verified: Verified) -> None:
+        await asking.introspector.confirmed(token, verified, now=NOW)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(share):
+            tasks.start_soon(confirm, f"token-{number}", verified_jwt())
+        for _ in range(share):
+            await anyio.to_thread.run_sync(served.arrived.acquire)
+        with pytest.raises(Unavailable):
+            await confirm("one-more", verified_jwt())
+        tasks.start_soon(confirm, "of-another", another)
+        await anyio.to_thread.run_sync(served.arrived.acquire)
+        release.set()
+    await confirm("one-more", verified_jwt())
 
 
 async def test_a_broken_flight_is_everybodys_own(served: Endpoint) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from doorward._redis.address import Address
 from doorward._redis.clients import asyncio_client, asyncio_cluster, sync_client, sync_cluster
@@ -157,14 +157,16 @@ class _ThreadLink:
         self._connect = connect
         self._send = send
         self._client: Any = None
+        # Of its own: tools may hold all of anyio's threads. One, since a client is used by one batch at a time.
+        self._threads = CapacityLimiter(1)
 
     async def send(self, batch: Sequence[Command]) -> list[Any]:
-        return await to_thread.run_sync(self._run, batch)
+        return await to_thread.run_sync(self._run, batch, limiter=self._threads)
 
     async def drop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await to_thread.run_sync(_close, client)
+            await to_thread.run_sync(_close, client, limiter=self._threads)
 
     def _run(self, batch: Sequence[Command]) -> list[Any]:
         if self._client is None:

@@ -75,10 +75,19 @@ async def _elicit(
         await confirming.give_up(decision, refused, is_asked=False)
         return
     try:
-        confirming.hold(decision)
+        ended = confirming.hold(decision)
     except Refused as refused:
         await confirming.give_up(decision, refused, is_asked=False)
         return
+    try:
+        await _elicit_held(gate, confirming, decision, consent, message)
+    finally:
+        ended()
+
+
+async def _elicit_held(
+    gate: Gate, confirming: Confirming, decision: Decision, consent: Consent, message: ServerRequestContext[Any, Any]
+) -> None:
     decision.note("asked", by="client")
     accepted: bool | None = None
     with anyio.move_on_after(max(0.0, consent.question.deadline - gate.now())):

@@ -31,7 +31,7 @@ from doorward.adapters.wire import DECISION
 from doorward.decision import Decision, current_decision
 from doorward.errors import Refused, refusal
 from doorward.gate import Gate
-from doorward.methods import STREAMS
+from doorward.methods import SESSION, STREAMS
 from doorward.principal import Principal
 from doorward.rendering import error_of
 
@@ -167,6 +167,8 @@ class GateMiddleware:
         return answer
 
     async def _run(self, decision: Decision, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        if ctx.method == SESSION:
+            _hold_until_the_session_ends(decision, ctx)
         if decision.steps.asks_humans:
             return await self._run_asking(decision, ctx, call_next)
         # Over HTTP a notification ends with its exchange, which the ASGI tier sees.
@@ -290,6 +292,14 @@ def error_for(refused: Refused, request_id: str = "") -> MCPError:
     """The refusal as a JSON-RPC error."""
     rendered = error_of(refused, request_id=request_id)
     return MCPError(rendered["code"], rendered["message"], rendered["data"])
+
+
+def _hold_until_the_session_ends(decision: Decision, ctx: ServerRequestContext[Any, Any]) -> None:
+    """A session counts as one of its client's for as long as the SDK keeps it. The SDK unwinds the exit stack of a
+    connection however that ends: by DELETE, by its idle timeout, by an error, or with the server."""
+    held = None if decision.held is None else decision.held.shared()
+    if held is not None:
+        ctx.session._connection.exit_stack.callback(held.free)
 
 
 def _is_error(answer: HandlerResult) -> bool:

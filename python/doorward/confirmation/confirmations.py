@@ -62,7 +62,7 @@ class Confirmations:
             # Most gates ask nobody over the network, and TLS takes long to import.
             from doorward.confirmation.webhook import Webhook
 
-            self._ask = Webhook(settings.webhook, ConfiguredKey(settings.webhook_key, alarm=alarm), clock=clock)
+            self._ask = _asker(Webhook(settings.webhook, ConfiguredKey(settings.webhook_key, alarm=alarm), clock=clock))
         self._key = ConfiguredKey(settings.key, alarm=alarm, keeps=settings.lifetime)
         if before is not None:
             self._key.replaces(before._key, clock())
@@ -118,7 +118,7 @@ class Confirmations:
         what = (call.method, kind, name, type(rule).__name__, rule.match, digest, brought.version)
         who = (principal.identity, principal.organization, _actor_of(principal))
         binding = joined("confirmation", *who, self._resource, *what)
-        return Consent(worded, brought, binding, request_id=request_id)
+        return Consent(worded, brought, binding, request_id=request_id, client=principal.identity)
 
     # --- through the client, by results -----------------------------------------------------------------------------
 
@@ -174,18 +174,24 @@ class Confirmations:
 
     # --- within the call --------------------------------------------------------------------------------------------
 
-    async def consult(self, consent: Consent) -> bool:
-        """Ask the operator's approver; whether it says yes. Raises `Forbidden` where nobody answers in time,
-        `Unavailable` where asking failed, and `NotAsked` where it did so before anybody could have been asked."""
+    async def consult(self, consent: Consent, *, ended: Callable[[], None]) -> bool:
+        """Ask the operator's approver; whether it says yes. ``ended`` is called when the work of asking has ended: for
+        an approver that blocks that can be long after nobody waits for it any more, and from its thread. Raises
+        `Forbidden` where nobody answers in time, `Unavailable` where asking failed, and `NotAsked` where it did so
+        before anybody could have been asked."""
         from doorward.confirmation.approvers import answer_of
 
-        if self._ask is None:
-            raise refusal("confirmation_unavailable")
-        seconds = max(0.0, consent.question.deadline - self._clock())
-        # Here, where asking is paid for: a body of empty lists takes a second to copy.
-        own = replace(consent.question, arguments=deepcopy(dict(consent.question.arguments)))
         try:
-            return await answer_of(self._ask, own, seconds=seconds)
+            if self._ask is None:
+                raise refusal("confirmation_unavailable")
+            seconds = max(0.0, consent.question.deadline - self._clock())
+            # Here, where asking is paid for: a body of empty lists takes a second to copy.
+            own = replace(consent.question, arguments=deepcopy(dict(consent.question.arguments)))
+        except BaseException:
+            ended()
+            raise
+        try:
+            return await answer_of(self._ask, own, seconds=seconds, ended=ended)
         except (Unavailable, NotAsked):
             self._alarm("approver_failing")
             raise
@@ -194,7 +200,7 @@ class Confirmations:
         nonce, key = new_nonce(), new_key()
         now = self._clock()
         text = state.sealed(nonce, key=_combined(self._key.now(now), key), binding=consent.binding)
-        await self._kept.put(nonce, key, seconds=state.expires - now + _GRACE_SECONDS, now=now)
+        await self._kept.put(nonce, key, client=consent.client, seconds=state.expires - now + _GRACE_SECONDS, now=now)
         return text
 
     def _verified(self, unread: Unread, key: bytes, binding: str) -> State:

@@ -20,16 +20,21 @@ class Consent:
     """One call's. Made by `Confirmations`."""
 
     __slots__ = (
-        *("_question", "_worded", "asking", "binding", "brought", "given", "grant", "nonce", "opened", "request_id"),
+        *("_question", "_worded", "asking", "binding", "brought", "client", "given", "grant", "nonce", "opened"),
+        "request_id",
         "spending",
     )
 
-    def __init__(self, worded: Callable[[], Question], brought: Brought, binding: str, *, request_id: str) -> None:
-        """``worded``: puts the question into words, which for large arguments takes long."""
+    def __init__(
+        self, worded: Callable[[], Question], brought: Brought, binding: str, *, request_id: str, client: str
+    ) -> None:
+        """``worded``: puts the question into words, which for large arguments takes long. ``client``: the identity of
+        the caller (`Principal.identity`)."""
         self._worded = worded
         self._question: Question | None = None
         self.request_id = request_id
         """Of the call's record."""
+        self.client = client
         self.brought = brought
         self.binding = binding
         self.given = False

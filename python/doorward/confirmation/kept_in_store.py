@@ -37,9 +37,10 @@ class KeptInStore:
         self._store = store
         self._prefix = prefix
 
-    async def put(self, nonce: str, key: bytes, *, seconds: float, now: float) -> None:
-        """Keep a new question for so long, by the store's clock."""
-        del now
+    async def put(self, nonce: str, key: bytes, *, client: str, seconds: float, now: float) -> None:
+        """Keep a new question for so long, by the store's clock. How many of one client are open is bounded by its
+        budget of asking, and by nothing here: keys in the store end by themselves, and are no room of this process."""
+        del client, now
         reply = await self._ask("SET", self._name(nonce), key.hex(), "EX", max(1, round(seconds)), "NX")
         if reply is None:
             raise refusal("store_unavailable", "the store has a question of this number already")

@@ -42,8 +42,9 @@ class NoAnswer(Exception):
     """What was asked has said something else. Its text is fixed words of ours, with nothing of that in them."""
 
 
-Ask = Callable[[Question], Awaitable[object]]
-"""Puts a question to somebody, and waits."""
+Ask = Callable[[Question, Callable[[], None]], Awaitable[object]]
+"""Puts a question to somebody and waits. Calls its second argument when the work has ended, from any thread: a thread
+that nobody waits for any more has not."""
 
 
 class Approver(Protocol):

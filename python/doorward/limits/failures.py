@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from copy import copy
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_network
 from typing import Final
 
 from doorward._core import Charge, Grant, Limiter
-from doorward.addresses import parse_address
+from doorward.addresses import site_of
 from doorward.errors import Limited
 from doorward.settings import Limits, budgets_of
 
 __all__ = ["FailedAttempts"]
 
-_VERIFICATIONS = Charge("verifications", "1000/second burst 100")
-"""Of new tokens from addresses that are over their budget: a fiftieth of what one core verifies, so that a flood of
-forgeries costs little, and somebody honest behind the same address is still heard."""
+_VERIFICATIONS: Final = Charge("verifications", "1000/second burst 100")
+"""Of new tokens from all addresses that are over their budget: a fiftieth of what one core verifies, so that a flood of
+forgeries costs little, and an honest caller behind the same address is still heard."""
+
+_SHARE: Final = "500/second burst 50"
+"""Of those, from one address: a flood from one leaves half to the others."""
 
 _MAX_KNOWN: Final = 1024
 """Addresses whose charge is kept ready."""
@@ -31,6 +33,7 @@ class FailedAttempts:
         self._limiter = Limiter(max_keys=limits.max_keys, overflow=False)
         # Apart, so that no flood of addresses takes its room.
         self._verifications = Limiter(max_keys=1)
+        self._shares = Limiter(max_keys=_MAX_KNOWN, overflow=False)
 
     def succeeded(self, limits: Limits) -> FailedAttempts:
         """The budget of another configuration: who failed stays known."""
@@ -43,12 +46,14 @@ class FailedAttempts:
         self._limiter.refund(self._spend(address, tick))
 
     def pace(self, address: str, *, tick: int) -> None:
-        """Before a new token is verified: an address over its budget has so many verified in the whole process. Raises
-        `Limited` beyond that; whoever behind the address has an honest token only has to try again."""
+        """Before a new token is verified: of addresses over their budget so many tokens are verified in the whole
+        process, and a part of them for one address. Raises `Limited` beyond that; an honest caller behind the address
+        has to try again."""
         try:
             self.ensure_left(address, tick=tick)
         except Limited:
             try:
+                self._shares.admit(domain="", charges=(_charge(address, _SHARE, False),), tick=tick)
                 self._verifications.admit(domain="", charges=(_VERIFICATIONS,), tick=tick)
             except Limited as limited:
                 raise self._over(limited) from None
@@ -76,12 +81,4 @@ class FailedAttempts:
 
 @lru_cache(_MAX_KNOWN)
 def _charge(address: str, limit: str, observe: bool) -> Charge:
-    return Charge(_site(address), limit, observe=observe)
-
-
-def _site(address: str) -> str:
-    """The address, or its /64 for IPv6: whoever has one address of a /64 has all of them."""
-    parsed = parse_address(address)
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((int(parsed), 64), strict=False))
-    return address if parsed is None else str(parsed)
+    return Charge(site_of(address), limit, observe=observe)

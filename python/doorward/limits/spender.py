@@ -15,6 +15,7 @@ from doorward.errors import Limited
 from doorward.limits.slots import Held, Slots
 from doorward.limits.snapshot import Snapshot
 from doorward.limits.spending import Spending, asking_of, charged, digest, spending_of
+from doorward.methods import SESSION
 from doorward.principal import Principal, joined
 from doorward.settings import Budget, Limits, Rule
 
@@ -51,7 +52,7 @@ class Spender:
             if limits.snapshot is None
             else Snapshot(limits.snapshot, self._limiter, max_keys=limits.max_keys, clock=clock, tick=tick, alarm=alarm)
         )
-        self._known: dict[tuple[str, int], Spending] = {}
+        self._known: dict[tuple[str, int, str | None], Spending] = {}
 
     def succeeded(self, limits: Limits) -> Spender:
         """The spender of another configuration: what was spent stays spent, what is in flight stays in flight."""
@@ -60,15 +61,18 @@ class Spender:
         successor._known = {}
         return successor
 
-    def spending(self, principal: Principal, rule: Rule | None, *, governed: bool) -> Spending:
-        """What one call spends; ``governed`` tells calls from lists and handshakes."""
+    def spending(
+        self, principal: Principal, rule: Rule | None, *, governed: bool, opening: str | None = None
+    ) -> Spending:
+        """What one message spends; ``governed`` tells calls from other messages, and ``opening`` is the method of one
+        that opens something (`HANDSHAKES`)."""
         # A client comes back with a new token every few minutes: what it spends stays the same.
-        known_by = (digest(joined(principal.identity, principal.organization_identity)), id(rule))
+        known_by = (digest(joined(principal.identity, principal.organization_identity)), id(rule), opening)
         spending = self._known.get(known_by)
         if spending is None:
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            spending = spending_of(principal, rule, limits=self._limits, governed=governed)
+            spending = spending_of(principal, rule, limits=self._limits, governed=governed, opening=opening)
             self._known[known_by] = spending
         return spending
 
@@ -129,6 +133,9 @@ class Spender:
             yield f"spends {charge.cost} of {charge.limit} for {label.budget}{shared}{' (observed)' * charge.observe}"
         for slot in spending_of(nobody, rule, limits=self._limits, governed=True).slots:
             yield f"at most {slot.concurrency} in flight for {slot.budget} (client){' (observed)' * slot.observe}"
+        for charge, label in charged(nobody, None, limits=self._limits, governed=False, opening=SESSION):
+            observed = " (observed)" * charge.observe
+            yield f"opening a session or a stream spends 1 of {charge.limit} for {label.budget} (client){observed}"
 
     async def flush(self) -> None:
         """Write the snapshot, and give back to the store what was taken in advance."""

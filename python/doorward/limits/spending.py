@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from doorward._core import Charge, Charges
 from doorward.limits.slots import Slot
+from doorward.methods import SESSION
 from doorward.principal import Principal, joined
 from doorward.settings import Budget, Limits, Rule, budgets_of
 
-__all__ = ["Label", "Spending", "asking_of", "charged", "digest", "spending_of"]
+__all__ = ["MAX_WAITING", "Label", "Spending", "asking_of", "charged", "digest", "spending_of"]
+
+MAX_WAITING: Final = 8
+"""Questions of one client that wait for an answer within a call, in each process: an eighth of the threads in which
+approvers block (`doorward.confirmation.approvers`). Each holds its body, and a thread, a connection or a session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,16 @@ class Spending:
     on_error: str
 
 
-def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, governed: bool) -> Spending:
-    """The charges of one call: the rule's, and for a ``governed`` call those of its client and its organisation.
-    Lists and handshakes spend what a method rule says, nothing else."""
-    found = tuple(charged(principal, rule, limits=limits, governed=governed))
+def spending_of(
+    principal: Principal, rule: Rule | None, *, limits: Limits, governed: bool, opening: str | None = None
+) -> Spending:
+    """The charges of one message: those of its rule; for a ``governed`` call those of its client and its organisation;
+    for a handshake the client's budget of handshakes. Other messages, such as lists, spend what a method rule says and
+    nothing else. ``opening``: the method of a handshake (`HANDSHAKES`)."""
+    found = tuple(charged(principal, rule, limits=limits, governed=governed, opening=opening))
     own = tuple(_rule_slots(principal, rule))
+    if opening == SESSION:
+        own += (Slot(digest(joined("sessions", principal.identity)), limits.sessions, "sessions"),)
     return Spending(
         rule=rule,
         # All buckets of an organisation stand under one lock; without organisation budgets a client has its own.
@@ -60,8 +71,9 @@ def spending_of(principal: Principal, rule: Rule | None, *, limits: Limits, gove
 
 
 def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Limits, reads: bool) -> Spending:
-    """What asking a human costs the client, whatever it asks about. ``reads``: what only reading the message costs,
-    which has the same budgets and none of their tokens."""
+    """What asking a human costs the client, whatever it asks about, and its place among the client's questions that
+    wait for an answer. ``reads``: what only reading the message costs, which has budgets of the same size and no
+    place."""
     charge = _Charges(1, limits)
     key = digest(joined("confirmation, read" if reads else "confirmation", principal.identity))
     found = [(charge(key, budget), Label("confirmation", budget.rate, "client")) for budget in budgets_of(asks)]
@@ -70,7 +82,7 @@ def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Lim
         domain=digest(principal.organization_identity if limits.organization else principal.identity),
         charges=Charges([charge for charge, _ in found]),
         labels={charge.key: label for charge, label in found},
-        slots=(),
+        slots=() if reads else (_waiting_slot(principal),),
         nested_slots=(),
         streams=(),
         on_error=limits.on_error,
@@ -78,9 +90,14 @@ def asking_of(principal: Principal, asks: Sequence[Budget | str], *, limits: Lim
 
 
 def charged(
-    principal: Principal, rule: Rule | None, *, limits: Limits, governed: bool
+    principal: Principal, rule: Rule | None, *, limits: Limits, governed: bool, opening: str | None = None
 ) -> Iterator[tuple[Charge, Label]]:
-    """Each charge of such a call with its label."""
+    """Each charge of such a message with its label."""
+    if opening is not None:
+        key = digest(joined("handshake", principal.identity))
+        for budget in budgets_of([limits.handshake]):
+            # One token, whatever a method rule says that the message costs its own budgets.
+            yield _Charges(1, limits)(key, budget), Label("handshake", budget.rate, "client")
     cost = rule.cost if rule is not None else 1
     charge = _Charges(cost, limits)
     if governed:
@@ -133,6 +150,10 @@ def _client_slots(principal: Principal, limits: Limits) -> Iterator[Slot]:
 
 def _stream_slot(principal: Principal, limits: Limits) -> Slot:
     return Slot(digest(joined("streams", principal.identity)), limits.streams, "streams")
+
+
+def _waiting_slot(principal: Principal) -> Slot:
+    return Slot(digest(joined("waiting", principal.identity)), MAX_WAITING, "confirmation")
 
 
 def digest(identity: str) -> str:

@@ -67,13 +67,6 @@ class Configuration:
         return (*self.tools, *self.resources, *self.prompts, *self.methods)
 
     @property
-    def has_budgets(self) -> bool:
-        """Whether any call spends anything."""
-        return bool(self.limits.client or self.limits.organization) or any(
-            rule.limit or rule.total_limit for rule in self.rules
-        )
-
-    @property
     def asks_humans(self) -> bool:
         """Whether any call has to be confirmed."""
         return any(rule.confirm and rule.mode != "observe" for rule in self.rules)

@@ -23,6 +23,13 @@ _STREAMS: Final = 64
 """One for each session of the older protocol: what serves many people under one name has many. Each is a connection and
 its tasks, held for as long as a token lasts."""
 
+_SESSIONS: Final = 1_000
+"""A tenth of the sessions that the official SDK keeps open in one process, unless its `max_sessions` says otherwise."""
+
+_CONCURRENCY: Final = 32
+"""Below the 40 threads in which anyio runs the functions of synchronous tools, so that one client cannot hold them
+all."""
+
 _MAX_INSTANCES: Final = 10_000
 """As many as may share a limit: the core's own bound."""
 
@@ -34,14 +41,19 @@ _PREFIX: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 class Limits:
     """The budgets of every caller, whatever it calls."""
 
-    client: Sequence[Budget | str] = ()
+    client: Sequence[Budget | str] = ("600/minute",)
+    """Per client, for calls of tools, resources and prompts; empty for no budget."""
     organization: Sequence[Budget | str] = ()
     failed_auth: Budget | str = "20/minute"
     """Per peer address, spent by failed attempts alone."""
-    concurrency: int | None = None
-    """Calls of one client in flight at once, in each process."""
+    handshake: Budget | str = "120/minute"
+    """Per client, for requests that open a session, a connection or a stream (`doorward.methods.HANDSHAKES`)."""
+    concurrency: int | None = _CONCURRENCY
+    """Calls of one client in flight at once, in each process; None for any number."""
     streams: int = _STREAMS
     """Streams that carry no call, of one client at once, in each process."""
+    sessions: int = _SESSIONS
+    """Sessions of the older protocol that one client has open at once, in each process."""
     max_keys: int = 100_000
     """Buckets held at most."""
     store: str | Secret = MEMORY
@@ -61,9 +73,11 @@ class Limits:
         object.__setattr__(self, "client", budgets("client", self.client))
         object.__setattr__(self, "organization", budgets("organization", self.organization))
         object.__setattr__(self, "failed_auth", budgets("failed_auth", [self.failed_auth])[0])
+        object.__setattr__(self, "handshake", budgets("handshake", [self.handshake])[0])
         concurrency("concurrency", self.concurrency)
-        checks.whole("streams", self.streams, at_least=1)
-        concurrency("streams", self.streams)
+        for name in ("streams", "sessions"):
+            checks.whole(name, getattr(self, name), at_least=1)
+            concurrency(name, getattr(self, name))
         checks.whole("max_keys", self.max_keys, at_least=1)
         try:
             Limiter(max_keys=self.max_keys)

@@ -6,6 +6,7 @@ a flight of another looks every few milliseconds, and gives up on one whose loop
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from threading import Lock
 from typing import Final, Generic, TypeVar
@@ -21,11 +22,14 @@ LOST_SECONDS: Final = 10.0
 
 _LOOK_SECONDS: Final = 0.02
 
+_SHARE: Final = 4
+"""One asker has at most this part of the flights: while an endpoint hangs, the others still have places."""
+
 _T = TypeVar("_T")
 
 
 class Full(Exception):
-    """As many are in flight as may be."""
+    """As many are in flight as may be, altogether or for one asker."""
 
 
 class Landing:
@@ -59,15 +63,18 @@ class Flights(Generic[_T]):
 
     def __init__(self, *, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
+        self._max_of_one = max(1, max_in_flight // _SHARE)
         self._flights: dict[str, _Flight[_T]] = {}
+        self._of: Counter[str] = Counter()
         self._lock = Lock()
         """Held over no await."""
 
-    async def answer(self, key: str, ask: Callable[[], Awaitable[_T]]) -> _T:
+    async def answer(self, key: str, ask: Callable[[], Awaitable[_T]], *, asker: str | None = None) -> _T:
         """What ``ask`` answers, which must end by itself, or what it answers to another caller that began before.
+        ``asker``: who begins a flight, of whom at most a quarter of the flights may be; None where that is not known.
         Raises `Full`."""
         while True:
-            flight, begun = self._board(key)
+            flight, begun = self._board(key, asker)
             if begun:
                 return await self._fly(key, flight, ask)
             if not await flight.landing.wait():
@@ -79,7 +86,7 @@ class Flights(Generic[_T]):
     def __len__(self) -> int:
         return len(self._flights)
 
-    def _board(self, key: str) -> tuple[_Flight[_T], bool]:
+    def _board(self, key: str, asker: str | None) -> tuple[_Flight[_T], bool]:
         """The flight, and whether it is the caller's to fly."""
         with self._lock:
             flight = self._flights.get(key)
@@ -87,13 +94,21 @@ class Flights(Generic[_T]):
                 return flight, False
             if len(self._flights) >= self._max_in_flight:
                 raise Full
-            flight = self._flights[key] = _Flight()
+            if asker is not None:
+                if self._of[asker] >= self._max_of_one:
+                    raise Full
+                self._of[asker] += 1
+            flight = self._flights[key] = _Flight(asker)
             return flight, True
 
     def _leave(self, key: str, flight: _Flight[_T]) -> None:
         with self._lock:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+                if flight.asker is not None:
+                    self._of[flight.asker] -= 1
+                    if not self._of[flight.asker]:
+                        del self._of[flight.asker]
 
     async def _fly(self, key: str, flight: _Flight[_T], ask: Callable[[], Awaitable[_T]]) -> _T:
         try:
@@ -108,8 +123,9 @@ class Flights(Generic[_T]):
 
 
 class _Flight(Generic[_T]):
-    __slots__ = ("answers", "landing")
+    __slots__ = ("answers", "asker", "landing")
 
-    def __init__(self) -> None:
+    def __init__(self, asker: str | None) -> None:
+        self.asker = asker
         self.landing = Landing()
         self.answers: list[_T] = []  # none or one, since an answer may be None

@@ -123,11 +123,14 @@ class Introspector:
         """See `Voucher`."""
         self.generation += 1
 
-    async def verify(self, token: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
-        """What an opaque token means. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""
+    async def verify(
+        self, token: str, *, now: float, certificate_sha256: bytes | None, site: str | None = None
+    ) -> Verified:
+        """What an opaque token means. ``site``: where it came from, since nothing else is known of its holder yet; one
+        has a share of the questions. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""
         # Read before the answer is: a withdrawal on its way makes the result look older than it is, never newer.
         generation = self.generation
-        answer, asked_at = await self._answer(token, now, self._opaque_flights)
+        answer, asked_at = await self._answer(token, now, self._opaque_flights, site)
         try:
             subject, expires_at = self._judge.check(answer, now=now, certificate_sha256=certificate_sha256)
             principal = self._principal(answer, subject, expires_at)
@@ -146,7 +149,7 @@ class Introspector:
 
     async def confirmed(self, token: str, verified: Verified, *, now: float) -> Verified:
         """What is verified of a JWT, as long as its issuer does not say that it counts no more."""
-        answer, asked_at = await self._answer(token, now, self._jwt_flights)
+        answer, asked_at = await self._answer(token, now, self._jwt_flights, verified.principal.identity)
         try:
             self._judge.check_beside_jwt(answer, now=now, certificate_sha256=verified.certificate_sha256)
         except Unauthenticated as refused:
@@ -161,7 +164,9 @@ class Introspector:
             fresh_until=min(verified.fresh_until, asked_at + self._believed_seconds),
         )
 
-    async def _answer(self, token: str, now: float, flights: Flights[_Reply]) -> tuple[Answer, float]:
+    async def _answer(
+        self, token: str, now: float, flights: Flights[_Reply], asker: str | None
+    ) -> tuple[Answer, float]:
         """The answer, and when it was asked for."""
         if len(token) > MAX_TOKEN_BYTES:
             raise refusal("token_too_large")
@@ -171,10 +176,12 @@ class Introspector:
         if remembered is not None:
             raise refusal(*remembered)
         try:
-            reply = await flights.answer(token, lambda: self._ask(token, now))
+            reply = await flights.answer(token, lambda: self._ask(token, now), asker=asker)
         except Full:
             self._alarm("introspection_saturated")
-            raise unavailable("as many questions to the introspection endpoint wait as may") from None
+            raise unavailable(
+                "too many questions to the introspection endpoint wait, in all or for this caller"
+            ) from None
         if reply.answer is None:
             raise unavailable(reply.failure)
         return reply.answer, reply.asked_at

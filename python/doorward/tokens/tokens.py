@@ -16,6 +16,7 @@ from doorward.tokens.introspection import Introspector
 from doorward.tokens.jwks import FetchedKeys
 from doorward.tokens.jwt import AccessTokens
 from doorward.tokens.keys import GivenKeys, Keys
+from doorward.tokens.lifetimes import warn_of_long_lifetime
 from doorward.tokens.revocation import Revocations
 from doorward.tokens.verified import Verified, Voucher
 
@@ -79,11 +80,13 @@ class Tokens:
         now: float,
         certificate_sha256: bytes | None,
         may_ask: Callable[[], None] = lambda: None,
+        site: str | None = None,
     ) -> Verified:
         """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and
-        may refuse. Raises `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        may refuse. ``site``: the address it came from (`site_of`), None where there is none. Raises
+        `Unauthenticated`, or `Unavailable` where it cannot be told now."""
         await self.revocations.ready()
-        verified = await self._verified(token, now, certificate_sha256, may_ask)
+        verified = await self._verified(token, now, certificate_sha256, may_ask, site)
         if self.revocations.cover(verified.principal, now=now):
             raise refusal("token_revoked")
         return verified
@@ -114,6 +117,11 @@ class Tokens:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
         return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
 
+    def note_lifetime(self, principal: Principal, *, now: float) -> None:
+        """Warn in the log of an issuer whose tokens live long. Agent tokens are meant to."""
+        if principal.issuer in self._leeway:
+            warn_of_long_lifetime(principal, now=now)
+
     def _vouchers(self) -> Iterator[Voucher]:
         for _, keys in self._keys.values():
             yield keys
@@ -140,7 +148,12 @@ class Tokens:
         return FetchedKeys(issuer, self._audiences, alarm=alarm)
 
     async def _verified(
-        self, token: str, now: float, certificate_sha256: bytes | None, may_ask: Callable[[], None]
+        self,
+        token: str,
+        now: float,
+        certificate_sha256: bytes | None,
+        may_ask: Callable[[], None],
+        site: str | None,
     ) -> Verified:
         if len(token) > MAX_TOKEN_BYTES:
             raise refusal("token_too_large")
@@ -159,7 +172,7 @@ class Tokens:
             if self._opaque is None:
                 raise refusal("malformed_token", "the token is not a JWT")
             may_ask()
-            return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256)
+            return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256, site=site)
         verified = await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
         introspector = self._introspectors.get(verified.principal.issuer)
         if introspector is not None and introspector.asks_about_jwts:

@@ -17,6 +17,7 @@ resource = "{resource}"
 [[issuer]]
 url = "{issuer}"
 algorithms = ["ES256"]
+max_token_lifetime = "24h"
 jwks_file = "jwks.json"
 
 [scopes]                                # a broader scope implies narrower ones

@@ -58,6 +58,8 @@ def _resource(settings: Settings) -> str:
 [[issuer]]
 {issuer}
 algorithms = ["ES256", "RS256"]
+# A stolen token works until it expires. Tokens that live longer than this are refused.
+max_token_lifetime = "24h"
 """
 
 

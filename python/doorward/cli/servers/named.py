@@ -21,7 +21,7 @@ __all__ = ["is_stand_in", "named"]
 _USUAL: Final = ("mcp", "server", "app")
 """The names that the SDK's own command looks for."""
 
-_NOBODY: Final = Issuer("https://nobody.invalid", ["ES256"])
+_NOBODY: Final = Issuer("https://nobody.invalid", ["ES256"], max_token_lifetime=1.0)
 
 
 def named(name: str) -> Any:
