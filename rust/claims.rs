@@ -4,7 +4,9 @@
 use crate::json::{self, Value};
 use crate::jwk;
 use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, malformed, too_large};
+use crate::kind::{Kind, kind};
 use crate::refusal::{Refusal, Refused};
+use crate::subject::SubjectRule;
 
 /// The last second of the year 9999: no honest time lies beyond, and every one before is exact in a double.
 pub const MAX_TIME: f64 = 253_402_300_799.0;
@@ -14,7 +16,7 @@ pub const MAX_TIME: f64 = 253_402_300_799.0;
 pub struct Claims {
     /// `iss`.
     pub issuer: String,
-    /// `sub`.
+    /// `sub`, or what the verifier's rule takes instead.
     pub subject: String,
     /// `client_id`, else `azp`.
     pub client_id: Option<String>,
@@ -38,27 +40,39 @@ pub struct Claims {
 
 impl Claims {
     /// Read the claims out of a payload, all but its bytes. `declared` says that the header's `typ` already names an access token;
-    /// otherwise the claims themselves must not be those of another kind. `leeway` is the verifier's, in seconds.
+    /// otherwise the claims have to show it. `leeway` is the verifier's, in seconds; `rule` says what the subject is.
     ///
     /// # Errors
     /// `invalid_type`, `missing_claim`, `invalid_claim`, and `proof_required` for a binding other than to a
     /// certificate.
-    pub fn read(value: &Value<'_>, declared: bool, leeway: f64) -> Result<Self, Refused> {
+    pub fn read(
+        value: &Value<'_>,
+        declared: bool,
+        leeway: f64,
+        rule: SubjectRule,
+    ) -> Result<Self, Refused> {
         if !declared {
-            refuse_other_kinds(value)?;
+            check_kind(value)?;
         }
+        let issuer = required(text(value, "iss")?)?.to_owned();
+        let audience = required(texts(value, "aud")?)?;
+        let expires_at = required(time(value, "exp")?)?;
+        let (starts_at, issued_at) = (time(value, "nbf")?, time(value, "iat")?);
+        let (subject, client_id) = (text(value, "sub")?, client_id(value)?);
         Ok(Self {
-            issuer: required(text(value, "iss")?)?.to_owned(),
-            audience: required(texts(value, "aud")?)?,
-            expires_at: required(time(value, "exp")?)?,
-            not_before: time(value, "nbf")?
+            issuer,
+            audience,
+            expires_at,
+            not_before: starts_at
                 .into_iter()
-                .chain(time(value, "iat")?)
+                .chain(issued_at)
                 .fold(f64::NEG_INFINITY, f64::max)
                 - leeway,
-            issued_at: time(value, "iat")?,
-            subject: required(text(value, "sub")?)?.to_owned(),
-            client_id: client_id(value)?,
+            issued_at,
+            subject: rule
+                .subject(subject, username(value), client_id)?
+                .to_owned(),
+            client_id: client_id.map(str::to_owned),
             token_id: text(value, "jti")?.map(str::to_owned),
             scopes: scopes(value)?,
             certificate: confirmation(value)?,
@@ -119,44 +133,25 @@ fn opens_an_object(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// Claims that only another kind of token has: ID tokens (OpenID Connect Core sections 2 and 3.3.2.11), logout
-/// and security event tokens (RFC 8417), introspection responses (RFC 9701).
-const FOREIGN_CLAIMS: [&str; 5] = [
-    "at_hash",
-    "c_hash",
-    "s_hash",
-    "events",
-    "token_introspection",
-];
-
-/// How issuers name other kinds in a claim, for want of a `typ` header: Keycloak (`typ`), Cognito (`token_use`).
-const FOREIGN_KINDS: [(&str, &[&str]); 2] = [
-    ("typ", &["ID", "Refresh", "Offline", "Logout"]),
-    ("token_use", &["id"]),
-];
-
-/// RFC 8725 section 3.12: one kind of token must not pass for another.
-fn refuse_other_kinds(value: &Value<'_>) -> Result<(), Refused> {
-    let claim = |name| value.get(name).and_then(Value::as_str);
-    let foreign = FOREIGN_CLAIMS.iter().any(|name| value.get(name).is_some())
-        || FOREIGN_KINDS
-            .iter()
-            .any(|(name, kinds)| claim(name).is_some_and(|kind| kinds.contains(&kind)));
-    // Older Keycloak copies the nonce into access tokens, which say `"typ": "Bearer"` in the claims.
-    let nonce = value.get("nonce").is_some() && claim("typ") != Some("Bearer");
-    if foreign || nonce {
-        return Err(Refused::new(
+/// One kind of token must not pass for another (see [`kind`]).
+fn check_kind(value: &Value<'_>) -> Result<(), Refused> {
+    match kind(value) {
+        Kind::Access => Ok(()),
+        Kind::Unknown => Err(Refused::new(
+            Refusal::InvalidType,
+            "nothing shows an access token: have the issuer set typ to at+jwt, or write scope and client_id into it",
+        )),
+        Kind::Other => Err(Refused::new(
             Refusal::InvalidType,
             "the claims are those of another kind of token",
-        ));
+        )),
     }
-    Ok(())
 }
 
 fn required<T>(claim: Option<T>) -> Result<T, Refused> {
     claim.ok_or(Refused::new(
         Refusal::MissingClaim,
-        "iss, aud, exp and sub are required (RFC 9068 section 2.2)",
+        "iss, aud and exp are required (RFC 9068 section 2.2)",
     ))
 }
 
@@ -212,11 +207,15 @@ fn time(value: &Value<'_>, name: &str) -> Result<Option<f64>, Refused> {
     }
 }
 
-fn client_id(value: &Value<'_>) -> Result<Option<String>, Refused> {
+fn client_id<'v>(value: &'v Value<'_>) -> Result<Option<&'v str>, Refused> {
     let authorized_party = text(value, "azp")?;
-    Ok(text(value, "client_id")?
-        .or(authorized_party)
-        .map(str::to_owned))
+    Ok(text(value, "client_id")?.or(authorized_party))
+}
+
+/// The `username`, which only some issuers fill: what is no name is none.
+fn username<'v>(value: &'v Value<'_>) -> Option<&'v str> {
+    let claim = value.get("username").and_then(Value::as_str);
+    claim.filter(|name| !name.is_empty())
 }
 
 /// `scope` is a string (RFC 8693 section 4.2); `scp`, which some issuers send instead, a string or an array.
@@ -273,7 +272,7 @@ mod tests {
 
     fn read(more: &str) -> Result<Claims, Refused> {
         let payload = format!(r#"{{"iss":"i","aud":"a","sub":"s","exp":10{more}}}"#);
-        Claims::read(&parse(payload.as_bytes())?, false, 0.0)
+        Claims::read(&parse(payload.as_bytes())?, true, 0.0, SubjectRule::Sub)
     }
 
     #[test]
@@ -295,8 +294,8 @@ mod tests {
     fn a_declared_access_token_may_look_like_another_kind() {
         let id_token = r#"{"iss":"i","aud":"a","sub":"s","exp":10,"at_hash":"h"}"#;
         let value = parse(id_token.as_bytes()).unwrap();
-        assert!(Claims::read(&value, true, 0.0).is_ok());
-        let refused = Claims::read(&value, false, 0.0).unwrap_err();
+        assert!(Claims::read(&value, true, 0.0, SubjectRule::Sub).is_ok());
+        let refused = Claims::read(&value, false, 0.0, SubjectRule::Sub).unwrap_err();
         assert_eq!(refused.refusal, Refusal::InvalidType);
     }
 

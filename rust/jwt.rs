@@ -119,7 +119,12 @@ impl Verifier {
         now: f64,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
-        let claims = Claims::read(payload, declared, self.settings.leeway)?;
+        let claims = Claims::read(
+            payload,
+            declared,
+            self.settings.leeway,
+            self.settings.subject,
+        )?;
         self.check_parties(&claims)?;
         self.check_times(&claims, now)?;
         check_proof(&claims, certificate)?;

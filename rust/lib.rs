@@ -13,11 +13,13 @@ pub mod json;
 pub mod jwk;
 pub mod jws;
 pub mod jwt;
+pub mod kind;
 pub mod leases;
 pub mod limiter;
 pub mod recogniser;
 pub mod record;
 pub mod refusal;
+pub mod subject;
 
 mod table;
 

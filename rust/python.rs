@@ -53,7 +53,9 @@ mod _rust {
     #[pymodule_export]
     use super::record::{call_record, spelt};
     #[pymodule_export]
-    use super::tokens::{Claims, Verifier, Verifiers, token_issuer, verify_jws};
+    use super::tokens::{
+        Claims, Verifier, Verifiers, subject_by, token_issuer, token_kind, verify_jws,
+    };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

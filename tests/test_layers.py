@@ -44,6 +44,7 @@ PYTHON = {
     "methods": Row(0, ""),
     "patterns": Row(0, ""),
     "private_files": Row(0, ""),
+    "queries": Row(0, "uris"),
     "uris": Row(0, ""),
     "version": Row(0, ""),
     "_rust": Row(1, "0"),
@@ -101,8 +102,10 @@ RUST = {
     "crypto": "refusal",
     "jwk": "refusal json crypto",
     "jws": "refusal json crypto jwk",
-    "claims": "refusal json jwk jws",
-    "jwt": "refusal json crypto jwk jws claims",
+    "kind": "json",
+    "subject": "refusal",
+    "claims": "refusal json jwk jws kind subject",
+    "jwt": "refusal json crypto jwk jws kind subject claims",
     "cache": "jws jwt",
     "recogniser": "cache",
     "bucket": "",
@@ -111,8 +114,8 @@ RUST = {
     "limiter": "refusal bucket charge table",
     "leases": "charge",
     "python": (
-        "refusal json canonical chain envelope record crypto jwk jws claims jwt cache recogniser bucket charge table "
-        "limiter leases"
+        "refusal json canonical chain envelope record crypto jwk jws kind subject claims jwt cache recogniser "
+        "bucket charge table limiter leases"
     ),
 }
 """The core, and by the same rows its twin in ``doorward._pure``; ``python`` is the binding, above all."""

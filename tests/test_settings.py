@@ -142,6 +142,7 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: issuer(leeway=True), "leeway must be a number of seconds"),
         (lambda: issuer(types=[]), "types must be a list of strings, and not empty"),
         (lambda: issuer(types="JWT"), "types must be a list"),
+        (lambda: issuer(subject="email"), "subject is 'email': it must be sub or username or client"),
         (lambda: issuer(max_token_lifetime=0), "max_token_lifetime is not a positive number"),
         (lambda: issuer(max_token_lifetime=-60), "max_token_lifetime is not a positive number"),
         (lambda: issuer(max_token_lifetime=NAN), "max_token_lifetime is not a positive number"),

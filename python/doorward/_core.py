@@ -40,7 +40,9 @@ if TYPE_CHECKING or IMPLEMENTATION == "rust":
         hash_arguments,
         read_envelope,
         spelt,
+        subject_by,
         token_issuer,
+        token_kind,
         verify_jws,
     )
 else:
@@ -65,7 +67,9 @@ else:
         hash_arguments,
         read_envelope,
         spelt,
+        subject_by,
         token_issuer,
+        token_kind,
         verify_jws,
     )
 
@@ -90,6 +94,8 @@ __all__ += [
     "hash_arguments",
     "read_envelope",
     "spelt",
+    "subject_by",
     "token_issuer",
+    "token_kind",
     "verify_jws",
 ]

@@ -7,7 +7,7 @@ are arguments. Everything is frozen and safe to share between threads. Whatever 
 
 from collections.abc import Iterator, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, Generic, Self, TypeVar, final, overload
+from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -33,7 +33,9 @@ __all__ = [
     "hash_arguments",
     "read_envelope",
     "spelt",
+    "subject_by",
     "token_issuer",
+    "token_kind",
     "verify_jws",
 ]
 
@@ -111,9 +113,13 @@ class Verifier:
         types: Sequence[str] | None = None,
         max_token_bytes: int = 16_384,
         max_token_lifetime: float | None = None,
+        subject: str = "sub",
     ) -> Verifier:
         """``audience``: any of these, compared exactly. ``types``: accepted `typ` values; None accepts `at+jwt`, `JWT`
-        and absent. ``leeway`` in seconds, at most 300."""
+        and absent. A token whose `typ` is not `at+jwt` must show by its claims that it is an access token. ``leeway``
+        and ``max_token_lifetime`` in seconds, the leeway at most 300. ``subject``: what names the caller where `sub` is
+        missing: ``sub`` (nothing does), ``username``, or ``client`` for an issuer that serves machines alone. Raises
+        `ValueError` for a configuration that cannot be right."""
     @property
     def issuer(self) -> str: ...
     def verify(self, token: str | bytes, *, now: float, certificate_sha256: bytes | str | None = None) -> Claims:
@@ -411,6 +417,15 @@ def token_issuer(token: str | bytes) -> str | None:
     """The `iss` that a JWT claims, nothing of it verified: only to choose whose keys are asked. The empty string
     where it names none; None for what is not a JWT by its form (three parts, the first a JSON object). Raises
     `Unauthenticated` for a JWT that cannot be read."""
+
+def token_kind(claims: bytes) -> Literal["access", "unknown", "other"]:
+    """What a set of claims, a JSON object, shows of the kind of its token where no header says so (RFC 8725 section
+    3.12): an access token; another kind, like an ID token; or neither, which is not enough. Raises `Unauthenticated`
+    for what is not a JSON object."""
+
+def subject_by(rule: str, sub: str | None, username: str | None, client_id: str | None) -> str:
+    """The subject of a token or an introspection answer, by the ``subject`` of `Verifier`. Raises `Unauthenticated`
+    where the rule finds none, and `ValueError` for a rule that does not exist."""
 
 def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> bytes:
     """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors. Ignores

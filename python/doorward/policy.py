@@ -10,6 +10,7 @@ from doorward._core import Envelope, hash_arguments
 from doorward.errors import Forbidden, Malformed, refusal
 from doorward.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, STATELESS
 from doorward.patterns import Ordered, Pattern
+from doorward.queries import QueryPatterns
 from doorward.request import Call
 from doorward.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule, closure_of
 from doorward.uris import decoded, is_always_disguised, is_disguised, without_query
@@ -213,12 +214,13 @@ class _Rules:
 
 
 class _ResourceRules(_Rules):
-    """The rules of resources. What a URI encodes is decoded by servers, by some of them and in part: where that would
-    be another rule's, none governs."""
+    """The rules of resources. Servers decode a URI, some of them and in part, and read the parameters of its query by
+    name: where another rule would govern what they read, the URI is refused."""
 
     def __init__(self, rules: Iterable[Rule], kind: type[Rule]) -> None:
         super().__init__(rules, kind)
         self._decoded = Ordered([decoded(rule.match, is_pattern=True) for rule in self._rules])
+        self._queries = QueryPatterns([rule.match for rule in self._rules])
 
     def find(self, name: str) -> Rule | None:
         position = self._patterns.first(name)
@@ -230,4 +232,6 @@ class _ResourceRules(_Rules):
         resource = self._decoded.first(decoded(without_query(name)))
         if resource is not None and resource < position:
             raise refusal("no_rule", "an earlier rule matches the URI without its query")
+        if self._queries.match_before(position, name):
+            raise refusal("no_rule", "an earlier rule matches parameters of the URI's query")
         return self._rules[position]

@@ -2,6 +2,7 @@
 
 use crate::crypto::{self, Algorithm};
 use crate::jws::DEFAULT_MAX_TOKEN_BYTES;
+use crate::subject::SubjectRule;
 
 /// A longer leeway would hide a clock that is wrong, and lengthens the life of every stolen token.
 pub const MAX_LEEWAY: f64 = 300.0;
@@ -17,6 +18,7 @@ pub struct Settings {
     pub types: Option<Vec<String>>,
     pub max_token_bytes: usize,
     pub max_token_lifetime: Option<f64>,
+    pub subject: SubjectRule,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
             types: None,
             max_token_bytes: DEFAULT_MAX_TOKEN_BYTES,
             max_token_lifetime: None,
+            subject: SubjectRule::Sub,
         }
     }
 }

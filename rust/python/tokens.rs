@@ -8,7 +8,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use super::keys::KeySet;
 use super::values::{to_python, token_bytes};
-use crate::{claims, jws, jwt};
+use crate::subject::SubjectRule;
+use crate::{claims, jws, jwt, kind};
 
 /// What a verified access token says (RFC 9068).
 #[pyclass(frozen, module = "doorward._rust")]
@@ -83,7 +84,7 @@ impl Verifier {
     #[new]
     #[pyo3(signature = (
         keys, *, issuer, audience, algorithms, leeway = 30.0, types = None,
-        max_token_bytes = 16_384, max_token_lifetime = None,
+        max_token_bytes = 16_384, max_token_lifetime = None, subject = "sub",
     ))]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -95,6 +96,7 @@ impl Verifier {
         types: Option<Vec<String>>,
         max_token_bytes: i64,
         max_token_lifetime: Option<f64>,
+        subject: &str,
     ) -> PyResult<Self> {
         let audience = match audience.cast::<PyString>() {
             Ok(one) => vec![one.to_str()?.to_owned()],
@@ -108,6 +110,7 @@ impl Verifier {
             types,
             max_token_bytes: usize::try_from(max_token_bytes).unwrap_or_default(),
             max_token_lifetime,
+            subject: SubjectRule::named(subject).map_err(PyValueError::new_err)?,
         };
         jwt::Verifier::new(Arc::clone(&keys.0), settings)
             .map(|verifier| Self(Arc::new(verifier)))
@@ -168,6 +171,24 @@ impl Verifiers {
 #[pyfunction]
 pub(super) fn token_issuer(token: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     Ok(claims::token_issuer(token_bytes(token)?)?)
+}
+
+/// What a set of claims shows of the kind of its token.
+#[pyfunction]
+pub(super) fn token_kind(claims: &[u8]) -> PyResult<&'static str> {
+    Ok(kind::kind(&claims::parse(claims)?).name())
+}
+
+/// The subject of a token or an introspection answer.
+#[pyfunction]
+pub(super) fn subject_by(
+    rule: &str,
+    sub: Option<&str>,
+    username: Option<&str>,
+    client_id: Option<&str>,
+) -> PyResult<String> {
+    let rule = SubjectRule::named(rule).map_err(PyValueError::new_err)?;
+    Ok(rule.subject(sub, username, client_id)?.to_owned())
 }
 
 /// The payload of a compact JWS after its signature verifies.

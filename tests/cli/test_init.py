@@ -151,12 +151,13 @@ def test_a_server_that_runs_is_asked_over_http_with_a_token(tmp_path: Path, guar
         it.now = time.time()
         with served(it.gate.protect(shop), listener):
             named = ("--url", it.gate.resource)
-            done = here("init", *named, at=tmp_path, DOORWARD_TOKEN=it.token("read"))
-            refused = here("init", *named, "--force", at=tmp_path)
+            token = it.token("read")
+            done = here("init", *named, "--token-env", "SHOP_TOKEN", at=tmp_path, SHOP_TOKEN=token)
+            refused = here("init", *named, "--force", at=tmp_path, DOORWARD_TOKEN=token)
     assert done.code == 0, done.err
     assert [rule.match for rule in load_rules(tmp_path / "doorward.toml")["tools"]] == ["find_order"]
     assert refused.code == 2
-    assert "DOORWARD_TOKEN" in refused.err
+    assert "no token was sent: --token-env NAME sends the one" in refused.err
 
 
 MISTAKES = {

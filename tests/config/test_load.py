@@ -57,6 +57,7 @@ jwks = {{ keys = [{{ kty = "EC", crv = "P-256", x = "{key["x"]}", y = "{key["y"]
 leeway = 10
 types = ["at+jwt"]
 max_token_lifetime = "24h"
+subject = "username"
 
 [[tool]]
 match = "delete_*"
@@ -114,6 +115,7 @@ key = {{ file = "key", id = "2026-11" }}
     found = configured.load(text)
     [issuer] = found.pop("issuers")
     assert (issuer.leeway, issuer.types, issuer.max_token_lifetime) == (10.0, ("at+jwt",), 86_400.0)
+    assert issuer.subject == "username"
     assert found == {
         "resource": "https://mcp.example.com/mcp",
         "audiences": ["api://mcp"],

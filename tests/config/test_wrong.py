@@ -121,6 +121,10 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "no number": (f"{HEAD}leeway = nan", "6: [[issuer]] leeway: must be seconds, or a duration"),
     "too large a number": (f"{HEAD}leeway = 1{'0' * 400}", "6: [[issuer]] leeway: must be seconds, or a duration"),
     "a duration": (f'{HEAD}leeway = "soon"', "6: [[issuer]] leeway: must be seconds, or a duration"),
+    "a subject that no rule knows": (
+        f'{HEAD}subject = "client_id"',
+        "6: [[issuer]] subject: is 'client_id': it must be sub or username or client",
+    ),
     "a negative lifetime": (f"{HEAD}max_token_lifetime = -5", "6: [[issuer]] max_token_lifetime: is not a positive"),
     "an issuer twice": (HEAD + HEAD.partition("\n")[2], "7: [[issuer]] url: stands here twice"),
     # introspection: line 6 is that of the inline table

@@ -98,6 +98,34 @@ def test_claims(core: ModuleType, changes: dict[str, Any], reason: str) -> None:
     assert verdict(verifier(core), mint(claims(**changes))) == reason
 
 
+@pytest.mark.parametrize(
+    ("subject", "changes", "expected"),
+    [
+        ("sub", {"username": "ann"}, "missing_claim"),
+        ("username", {"username": "ann"}, "ann"),
+        ("username", {"username": "ann", "sub": "user-1"}, "user-1"),
+        ("username", {}, "missing_claim"),
+        ("username", {"username": ""}, "missing_claim"),
+        ("username", {"username": ["ann"]}, "missing_claim"),
+        ("username", {"username": "agent-1"}, "invalid_claim"),
+        ("client", {}, "agent-1"),
+        ("client", {"client_id": ABSENT, "azp": "agent-2"}, "agent-2"),
+        ("client", {"client_id": ABSENT}, "missing_claim"),
+        ("client", {"username": "ann"}, "missing_claim"),
+        ("client", {"username": "ann", "sub": "user-1"}, "user-1"),
+        ("client", {"sub": ""}, "invalid_claim"),
+    ],
+    ids=str,
+)
+def test_the_subject_where_sub_is_missing(
+    core: ModuleType, subject: str, changes: dict[str, Any], expected: str
+) -> None:
+    verify = verifier(core, subject=subject)
+    token = mint(claims(**({"sub": ABSENT} | changes)))
+    found = verdict(verify, token)
+    assert (verify.verify(token, now=NOW).subject if found == "accepted" else found) == expected
+
+
 def test_the_leeway_is_exact(core: ModuleType) -> None:
     verify = verifier(core, leeway=30)
     assert verdict(verify, mint(claims(exp=NOW)), now=NOW + 29.9) == "accepted"
@@ -213,6 +241,7 @@ def test_a_header_is_known_by_all_its_bytes_and_only_if_it_was_right(core: Modul
         {"issuer": ""},
         *({"audience": value} for value in ("", [], [""])),
         {"types": []},
+        *({"subject": value} for value in ("", "SUB", "client_id")),
         *({"max_token_bytes": value} for value in (0, -1)),
         *({"max_token_lifetime": value} for value in (0, -1, float("nan"), float("inf"))),
     ],

@@ -24,7 +24,21 @@ numbers = st.one_of(
     st.floats(NOW - 700, NOW + 700), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False)
 )
 texts = st.sampled_from(
-    [ISSUER, AUDIENCE, "", "at+jwt", "JWT", "ES256", "none", "key-1", "a b", "application/at+jwt", "ID"]
+    [
+        ISSUER,
+        AUDIENCE,
+        "",
+        "at+jwt",
+        "JWT",
+        "ES256",
+        "none",
+        "key-1",
+        "a b",
+        "application/at+jwt",
+        "ID",
+        "openid",
+        "Access",
+    ]
 )
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.text(max_size=5), st.just(ABSENT))
 values = st.one_of(scalars, st.lists(texts, max_size=3), st.dictionaries(texts, texts, max_size=2))
@@ -44,6 +58,12 @@ CLAIMS = [
     "nonce",
     "typ",
     "events",
+    "auth_time",
+    "token_use",
+    "mode",
+    "cid",
+    "email",
+    "username",
 ]
 HEADERS = ["alg", "typ", "kid", "crit", "cty", "jku", "zip", "b64", "jwk", "x5t"]
 MEMBERS = ["kty", "crv", "x", "y", "n", "e", "alg", "use", "key_ops", "kid", "d", "k"]
@@ -88,9 +108,13 @@ def test_mutated_text(proof: Proof) -> None:
 
 def test_mutated_claims(proof: Proof) -> None:
     @mutants(proof)
-    @given(st.dictionaries(st.sampled_from(CLAIMS), values, max_size=3), st.sampled_from(["at+jwt", "JWT"]))
-    def check(changes: dict[str, Any], typ: str) -> None:
-        same(mint(claims(**changes), header={"typ": typ}))
+    @given(
+        st.dictionaries(st.sampled_from(CLAIMS), values, max_size=4),
+        st.sampled_from(["at+jwt", "JWT"]),
+        st.sampled_from(["sub", "username", "client"]),
+    )
+    def check(changes: dict[str, Any], typ: str, subject: str) -> None:
+        same(mint(claims(**changes), header={"typ": typ}), subject=subject)
 
     check()
 

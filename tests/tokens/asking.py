@@ -42,7 +42,7 @@ class Asking:
     def __init__(self, served: Endpoint, **settings: Any) -> None:
         self.alarms: list[str] = []
         issuer: dict[str, Any] = {
-            name: settings.pop(name) for name in ("leeway", "max_token_lifetime") if name in settings
+            name: settings.pop(name) for name in ("leeway", "max_token_lifetime", "subject") if name in settings
         }
         organization_claim = settings.pop("organization_claim", None)
         fetcher = settings.pop("fetcher", None)

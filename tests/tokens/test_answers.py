@@ -56,7 +56,8 @@ ANSWERS = {
     "audiences": (good(aud=["https://other.example.com", AUDIENCE]), "accepted"),
     "the other spelling of the slash": (good(aud=f"{AUDIENCE}/"), "accepted"),
     "no issuer: the endpoint's own": (good(iss=ABSENT), "accepted"),
-    "no subject: the client itself": (good(sub=ABSENT), "accepted"),
+    "no subject": (good(sub=ABSENT), "missing_claim"),
+    "no subject, though a user is named": (good(sub=ABSENT, username="ann"), "missing_claim"),
     "no client": (good(client_id=ABSENT), "accepted"),
     "no scope": (good(scope=ABSENT), "accepted"),
     "no type of token": (good(token_type=ABSENT), "accepted"),
@@ -84,6 +85,11 @@ ANSWERS = {
     "a refresh token": (good(token_use="refresh_token"), "invalid_type"),
     "a refresh token of Keycloak": (good(typ="Refresh"), "invalid_type"),
     "an ID token": (good(typ="ID"), "invalid_type"),
+    "an ID token, by its claims": (good(at_hash="x"), "invalid_type"),
+    "nothing that shows an access token": (
+        good(scope=ABSENT, client_id=ABSENT, token_type=ABSENT, auth_time=NOW),
+        "invalid_type",
+    ),
     "an organisation that is none": (good(org=7), "invalid_claim"),
     **{
         f"{name}: {value!r:.30}": (good(**{name: value}), UNAVAILABLE)
@@ -97,6 +103,51 @@ ANSWERS = {
 async def test_an_answer(served: Endpoint, answer: dict[str, Any], expected: str) -> None:
     served.answer(answer)
     assert await Asking(served, organization_claim="org").verdict() == expected
+
+
+@pytest.mark.parametrize(
+    ("subject", "answer", "expected"),
+    [
+        pytest.param("sub", {}, "missing_claim", id="sub: nobody is named"),
+        pytest.param("sub", {"username": "ann"}, "missing_claim", id="sub: a username is not asked for"),
+        pytest.param("sub", {"sub": "user-1"}, "user-1", id="sub: as always"),
+        pytest.param("username", {"username": "ann"}, "ann", id="username: a user"),
+        pytest.param("username", {"username": "ann", "sub": "user-1"}, "user-1", id="username: sub comes first"),
+        pytest.param("username", {}, "missing_claim", id="username: nobody is named"),
+        pytest.param("username", {"username": ""}, "missing_claim", id="username: an empty name"),
+        pytest.param("username", {"username": 7}, "missing_claim", id="username: a name that is no string"),
+        pytest.param("username", {"username": "agent-1"}, "invalid_claim", id="username: a user named as the client"),
+        pytest.param("client", {}, "agent-1", id="client: a machine"),
+        pytest.param("client", {"sub": "service-1"}, "service-1", id="client: sub comes first"),
+        pytest.param("client", {"username": "ann"}, "missing_claim", id="client: a user at an issuer for machines"),
+        pytest.param("client", {"client_id": ABSENT}, "missing_claim", id="client: no client either"),
+    ],
+)
+async def test_who_is_named_where_sub_is_missing(
+    served: Endpoint, subject: str, answer: dict[str, Any], expected: str
+) -> None:
+    served.answer(good(**({"sub": ABSENT} | answer)))
+    try:
+        found = (await Asking(served, subject=subject).verify()).principal.subject
+    except Unauthenticated as refused:
+        found = refused.code
+    assert found == expected
+
+
+async def test_users_of_one_client_are_callers_of_their_own(served: Endpoint) -> None:
+    asking = Asking(served, subject="username")
+    identities = set()
+    for name in ("alice", "bob"):
+        served.answer(good(sub=ABSENT, username=name))
+        identities.add((await asking.verify(f"token-of-{name}")).principal.identity)
+    assert len(identities) == 2
+
+
+async def test_the_refusal_names_the_setting(served: Endpoint) -> None:
+    served.answer(good(sub=ABSENT))
+    with pytest.raises(Unauthenticated) as refused:
+        await Asking(served).verify()
+    assert 'set subject of this [[issuer]] to "username"' in refused.value.detail
 
 
 async def test_leeway_and_lifetime_are_those_of_the_issuer(served: Endpoint) -> None:

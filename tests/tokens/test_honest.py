@@ -61,6 +61,8 @@ class Honest:
         }
         for name in chance.sample(["client_id", "azp", "jti"], chance.randrange(4)):
             claims[name] = chance.choice(NAMES)
+        if not scopes and "at+jwt" not in (typ or "").lower():
+            claims["client_id"] = chance.choice(NAMES)  # something has to show an access token
         if scopes:
             claims |= chance.choice([{"scope": " ".join(scopes)}, {"scp": list(scopes)}, {"scp": " ".join(scopes)}])
         for name in chance.sample(list(EXTRAS), chance.randrange(4)):

@@ -6,7 +6,7 @@ from doorward._pure.cache import TokenCache
 from doorward._pure.canonical import hash_arguments
 from doorward._pure.chain import Chain
 from doorward._pure.charge import Charge
-from doorward._pure.claims import Claims, token_issuer
+from doorward._pure.claims import Claims, token_issuer, token_kind
 from doorward._pure.envelope import Envelope, read_envelope
 from doorward._pure.jwk import KeySet
 from doorward._pure.jws import verify_jws
@@ -15,6 +15,7 @@ from doorward._pure.leases import Holding, Holdings, RemoteGrant
 from doorward._pure.limiter import Charges, Grant, Limiter
 from doorward._pure.recogniser import Recognised, Recogniser
 from doorward._pure.record import call_record, spelt
+from doorward._pure.subject import subject_by
 
 __all__ = [
     "REFUSALS",
@@ -38,7 +39,9 @@ __all__ = [
     "hash_arguments",
     "read_envelope",
     "spelt",
+    "subject_by",
     "token_issuer",
+    "token_kind",
     "verify_jws",
 ]
 

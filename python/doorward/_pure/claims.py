@@ -7,11 +7,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, final
 
-from doorward._pure import json, jwk
+from doorward._pure import json, jwk, kind
 from doorward._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, malformed, token_bytes, too_large
+from doorward._pure.subject import subject_by
 from doorward.errors import Refused, refusal
 
-__all__ = ["MAX_TIME", "Claims", "issuer", "parse", "read", "thumbprint_bytes", "token_issuer"]
+__all__ = ["MAX_TIME", "Claims", "issuer", "parse", "read", "thumbprint_bytes", "token_issuer", "token_kind"]
 
 _T = TypeVar("_T")
 
@@ -53,19 +54,19 @@ def parse(payload: bytes) -> dict[str, Any]:
     return value
 
 
-def read(payload: bytes, *, declared: bool, leeway: float) -> Claims:
+def read(payload: bytes, *, declared: bool, leeway: float, rule: str) -> Claims:
     """Read the claims out of a payload. ``declared`` says that the header's `typ` already names an access token;
-    otherwise the claims themselves must not be those of another kind. ``leeway`` is the verifier's, in seconds."""
+    otherwise the claims have to show it. ``leeway`` is the verifier's, in seconds, and ``rule`` that of its subject."""
     value = parse(payload)
     if not declared:
-        _refuse_other_kinds(value)
+        _check_kind(value)
     # In the order of the native core, so that both name the same fault first.
     issuer = _required(_text(value, "iss"))
     audience = _required(_texts(value, "aud"))
     expires_at = _required(_time(value, "exp"))
     starts = (_time(value, "nbf"), _time(value, "iat"))
-    subject = _required(_text(value, "sub"))
-    client_id = _client_id(value)
+    sub, client_id = _text(value, "sub"), _client_id(value)
+    subject = subject_by(rule, sub, _username(value), client_id)
     token_id = _text(value, "jti")
     scopes = _scopes(value)
     certificate = _confirmation(value)
@@ -108,6 +109,11 @@ def token_issuer(token: str | bytes) -> str | None:
     return _text(parse(payload), "iss") or ""
 
 
+def token_kind(claims: bytes) -> kind.Kind:
+    """What a set of claims, in JSON, shows of the kind of its token."""
+    return kind.kind(parse(claims))
+
+
 def thumbprint_bytes(text: str) -> bytes | None:
     """The 32 bytes of an `x5t#S256`."""
     data = jwk.base64url(text.encode("utf-8", "replace"))
@@ -119,27 +125,21 @@ def _opens_an_object(data: bytes) -> bool:
     return data.lstrip(b" \t\n\r\f").startswith(b"{")
 
 
-# Claims that only another kind of token has: ID tokens (OpenID Connect Core sections 2 and 3.3.2.11), logout and
-# security event tokens (RFC 8417), introspection responses (RFC 9701).
-_FOREIGN_CLAIMS: Final = frozenset({"at_hash", "c_hash", "s_hash", "events", "token_introspection"})
-
-# How issuers name other kinds in a claim, for want of a typ header: Keycloak (typ), Cognito (token_use).
-_FOREIGN_KINDS: Final = {"typ": ("ID", "Refresh", "Offline", "Logout"), "token_use": ("id",)}
-
-
-def _refuse_other_kinds(value: dict[str, Any]) -> None:
-    """RFC 8725 section 3.12: one kind of token must not pass for another."""
-    foreign = not _FOREIGN_CLAIMS.isdisjoint(value)
-    foreign = foreign or any(value.get(name) in kinds for name, kinds in _FOREIGN_KINDS.items())
-    # Older Keycloak copies the nonce into access tokens, which say "typ": "Bearer" in the claims.
-    nonce = "nonce" in value and value.get("typ") != "Bearer"
-    if foreign or nonce:
+def _check_kind(value: dict[str, Any]) -> None:
+    """One kind of token must not pass for another (see `kind`)."""
+    found = kind.kind(value)
+    if found == "unknown":
+        raise refusal(
+            "invalid_type",
+            "nothing shows an access token: have the issuer set typ to at+jwt, or write scope and client_id into it",
+        )
+    if found == "other":
         raise refusal("invalid_type", "the claims are those of another kind of token")
 
 
 def _required(claim: _T | None) -> _T:
     if claim is None:
-        raise refusal("missing_claim", "iss, aud, exp and sub are required (RFC 9068 section 2.2)")
+        raise refusal("missing_claim", "iss, aud and exp are required (RFC 9068 section 2.2)")
     return claim
 
 
@@ -181,6 +181,12 @@ def _time(value: dict[str, Any], name: str) -> float | None:
 def _client_id(value: dict[str, Any]) -> str | None:
     authorized_party = _text(value, "azp")
     return _text(value, "client_id") or authorized_party
+
+
+def _username(value: dict[str, Any]) -> str | None:
+    """The `username`, which only some issuers fill: what is no name is none."""
+    username = value.get("username")
+    return username if isinstance(username, str) and username else None
 
 
 def _scopes(value: dict[str, Any]) -> tuple[str, ...]:

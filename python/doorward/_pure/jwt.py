@@ -16,6 +16,8 @@ from doorward._pure.claims import Claims
 from doorward._pure.crypto import VerificationKey
 from doorward._pure.jwk import KeySet
 from doorward._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, Parts, malformed, read_algorithms, token_bytes
+from doorward._pure.kind import ASCII_LOWER
+from doorward._pure.subject import RULES
 from doorward.errors import Refused, refusal
 
 __all__ = ["MAX_LEEWAY", "Verifier", "Verifiers"]
@@ -43,6 +45,7 @@ class Verifier:
         "_keys",
         "_leeway",
         "_max_token_lifetime",
+        "_subject",
         "_types",
         "max_token_bytes",
     )
@@ -58,6 +61,7 @@ class Verifier:
         types: Sequence[str] | None = None,
         max_token_bytes: int = DEFAULT_MAX_TOKEN_BYTES,
         max_token_lifetime: float | None = None,
+        subject: str = "sub",
     ) -> None:
         if isinstance(types, str):
             raise TypeError("types is a str, not a sequence of them")
@@ -79,6 +83,9 @@ class Verifier:
         if max_token_lifetime is not None and not 0 < max_token_lifetime < math.inf:
             raise ValueError("max_token_lifetime is not a positive number of seconds")
         self._max_token_lifetime = max_token_lifetime
+        if subject not in RULES:
+            raise ValueError("subject must be sub, username or client")
+        self._subject = subject
         self._algorithms = read_algorithms(algorithms)
         if keys.secret_algorithm is None and any(crypto.hmac_bytes(one) for one in self._algorithms):
             raise ValueError("HMAC with published keys: anybody could sign; use KeySet.from_secret")
@@ -111,7 +118,7 @@ class Verifier:
         """What is left once the header is approved."""
         declared, key = approved
         parts.verify(key)
-        claims = read_claims.read(parts.payload, declared=declared, leeway=self._leeway)
+        claims = read_claims.read(parts.payload, declared=declared, leeway=self._leeway, rule=self._subject)
         self._check_parties(claims)
         self._check_times(claims, now)
         _check_proof(claims, certificate)
@@ -176,12 +183,11 @@ class Verifiers:
 
 
 _AT_JWT: Final = "at+jwt"  # RFC 9068 section 2.1
-_ASCII_LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 def _media_type(name: str) -> str:
     """RFC 7515 section 4.1.9: case does not matter, and ``application/`` may be left out."""
-    lower = name.translate(_ASCII_LOWER)
+    lower = name.translate(ASCII_LOWER)
     short = lower.removeprefix("application/")
     return lower if "/" in short else short
 

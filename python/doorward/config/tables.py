@@ -189,6 +189,7 @@ _ISSUER: Keys = {
     "types": ("types", strings),
     "max_token_lifetime": ("max_token_lifetime", seconds),
     "introspection": ("introspection", _introspection),
+    "subject": ("subject", string),
 }
 _KEY_SOURCES = ("jwks", "jwks_file", "jwks_url")
 _INTROSPECTION: Keys = {

@@ -24,6 +24,9 @@ _ALGORITHMS: Final = ("ES256", "ES384", "EdDSA", "Ed25519", "RS256", "RS384", "R
 
 _HMAC: Final = ("HS256", "HS384", "HS512")
 
+_SUBJECTS: Final = ("sub", "username", "client")
+"""The rules of the core."""
+
 _KNOWN_TO_THE_CORE: Final = ("none", "ES512")
 """It says why it takes neither."""
 
@@ -88,6 +91,9 @@ class Issuer:
     max_token_lifetime: float | None = None
     """Seconds; a token that lives longer is refused."""
     introspection: Introspection | None = None
+    subject: str = "sub"
+    """What names the caller in JWTs and introspection answers without ``sub``: ``sub`` (nothing: they are refused),
+    ``username`` (RFC 7662 section 2.2), or ``client``, the client id, for an issuer that serves machines alone."""
 
     def __post_init__(self) -> None:
         checks.web_url("url", self.url)
@@ -108,6 +114,7 @@ class Issuer:
         checks.number("leeway", self.leeway)
         if self.max_token_lifetime is not None:
             checks.number("max_token_lifetime", self.max_token_lifetime)
+        checks.one_of("subject", self.subject, _SUBJECTS)
         if self.introspection is not None and not isinstance(self.introspection, Introspection):
             raise ValueError("introspection must be an Introspection")
         try:
@@ -127,6 +134,7 @@ class Issuer:
             leeway=self.leeway,
             types=self.types,
             max_token_lifetime=self.max_token_lifetime,
+            subject=self.subject,
         )
 
     def given_keys(self) -> KeySet:

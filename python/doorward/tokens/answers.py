@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from doorward.errors import refusal
+from doorward._core import subject_by, token_kind
+from doorward.errors import Unauthenticated, refusal
 from doorward.settings import Issuer
 
 __all__ = ["Answer", "Judge"]
@@ -23,13 +25,6 @@ _MAX_TIME: Final = 253_402_300_799
 
 _SHA256: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 """32 bytes in base64url without padding."""
-
-_FOREIGN_KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "token_use": frozenset({"id", "id_token", "refresh", "refresh_token"}),  # Hydra, Cognito
-    "typ": frozenset({"id", "refresh", "offline", "logout"}),  # Keycloak
-}
-"""How endpoints name what is no access token. They answer about refresh tokens too (RFC 7662 section 2.1), and whoever
-holds one of those must not get in with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +43,9 @@ class Answer:
     token_id: str | None = None
     token_type: str | None = None
     """In lower case: types of tokens are case-insensitive (RFC 6749 section 5.1)."""
-    foreign: bool = False
-    """Whether it is about another kind of token."""
+    kind: Literal["access", "unknown", "other"] = "unknown"
+    """What its members show of the kind of token: endpoints answer about refresh tokens too (RFC 7662 section 2.1)."""
+    username: str | None = None
     bound: bool = False
     """Whether the token is worth nothing without a proof."""
     certificate_sha256: bytes | None = None
@@ -80,7 +76,8 @@ class Answer:
             expires_at=_time(document, "exp"),
             token_id=_text(document, "jti"),
             token_type=None if token_type is None else token_type.lower(),
-            foreign=any(str(document.get(name)).lower() in kinds for name, kinds in _FOREIGN_KINDS.items()),
+            kind=_kind(document),
+            username=_username(document),
             bound=bound,
             certificate_sha256=certificate,
             claims={name: value for name, value in document.items() if name != "active"},
@@ -100,6 +97,7 @@ class Judge:
         self._audiences = frozenset(audiences)
         self._leeway = issuer.leeway
         self._max_token_lifetime = issuer.max_token_lifetime
+        self._subject = issuer.subject
 
     def check(self, answer: Answer, *, now: float, certificate_sha256: bytes | None) -> tuple[str, float]:
         """The subject and the expiry of a token that nothing but this answer vouches for."""
@@ -107,11 +105,11 @@ class Judge:
         if answer.audience is None:
             # A token for any other resource of the issuer would be as good as one for this.
             raise refusal("missing_claim", "the answer has no aud")
-        # Where no resource owner is involved the client acts for itself (RFC 9068 section 2.2), and RFC 7662 lets such
-        # an answer leave sub out.
-        subject = answer.subject or answer.client_id
-        if subject is None or answer.expires_at is None:
-            raise refusal("missing_claim", "the answer has no exp, or neither sub nor client_id")
+        if answer.expires_at is None:
+            raise refusal("missing_claim", "the answer has no exp")
+        if answer.kind != "access":
+            raise refusal("invalid_type", "nothing shows an access token: the answer has no token_type and no scope")
+        subject = subject_by(self._subject, answer.subject, answer.username, answer.client_id)
         self._check_lifetime(answer.issued_at, answer.expires_at)
         return subject, answer.expires_at
 
@@ -128,7 +126,7 @@ class Judge:
     def _check_kind(self, answer: Answer) -> None:
         if answer.token_type == "dpop":  # noqa: S105
             raise refusal("proof_required", "bound to a proof other than a certificate")
-        if answer.foreign or answer.token_type not in (None, "bearer"):
+        if answer.kind == "other":
             raise refusal("invalid_type", "the answer is about another kind of token")
 
     def _check_parties(self, answer: Answer) -> None:
@@ -151,6 +149,20 @@ class Judge:
             raise refusal("missing_claim", "without iat the lifetime cannot be told")
         if not expires_at - issued_at <= self._max_token_lifetime:
             raise refusal("token_lifetime_too_long", "exp lies too far behind iat")
+
+
+def _kind(document: Mapping[str, Any]) -> Literal["access", "unknown", "other"]:
+    """By the rule for the claims of a JWT: the answer has the same members (RFC 7662 section 2.2)."""
+    try:
+        return token_kind(json.dumps(document).encode())
+    except Unauthenticated:
+        raise ValueError("not one strict JSON value") from None
+
+
+def _username(document: Mapping[str, Any]) -> str | None:
+    """Only some issuers fill it, and one that is no string is no name."""
+    username = document.get("username")
+    return username if isinstance(username, str) and username else None
 
 
 def _text(document: Mapping[str, Any], name: str) -> str | None:

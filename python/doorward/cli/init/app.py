@@ -16,7 +16,6 @@ from doorward.cli.init.writing import Settings, written
 from doorward.cli.places import CONFIG
 from doorward.cli.saying import fail, printable
 from doorward.cli.servers import (
-    TOKEN_VARIABLE,
     Chosen,
     CommandOption,
     ServerArgument,
@@ -37,7 +36,7 @@ def init(
     server: ServerArgument = None,
     url: UrlOption = None,
     command: CommandOption = None,
-    token_env: TokenOption = TOKEN_VARIABLE,
+    token_env: TokenOption = None,
     resource: Annotated[str | None, typer.Option(help="The URL that clients call.", show_default=False)] = None,
     issuer: Annotated[str | None, typer.Option(help="The URL of the authorization server.", show_default=False)] = None,
     output: Annotated[Path, typer.Option(help="The file to write; - for the standard output.")] = CONFIG,

@@ -13,7 +13,6 @@ from doorward.cli.places import CONFIG
 from doorward.cli.rules.governed import Governed, budgets, govern, table_of
 from doorward.cli.saying import fail, printable
 from doorward.cli.servers import (
-    TOKEN_VARIABLE,
     Chosen,
     CommandOption,
     ServerArgument,
@@ -47,7 +46,7 @@ def rules(
     ] = None,
     url: UrlOption = None,
     command: CommandOption = None,
-    token_env: TokenOption = TOKEN_VARIABLE,
+    token_env: TokenOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="End with 1 where something has no rule, or a rule governs nothing.")

@@ -1,7 +1,6 @@
 """What a server offers, read from the server itself: by the name of an object, over HTTP, or from a command."""
 
 from doorward.cli.servers.app import (
-    TOKEN_VARIABLE,
     Chosen,
     CommandOption,
     ServerArgument,
@@ -10,4 +9,4 @@ from doorward.cli.servers.app import (
     look,
 )
 
-__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]
+__all__ = ["Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import anyio
 import typer
 
-from doorward.adapters.local import TOKEN_VARIABLE
+from doorward.cli.servers.over_http import check_url, client, token_of
 from doorward.extras import install
 
 if TYPE_CHECKING:
     from doorward.cli.servers.catalogue import Catalogue
     from doorward.settings import Configuration
 
-__all__ = ["TOKEN_VARIABLE", "Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]
+__all__ = ["Chosen", "CommandOption", "ServerArgument", "TokenOption", "UrlOption", "look"]
 
 ServerArgument = Annotated[
     str | None,
@@ -32,7 +32,14 @@ CommandOption = Annotated[
     str | None,
     typer.Option(help='Instead of SERVER: one that talks over its pipes, like "node server.js".', show_default=False),
 ]
-TokenOption = Annotated[str, typer.Option(help="With --url: the environment variable that holds a token for it.")]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --url: the environment variable that holds a token for it. Without this option none is sent.",
+        show_default=False,
+    ),
+]
 
 
 class Chosen(NamedTuple):
@@ -41,12 +48,13 @@ class Chosen(NamedTuple):
     server: str | None = None
     url: str | None = None
     command: str | None = None
-    token_env: str = TOKEN_VARIABLE
+    token_env: str | None = None
 
     def __str__(self) -> str:
         """As a command line spells it."""
         if self.url is not None:
-            return f"--url {shlex.quote(self.url)}"
+            token = "" if self.token_env is None else f" --token-env {shlex.quote(self.token_env)}"
+            return f"--url {shlex.quote(self.url)}{token}"
         return shlex.quote(self.server) if self.server is not None else f"--command {shlex.quote(self.command or '')}"
 
 
@@ -62,10 +70,15 @@ def look(chosen: Chosen) -> Looked:
     """Read what the server lists. Raises `ValueError` that says what is wrong and what to do."""
     if sum(each is not None for each in (chosen.server, chosen.url, chosen.command)) != 1:
         raise ValueError("name one server: module:object, path.py, --url or --command")
+    if chosen.url is None and chosen.token_env is not None:
+        raise ValueError("--token-env goes with --url alone: no other server is sent a token")
+    if chosen.url is not None:
+        check_url(chosen.url, with_token=chosen.token_env is not None)
+    token = None if chosen.token_env is None else token_of(chosen.token_env)
     try:
         # Outside of any event loop: a module may run one of its own.
         server, configuration = _imported(chosen.server) if chosen.server is not None else (None, None)
-        return Looked(anyio.run(_read, chosen, server), configuration)
+        return Looked(anyio.run(_read, chosen, server, token), configuration)
     except ModuleNotFoundError as missing:
         if missing.name != "mcp":
             raise
@@ -84,10 +97,10 @@ def _imported(name: str) -> tuple[Any, Configuration | None]:
     return server, None if gate is None or is_stand_in(gate) else gate.configuration
 
 
-async def _read(chosen: Chosen, server: Any) -> Catalogue:
+async def _read(chosen: Chosen, server: Any, token: str | None) -> Catalogue:
     from doorward.cli.servers.reading import read
 
-    async with _target(chosen, server) as target:
+    async with _target(chosen, server, token) as target:
         try:
             return await read(target)
         except Exception as error:
@@ -97,7 +110,7 @@ async def _read(chosen: Chosen, server: Any) -> Catalogue:
 
 
 @asynccontextmanager
-async def _target(chosen: Chosen, server: Any) -> AsyncIterator[Any]:
+async def _target(chosen: Chosen, server: Any, token: str | None) -> AsyncIterator[Any]:
     """What the official client connects to."""
     if server is not None:
         from doorward.adapters.ungated import ungated
@@ -105,12 +118,9 @@ async def _target(chosen: Chosen, server: Any) -> AsyncIterator[Any]:
         with ungated(server) as bare, redirect_stdout(sys.stderr):
             yield bare
     elif chosen.url is not None:
-        import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
-        token = os.environ.get(chosen.token_env)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with client(chosen.url, token) as http:
             yield streamable_http_client(chosen.url, http_client=http)
     else:
         from mcp.client.stdio import StdioServerParameters
@@ -125,7 +135,9 @@ async def _target(chosen: Chosen, server: Any) -> AsyncIterator[Any]:
 def _hint(chosen: Chosen) -> str:
     if chosen.url is None:
         return ""
-    return f" (a token for it goes into the environment variable {chosen.token_env}; only what it may call is listed)"
+    if chosen.token_env is None:
+        return " (no token was sent: --token-env NAME sends the one in an environment variable, like DOORWARD_TOKEN)"
+    return f" (the token in {chosen.token_env} was sent; only what it may call is listed)"
 
 
 def _innermost(error: BaseException) -> BaseException:
