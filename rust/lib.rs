@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod recogniser;
 pub mod record;
 pub mod refusal;
+pub mod scrubber;
 
 mod table;
 
