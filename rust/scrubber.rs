@@ -24,6 +24,9 @@ pub const MAX_TEXT: usize = 32_768;
 /// Characters behind those that are read as well, so that a secret that is cut off is still known.
 pub const MARGIN: usize = 4_096;
 
+/// Bytes of what is left of a form when it is decoded: less would be found in words.
+const MIN_FORM: usize = 8;
+
 const CUT: &[u8] = b" [cut off after 32768 characters]";
 
 /// Bytes of a text, from the first to the one behind the last.
@@ -55,7 +58,7 @@ impl Scrubber {
             .iter()
             .filter_map(|form| decoded(form))
             .map(|view| view.text.into_owned())
-            .filter(|form| !form.is_empty())
+            .filter(|form| form.len() >= MIN_FORM)
             .collect();
         for form in plain {
             if !forms.contains(&form) {

@@ -23,7 +23,7 @@ MIN_SECRET: Final = 8
 """Characters of a form of a secret that is looked for: a shorter one would be found in words."""
 
 _HEADERS: Final = ("authorization", "cookie")
-"""Header fields of which the whole value goes; as all names here also with text before them, ``proxy-authorization``."""
+"""Header fields whose whole value is redacted; like all names here also with text before them (``set-cookie``)."""
 
 _NAMES: Final = (
     *("accesstoken", "refreshtoken", "subjecttoken", "actortoken", "sessiontoken", "authtoken"),
@@ -77,7 +77,7 @@ def _scrubber(secrets: frozenset[bytes]) -> Scrubber:
 def _forms(secret: bytes) -> Iterator[bytes]:
     """The secret as logs spell it. Percent-encoding and escapes need no form: the scanner decodes them."""
     text = secret.decode("utf-8", "surrogateescape")
-    for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], repr(secret)[2:-1]):
+    for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1]):
         yield each.encode("utf-8", "surrogatepass")
     yield json.dumps(text)[1:-1].encode()
     # The escapes of a repr name characters, not bytes.
@@ -85,6 +85,7 @@ def _forms(secret: bytes) -> Iterator[bytes]:
     wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
     for octets in (secret, *wide):
         yield octets
+        yield repr(octets)[2:-1].encode()
         yield octets.decode("latin-1").encode()  # decoded as if each byte were a character
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
@@ -96,11 +97,11 @@ def _forms(secret: bytes) -> Iterator[bytes]:
 
 def _encoded(secret: bytes) -> Iterator[bytes]:
     """What base64 makes of the secret wherever it stands in what was encoded, as in ``user:secret``: without the
-    characters that also depend on what is around it."""
-    for before in range(3):
-        whole = base64.b64encode(bytes(before) + secret)
-        depends = -(-before * 8 // 6)
-        ends_at = (before + len(secret)) * 8 // 6
-        form = whole[depends:ends_at]
-        yield form
-        yield form.translate(bytes.maketrans(b"+/", b"-_"))
+    characters that also depend on what is around it. HTTP Basic of OAuth has it percent-encoded there (RFC 6749 section
+    2.3.1)."""
+    for octets in {secret, quote_plus(secret).encode()}:
+        for before in range(3):
+            whole = base64.b64encode(bytes(before) + octets)
+            form = whole[-(-before * 8 // 6) : (before + len(octets)) * 8 // 6]
+            yield form
+            yield form.translate(bytes.maketrans(b"+/", b"-_"))

@@ -31,6 +31,9 @@ MAX_TEXT: Final = 32_768
 MARGIN: Final = 4_096
 """Characters behind those that are read as well, so that a secret that is cut off is still known."""
 
+MIN_FORM: Final = 8
+"""Bytes of what is left of a form when it is decoded: less would be found in words."""
+
 _CUT: Final = b" [cut off after 32768 characters]"
 
 
@@ -61,8 +64,8 @@ class Scrubber:
             schemes=schemes,
             prefixes=prefixes,
         )
-        plain = (view.text for view in map(decoded, forms) if view is not None and view.text)
-        self._forms = tuple(dict.fromkeys((*forms, *plain)))
+        plain = (view.text for view in map(decoded, forms) if view is not None)
+        self._forms = tuple(dict.fromkeys((*forms, *(form for form in plain if len(form) >= MIN_FORM))))
         self._encoded = tuple(encoded)
 
     def scrub(self, text: str, /) -> str:

@@ -144,5 +144,3 @@ def _unbase64(text: bytes) -> bytes:
 
 def _unhex(text: bytes) -> bytes:
     return bytes.fromhex(text[: len(text) // 2 * 2].decode())
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 __all__ = ["REDACTED", "Words", "looks_random"]
@@ -54,7 +55,7 @@ def looks_random(credentials: bytes) -> bool:
         return True
     if len(credentials) < MIN_RANDOM:
         return False
-    pairs = zip(credentials, credentials[1:], strict=False)
+    pairs = pairwise(credentials)
     return any(0x30 <= octet <= 0x39 or octet == 0x3D for octet in credentials) or any(
         0x61 <= one <= 0x7A and 0x41 <= two <= 0x5A for one, two in pairs
     )
