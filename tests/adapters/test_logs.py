@@ -18,31 +18,28 @@ from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
 UNNAMED = "2YotnFZFEjr1zCsicMWpAA"
+ACCESS = logging.getLogger("tests.access")
 
 
 @pytest.fixture
 def access() -> Iterator[io.StringIO]:
-    """What the access log of uvicorn says, in a process in which nothing scrubs yet."""
+    """What a log shows that is as the access log of uvicorn, in a process in which nothing scrubs yet."""
     factory = logging.getLogRecordFactory()
     logging.setLogRecordFactory(logging.LogRecord)
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    log = logging.getLogger("uvicorn.access")
-    log.addHandler(handler)
-    level = log.level
-    log.setLevel(logging.INFO)
+    ACCESS.addHandler(handler)
+    ACCESS.setLevel(logging.INFO)
+    ACCESS.propagate = False  # a handler that another test has left may scrub what they share
     yield stream
-    log.setLevel(level)
-    log.removeHandler(handler)
+    ACCESS.removeHandler(handler)
     logging.setLogRecordFactory(factory)
 
 
 def logged(stream: io.StringIO) -> str:
     """What is shown of a request for which a token was put into the URL."""
     at = stream.tell()
-    logging.getLogger("uvicorn.access").info(
-        '%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "POST", f"/mcp?access_token={UNNAMED}", "1.1", 400
-    )
+    ACCESS.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "POST", f"/mcp?access_token={UNNAMED}", "1.1", 400)
     return stream.getvalue()[at:]
 
 
@@ -109,7 +106,7 @@ async def test_the_caller_s_own_token_is_a_secret_of_the_process(
     file.write_text("plain-words-as-a-token\n")
     file.chmod(0o600)
     server = guarded().gate.protect_stdio(tools([]), token_file=file)
-    logging.getLogger("uvicorn.access").info("sent %r", "plain-words-as-a-token")
+    ACCESS.info("sent %r", "plain-words-as-a-token")
     assert access.getvalue() == "sent '[redacted]'\n"
     assert server is not None
 
@@ -121,10 +118,12 @@ def test_the_access_log_of_a_real_server_shows_no_token(access: io.StringIO, tmp
         app = it.gate.protect(tools([]))
         with served(app, listener, log_level="info"):
             log = logging.getLogger("uvicorn.access")
-            log.addHandler(logging.StreamHandler(access))  # uvicorn has taken away what was there
+            handler = logging.StreamHandler(access)
+            log.addHandler(handler)  # uvicorn has taken away what was there
             for query in (f"access_token={token}", f"x=%22{token}", "code=abc&state=xyz", "eyJaaaaa-" * 6_000):
                 answer = httpx2.post(f"{it.gate.resource}?{query}", content=b"{}")
                 assert answer.status_code in (400, 401)
+            log.removeHandler(handler)
         it.gate.close()
     text = access.getvalue()
     assert token not in text

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorward.audit.credentials import scrub, tells
@@ -256,6 +256,7 @@ def test_a_secret_is_known_for_as_long_as_one_like_it_is_held() -> None:
     assert scrub("one secret, held twice") == "one secret, held twice"
 
 
+@settings(max_examples=20)
 @given(st.text(st.characters(exclude_characters="%\\\0", exclude_categories=["Cs"]), min_size=10))
 def test_a_secret_of_any_characters_passes_in_no_form(text: str) -> None:
     secret = Secret(text.encode())

@@ -77,11 +77,9 @@ def _scrubber(secrets: frozenset[bytes]) -> Scrubber:
 def _forms(secret: bytes) -> Iterator[bytes]:
     """The secret as logs spell it. Percent-encoding and escapes need no form: the scanner decodes them."""
     text = secret.decode("utf-8", "surrogateescape")
-    for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1]):
+    for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], ascii(text)[1:-1]):
         yield each.encode("utf-8", "surrogatepass")
     yield json.dumps(text)[1:-1].encode()
-    # The escapes of a repr name characters, not bytes.
-    yield b"".join(each.encode("latin-1" if each < "\u0100" else "utf-8", "surrogatepass") for each in text)
     wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
     for octets in (secret, *wide):
         yield octets

@@ -154,7 +154,9 @@ class _RecordScrubber:
     def scrub_texts(self, record: logging.LogRecord) -> None:
         """Scrub what is text already: for those who look at a record that no handler has seen. Formats nothing."""
         if isinstance(record.args, tuple):
-            record.args = tuple(self.text(each) if type(each) is str else each for each in record.args)
+            together = "\n".join(each for each in record.args if type(each) is str)
+            if together and self.text(together) != together:
+                record.args = tuple(self.text(each) if type(each) is str else each for each in record.args)
         elif not record.args and type(record.msg) is str:
             record.msg = self.text(record.msg)
 
@@ -168,7 +170,12 @@ class _RecordScrubber:
         clean = self.text(message)
         if not isinstance(record.msg, str):
             record.msg = self.value(record.msg)
-        if record.args:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each if type(each) is str and clean == message and each in message else self.value(each)
+                for each in record.args
+            )
+        elif record.args:
             record.args = self.value(record.args)
         if clean != message and _message(record) != clean:
             # A credential stands in the format, or in two of its pieces.
