@@ -189,3 +189,88 @@ fn length(finder: &Finder<'_>) -> usize {
 
 /// Borrowed or owned: a view of the source, or what was decoded.
 type Text<'a> = Cow<'a, [u8]>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+
+    fn scrubber() -> Scrubber {
+        let list = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let words = Words {
+            headers: list(&["authorization", "cookie"]),
+            names: list(&["accesstoken", "password"]),
+            assigned: list(&["token", "secret"]),
+            parameters: list(&["code", "state"]),
+            schemes: list(&["bearer", "basic"]),
+            prefixes: list(&["doorward_agent_"]),
+        };
+        Scrubber::new(words, vec![b"correct horse 7531".to_vec()], Vec::new()).unwrap()
+    }
+
+    fn scrubbed(text: &str) -> String {
+        let clean = scrubber().scrub(text.as_bytes());
+        clean.map_or_else(
+            || text.to_owned(),
+            |clean| String::from_utf8(clean).unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_token_behind_letters_escapes_and_percent_encoding() {
+        for before in [
+            "",
+            "x",
+            "jwt_",
+            "%22",
+            "Bearer%20",
+            "Bearer%2520",
+            "\\n",
+            "\\u0022",
+        ] {
+            assert_eq!(
+                scrubbed(&format!("{before}{TOKEN} end")),
+                format!("{before}[redacted] end")
+            );
+        }
+    }
+
+    #[test]
+    fn a_configured_secret_in_its_escapes() {
+        assert_eq!(scrubbed("x=correct%20horse%25207531&y"), "x=[redacted]&y");
+        assert_eq!(scrubbed("'correct\\x20horse\\u00207531'"), "'[redacted]'");
+    }
+
+    #[test]
+    fn a_delimiter_that_is_encoded_is_part_of_the_value() {
+        assert_eq!(
+            scrubbed("?access_token=a%26b&x=1"),
+            "?access_token=[redacted]&x=1"
+        );
+        assert_eq!(
+            scrubbed("%3Fcode%3Da%26x%3D1"),
+            "%3Fcode%3D[redacted]%26x%3D1"
+        );
+    }
+
+    #[test]
+    fn a_text_without_credentials_is_not_copied() {
+        assert_eq!(scrubber().scrub(b"a word, 100% plain \\o/"), None);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_off_between_characters() {
+        let clean = scrubbed(&"\u{20AC}".repeat(MAX_TEXT + 1));
+        assert!(clean.ends_with("\u{20AC} [cut off after 32768 characters]"));
+    }
+
+    #[test]
+    fn twice_the_text_costs_twice_the_steps() {
+        let scrubber = scrubber();
+        for piece in ["eyJaaaaa-", "%25", "code=", "://", "password='", "Bearer "] {
+            let steps = |size: usize| scrubber.steps(piece.repeat(size / piece.len()).as_bytes());
+            assert!(steps(32_000) * 10 < steps(16_000) * 22, "{piece}");
+        }
+    }
+}
