@@ -19,6 +19,7 @@ pub mod limiter;
 pub mod recogniser;
 pub mod record;
 pub mod refusal;
+pub mod scrubber;
 pub mod subject;
 
 mod table;

@@ -15,6 +15,7 @@ mod limits;
 mod pieces;
 mod recogniser;
 mod record;
+mod scrubber;
 mod tokens;
 mod values;
 
@@ -52,6 +53,8 @@ mod _rust {
     use super::recogniser::{Recognised, Recogniser};
     #[pymodule_export]
     use super::record::{call_record, spelt};
+    #[pymodule_export]
+    use super::scrubber::Scrubber;
     #[pymodule_export]
     use super::tokens::{
         Claims, Verifier, Verifiers, subject_by, token_issuer, token_kind, verify_jws,

@@ -21,16 +21,18 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 """Of one trail: what a test of bulk writes says no more than its first lines."""
 
 
-class Watch(logging.Handler):
-    """What came out, and what must not."""
+class Watch:
+    """What came out, and what must not. Records are seen as they are made, before anything is redacted in them."""
 
     def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
         self.secrets: set[str] = {CLAIM}
         self.heard: list[str] = []
         self.trails = 0
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def hear(self, record: logging.LogRecord) -> None:
+        """Keep what a record of the package says."""
+        if not isinstance(record.name, str) or record.name.partition(".")[0] != "doorward":
+            return
         try:
             self.heard.append(f"{record.getMessage()} {record.exc_info}")
         except Exception:
@@ -69,11 +71,17 @@ def planted(watch: Watch) -> Iterator[None]:
         watch.made(made)
         return made
 
-    logger = logging.getLogger("doorward")
-    logger.addHandler(watch)
+    factory = logging.getLogRecordFactory()
+
+    def watched(*given: Any, **named: Any) -> logging.LogRecord:
+        record = factory(*given, **named)
+        watch.hear(record)
+        return record
+
+    logging.setLogRecordFactory(watched)
     setattr(Issuer, "token", planting)  # noqa: B010 - a method's place, which mypy would not give away
     try:
         yield
     finally:
         setattr(Issuer, "token", token)  # noqa: B010 - and back
-        logger.removeHandler(watch)
+        logging.setLogRecordFactory(factory)

@@ -28,7 +28,7 @@ def test_a_leak_is_seen(tmp_path: Path, leak: Callable[[str], str]) -> None:
     watch = Watch()
     with planted(watch):
         text = leak(token_of(Issuer("https://as.example.com")))
-        watch.handle(logging.makeLogRecord({"msg": "refused: %s", "args": (text,)}))
+        watch.hear(logging.LogRecord("doorward.test", logging.WARNING, __file__, 1, "refused: %s", (text,), None))
         (tmp_path / "below").mkdir()
         path = tmp_path / "below" / "audit.jsonl"
         path.write_text(f'{{"event":"call","tool_name":"{text}"}}\n')

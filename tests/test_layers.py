@@ -113,9 +113,10 @@ RUST = {
     "table": "bucket charge",
     "limiter": "refusal bucket charge table",
     "leases": "charge",
+    "scrubber": "",
     "python": (
         "refusal json canonical chain envelope record crypto jwk jws kind subject claims jwt cache recogniser "
-        "bucket charge table limiter leases"
+        "bucket charge table limiter leases scrubber"
     ),
 }
 """The core, and by the same rows its twin in ``doorward._pure``; ``python`` is the binding, above all."""

@@ -26,6 +26,7 @@ __all__ = [
     "Recognised",
     "Recogniser",
     "RemoteGrant",
+    "Scrubber",
     "TokenCache",
     "Verifier",
     "Verifiers",
@@ -376,6 +377,34 @@ class RemoteGrant:
     def close(self) -> Any:
         """Who is told when it is undone: Redis, by its answer; the leases of a call, in a tuple; or the limiter in this
         process. The second time nobody."""
+
+@final
+class Scrubber:
+    """Takes credentials out of text, in time that grows with the length of the text alone. Frozen."""
+
+    def __new__(
+        cls,
+        *,
+        headers: Sequence[str],
+        names: Sequence[str],
+        assigned: Sequence[str],
+        parameters: Sequence[str],
+        schemes: Sequence[str],
+        prefixes: Sequence[str],
+        forms: Sequence[bytes],
+        encoded: Sequence[bytes],
+    ) -> Scrubber:
+        """Names are in lower case, without ``-`` and ``_``, and count also with text before them; ``parameters`` are as
+        they are written. ``headers``: their whole value goes. ``assigned``: they count in quotes and before ``=``
+        alone. ``parameters``: they count in a query or a form alone. ``schemes``: of HTTP authentication.
+        ``prefixes``: of tokens. ``forms``: configured secrets as texts spell them; ``encoded``: what base64 makes of
+        them. Raises `ValueError` for an empty form."""
+    def scrub(self, text: str, /) -> str:
+        """The text with ``[redacted]`` for each credential, in whatever nesting of percent-encoding, JSON, Python's
+        reprs, UTF-16 and base64 it is written; the same text where there is none. A text of more than 32,768 characters
+        is cut off there, and says so."""
+    def steps(self, text: str, /) -> int:
+        """How many bytes scanning the text reads, some of them more than once."""
 
 def hash_arguments(arguments: Mapping[str, Any] | bytes, *, key: bytes | None = None) -> str:
     """``sha256:<hex>`` of the canonical form of a mapping, or of the bytes of any JSON value; with ``key``,

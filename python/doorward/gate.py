@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from anyio import CapacityLimiter, to_thread
 
 from doorward._core import Recognised
+from doorward.audit import redact
 from doorward.confirmation import Approver
 from doorward.confirming import Confirming
 from doorward.decision import Decision
@@ -93,6 +94,7 @@ class Gate:
         self._approver = approver
         self._source: Source | None = None
         self._telemetry = Telemetry()
+        self._is_announced = False
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -196,6 +198,7 @@ class Gate:
         auth of its own."""
         from doorward.adapters import protect
 
+        self._scrub_logs()
         return protect(self, server, **options)
 
     def well_known(self) -> Any:
@@ -214,6 +217,7 @@ class Gate:
         error. Raises `ValueError` where there is no token, and where records are sent to the standard output."""
         from doorward.adapters import LocalCredential, protect_stdio
 
+        self._scrub_logs()
         credential = LocalCredential(token_file=token_file, token_env=token_env, alarm=self._alarm)
         self._steps.trail.leave_stdout()
         return protect_stdio(self, server, credential)
@@ -223,12 +227,14 @@ class Gate:
         authentication. `protect` does the same from outside."""
         from doorward.adapters import auth
 
+        self._scrub_logs()
         return auth(self)
 
     def middleware(self) -> Any:
         """For ``server.add_middleware(gate.middleware())`` beside `auth`. Without a decision it refuses."""
         from doorward.adapters import middleware
 
+        self._scrub_logs()
         return middleware(self)
 
     def token_verifier(self) -> Any:
@@ -236,6 +242,7 @@ class Gate:
         what they may do. No rule, limit or record; ``docs/adapters.md`` says what else is missing then."""
         from doorward.adapters import token_verifier
 
+        self._scrub_logs()
         return token_verifier(self)
 
     async def decide(
@@ -414,6 +421,13 @@ class Gate:
             self._alarm("configuration_unreadable")
         else:
             _log.info("%s: read again", source.path)
+
+    def _scrub_logs(self) -> None:
+        """Redact credentials in the logs before anything is served: servers log the query of each request."""
+        redact.install()
+        if not self._is_announced:
+            self._is_announced = True
+            _log.info("protecting %s; credentials are redacted in all logs of this process", self.resource)
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1

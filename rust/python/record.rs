@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
+use pyo3::types::{PyInt, PyString, PyTuple};
 
+use super::values::text_bytes;
 use crate::record::{self, CallRecord, Id};
 
 type Text<'py> = Bound<'py, PyString>;
@@ -121,16 +122,10 @@ fn integer(id: Option<&Bound<'_, PyAny>>) -> Option<i64> {
         .and_then(|id| id.extract().ok())
 }
 
-/// The bytes of a text; one with lone surrogates has none in UTF-8 proper.
+/// The bytes of a text that may be missing.
 fn bytes<'a>(text: Option<&'a Text<'_>>) -> PyResult<Option<Cow<'a, [u8]>>> {
     let Some(text) = text else {
         return Ok(None);
     };
-    if let Ok(proper) = text.to_str() {
-        return Ok(Some(Cow::Borrowed(proper.as_bytes())));
-    }
-    let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
-    Ok(Some(Cow::Owned(
-        encoded.cast::<PyBytes>()?.as_bytes().to_vec(),
-    )))
+    text_bytes(text).map(Some)
 }

@@ -1,5 +1,7 @@
 //! Texts of Python in, without a copy; JSON values out.
 
+use std::borrow::Cow;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyList, PyString};
@@ -55,4 +57,13 @@ fn number_to_python<'py>(py: Python<'py>, number: Number<'_>) -> PyResult<Bound<
         Some(integer) => Ok(integer.into_pyobject(py)?.into_any()),
         None => py.get_type::<PyInt>().call1((number.literal(),)),
     }
+}
+
+/// The bytes of a text; one with lone surrogates has none in UTF-8 proper.
+pub(super) fn text_bytes<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, [u8]>> {
+    if let Ok(proper) = text.to_str() {
+        return Ok(Cow::Borrowed(proper.as_bytes()));
+    }
+    let encoded = text.call_method1("encode", ("utf-8", "surrogatepass"))?;
+    Ok(Cow::Owned(encoded.cast::<PyBytes>()?.as_bytes().to_vec()))
 }

@@ -28,9 +28,9 @@ def url_of(listener: socket.socket) -> str:
 
 
 @contextmanager
-def served(app: Any, listener: socket.socket) -> Iterator[None]:
+def served(app: Any, listener: socket.socket, *, log_level: str = "critical") -> Iterator[None]:
     """The app, served on the socket while the block runs."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", proxy_headers=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_level=log_level, proxy_headers=False))
     # A server that hangs fails its test, and must not keep the whole run from ending as well.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -228,6 +228,84 @@ async def test_what_a_handler_logs_names_its_request(told: Told, guarded: Callab
     assert told.text == f"{decision.request_id} working\n"
 
 
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+class Counted:
+    """Counts how often it is formatted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __str__(self) -> str:
+        self.count += 1
+        return "nothing secret"
+
+
+def test_what_no_handler_emits_is_never_formatted(told: Told) -> None:
+    shown = Counted()
+    told.handler.setLevel(logging.WARNING)
+    told.log.propagate = False
+    told.log.info("got %s", shown)
+    assert shown.count == 0
+
+
+def test_a_record_that_is_too_large_is_cut_off_in_each_of_its_parts(told: Told) -> None:
+    told.handler.setFormatter(logging.Formatter("%(message)s %(extra)s %(exc_text)s"))
+    long = "x" * 100_000
+    told.log.info("%s", long + JWT, extra={"extra": long + JWT})
+    try:
+        raise ValueError(long + JWT)
+    except ValueError:
+        told.log.exception("it failed", extra={"extra": ""})
+    assert told.has_no_canary()
+    assert told.text.count("[cut off after 32768 characters]") >= 3
+    assert len(told.text) < 4 * 33_000
+
+
+@pytest.mark.parametrize(
+    "many",
+    [[JWT] * 100_000, {f"k{n}": JWT for n in range(100_000)}, [[n] for n in range(200_000)]],
+    ids=["list", "dict", "lists"],
+)
+def test_what_is_left_of_a_record_behind_the_bound_is_left_out(told: Told, many: object) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("many", extra={"many": many})
+    assert JWT not in str(vars(seen[0]))
+    assert len(vars(seen[0])["many"]) <= redact.MAX_RECORD
+
+
+def test_a_record_with_more_texts_than_the_bound_shows_none_of_the_rest(told: Told) -> None:
+    told.log.info("%s " * 10, *(["x" * 30_000] * 9), OPAQUE)
+    assert OPAQUE not in told.text
+
+
+class Broken:
+    """Shows a secret by its repr, and fails by its str."""
+
+    def __str__(self) -> str:
+        raise ValueError("no")
+
+    def __repr__(self) -> str:
+        return f"Bearer {OPAQUE}"
+
+
+def test_an_object_that_can_be_shown_in_one_way_alone(told: Told) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("got", extra={"it": Broken()})
+    assert vars(seen[0])["it"] == "Bearer [redacted]"
+
+
+def test_a_member_is_secret_by_its_name_whatever_it_holds(told: Told) -> None:
+    told.handler.setFormatter(logging.Formatter("%(query)s %(headers)s"))
+    told.log.info(
+        "x", extra={"query": {"access_token": ["abc-1"]}, "headers": [(b"cookie", b"abc-2"), ("X-Api-Key", "abc-3")]}
+    )
+    assert "abc-" not in told.text
+
+
 # --- structlog --------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from doorward._pure.leases import Holding, Holdings, RemoteGrant
 from doorward._pure.limiter import Charges, Grant, Limiter
 from doorward._pure.recogniser import Recognised, Recogniser
 from doorward._pure.record import call_record, spelt
+from doorward._pure.scrubber import Scrubber
 from doorward._pure.subject import subject_by
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Recognised",
     "Recogniser",
     "RemoteGrant",
+    "Scrubber",
     "TokenCache",
     "Verifier",
     "Verifiers",

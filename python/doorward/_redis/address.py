@@ -66,6 +66,11 @@ class Address:
         """For the server itself, in redis-py's words."""
         return {"username": self.username, "password": self.password}
 
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """That of the server and that of its sentinels, as far as there are any."""
+        return tuple(each for each in (self.password, dict(self.options).get("sentinel_password")) if each)
+
 
 def parse_url(url: str) -> Address:
     """Take a URL apart. Raises `ValueError`, which never repeats the URL: it may hold a password."""

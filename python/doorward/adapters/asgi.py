@@ -28,6 +28,7 @@ from doorward.adapters.wire import (
     without,
     without_credentials,
 )
+from doorward.audit import redact
 from doorward.decision import Decision, current_decision
 from doorward.errors import Refused, refusal
 from doorward.gate import Gate
@@ -64,6 +65,7 @@ class GateASGI:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
+            redact.install()  # logging may have been configured anew since the app was made
             await self._app(scope, receive, self._flushing(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})

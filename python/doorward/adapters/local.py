@@ -12,6 +12,7 @@ from typing import Final
 
 from doorward import private_files
 from doorward.errors import Forbidden, Limited, Refused, Unauthenticated, refusal
+from doorward.settings import Secret
 
 __all__ = ["TOKEN_VARIABLE", "LocalCredential"]
 
@@ -41,7 +42,8 @@ class LocalCredential:
             raise ValueError("token_file must not stand beside token_env: the token comes from one place")
         self._path = None if token_file is None else Path(token_file)
         self._stamp: private_files.Stamp | None = None
-        self._token = ""
+        self._secret: Secret
+        """The token: a `Secret`, so that no log shows it."""
         self._alarm = alarm
         self._told: str | None = None
         """What the log says is wrong with it: each cause once."""
@@ -49,9 +51,10 @@ class LocalCredential:
             self._read(self._path)
             return
         name = TOKEN_VARIABLE if token_env is None else token_env
-        self._token = os.environ.get(name, "").strip()
-        if not self._token:
+        token = os.environ.get(name, "").strip()
+        if not token:
             raise ValueError(f"{name} is not set: put the caller's token there, or name a file with token_file=")
+        self._secret = Secret(token.encode("utf-8", "surrogateescape"))
 
     def token(self) -> str:
         """The token as it stands now. Raises `Unauthenticated` where its file is gone or is another's to read."""
@@ -64,7 +67,7 @@ class LocalCredential:
                     self._alarm("local_token_unreadable")
                     _log.warning("the local token cannot be read: %s", error)
                 raise refusal("missing_credentials", "the file with the local token cannot be read") from None
-        return self._token
+        return self._secret.value.decode("utf-8", "surrogateescape")
 
     def judged(self, refused: Refused | None) -> None:
         """How it was judged: where the token is not good, the log says why, since clients may show nothing of it."""
@@ -90,4 +93,4 @@ class LocalCredential:
             raise ValueError(f"{path} {problem}") from None
         if not token:
             raise ValueError(f"{path} is empty: put the caller's token there")
-        self._token, self._stamp = token, stamp
+        self._secret, self._stamp = Secret(token.encode()), stamp

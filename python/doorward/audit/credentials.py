@@ -1,77 +1,105 @@
-"""What credentials look like in a text: in a header's line, a dict's repr, JSON, a query or a sentence."""
+"""What credentials look like: the words before them, and the forms that configured secrets are written in.
+
+The core has the scanner (`doorward._core.Scrubber`); every word it knows stands here.
+"""
 
 from __future__ import annotations
 
 import base64
-import re
+import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote_plus
 
+from doorward._core import Scrubber
 from doorward.settings import known_secrets
 
 __all__ = ["REDACTED", "scrub", "tells"]
 
 REDACTED: Final = "[redacted]"
 
-_MIN_SECRET: Final = 8
-"""Characters of a secret that is looked for: a shorter one would be found in words."""
+MIN_SECRET: Final = 8
+"""Characters of a form of a secret that is looked for: a shorter one would be found in words."""
+
+_HEADERS: Final = ("authorization", "cookie")
+"""Header fields whose whole value is redacted; like all names here also with text before them (``set-cookie``)."""
 
 _NAMES: Final = (
-    r"(?:access|refresh|id|subject|actor|session)[-_]?token|client[-_]?secret|client[-_]?assertion|(?:x[-_])?api[-_]?key|"
-    r"passw(?:or)?d|private[-_]?key|secret[-_]?key|(?:set[-_])?cookie"
+    *("accesstoken", "refreshtoken", "subjecttoken", "actortoken", "sessiontoken", "authtoken"),
+    *("clientsecret", "clientassertion", "codeverifier", "apikey", "privatekey", "secretkey"),
+    *("password", "passwd", "passphrase"),
 )
 """Members and parameters that say what they are, wherever they stand."""
 
-_SCHEME: Final = r"(?:bearer|basic|dpop|negotiate)"
-_QUOTED: Final = r"""(?:b(?=['"]))?\\?['"]?"""
-_CREDENTIALS: Final = r"[A-Za-z0-9\-._~+/]{16,}=*"
-"""RFC 6750 section 2.1, and too long to be a word of a sentence about tokens."""
+_ASSIGNED: Final = ("token", "secret", "idtoken")
+"""Words that sentences have as well ("invalid_token: expired"): names as members in quotes and before ``=`` alone."""
 
-_ANYTHING: Final = r"""(?!\[redacted\]|b['"])[^'"\s&,;})\\]+"""
+_PARAMETERS: Final = ("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature")
+"""Of OAuth's redirects and of signed URLs: secret in a query or a form, and words elsewhere."""
 
-_PATTERNS: Final = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
-    for pattern, replacement in (
-        (r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", REDACTED),
-        # Nothing else looks like these: an agent's token; a JWS or a JWE, compact.
-        (r"doorward_agent_[0-9A-Za-z_]+", REDACTED),
-        (r"\beyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){2,4}", REDACTED),
-        # RFC 9110 section 11.4: a scheme and its credentials.
-        (rf"\b({_SCHEME})({_QUOTED}[\s:=,]+{_QUOTED}){_CREDENTIALS}", rf"\1\2{REDACTED}"),
-        (rf"\b(authorization{_QUOTED}\s*[:=,]\s*{_QUOTED}(?:{_SCHEME} +|(?!{_SCHEME} ))){_ANYTHING}", rf"\1{REDACTED}"),
-        (rf"\b({_NAMES})({_QUOTED}\s*[:=]\s*{_QUOTED}){_ANYTHING}", rf"\1\2{REDACTED}"),
-    )
-)
+_SCHEMES: Final = ("bearer", "basic", "dpop", "negotiate")
+"""RFC 6750, RFC 7617, RFC 9449, RFC 4559."""
 
-_TELLING: Final = re.compile(rf"(?:proxy[-_])?authorization|token|secret|{_NAMES}", re.IGNORECASE)
+_PREFIXES: Final = ("doorward_agent_",)
+"""What nothing but a token begins with."""
 
 
 def scrub(text: str) -> str:
-    """The text without what gives access to anything."""
-    configured = _configured(known_secrets())
-    if configured is not None:
-        text = configured.sub(REDACTED, text)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+    """The text without what gives access to anything. A text of more than 32,768 characters is cut off there."""
+    return _scrubber(known_secrets()).scrub(text)
 
 
 def tells(name: str, value: object) -> bool:
     """Whether the value is a secret by the name of its member, whatever it looks like."""
-    return isinstance(value, str | bytes) and _TELLING.fullmatch(name) is not None
+    if value is None or isinstance(value, bool | int | float):
+        return False
+    squeezed = name.lower().replace("-", "").replace("_", "")
+    return squeezed.endswith((*_HEADERS, *_NAMES)) or name.lower().replace("-", "_").split("_")[-1] in _ASSIGNED
 
 
 @lru_cache(maxsize=4)
-def _configured(secrets: frozenset[bytes]) -> re.Pattern[str] | None:
-    """Finds each secret as it is, and in the forms it is sent in: percent-encoded, base64, hexadecimal."""
-    forms: set[str] = set()
-    for secret in secrets:
-        text = secret.decode("utf-8", "surrogateescape")
-        encoded = (base64.b64encode(secret), base64.urlsafe_b64encode(secret))
-        forms |= {text, quote(secret, safe=""), quote_plus(secret), secret.hex(), repr(text)[1:-1]}
-        forms |= {each.decode().rstrip("=") for each in encoded}
-        # Of a PEM each line by itself, as it is logged; not its first and last, by which every other key is known.
-        forms |= {line for line in text.splitlines() if len(line) > 2 * _MIN_SECRET and not line.startswith("--")}
-    found = sorted((form for form in forms if len(form) >= _MIN_SECRET), key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, found))) if found else None
+def _scrubber(secrets: frozenset[bytes]) -> Scrubber:
+    forms = {form for secret in secrets for form in _forms(secret)}
+    encoded = {form for secret in secrets for form in _encoded(secret)}
+    return Scrubber(
+        headers=_HEADERS,
+        names=_NAMES,
+        assigned=_ASSIGNED,
+        parameters=_PARAMETERS,
+        schemes=_SCHEMES,
+        prefixes=_PREFIXES,
+        forms=sorted(form for form in forms if len(form) >= MIN_SECRET),
+        encoded=sorted(form for form in encoded if len(form) >= MIN_SECRET),
+    )
+
+
+def _forms(secret: bytes) -> Iterator[bytes]:
+    """The secret as logs spell it. Percent-encoding and escapes need no form: the scanner decodes them."""
+    text = secret.decode("utf-8", "surrogateescape")
+    for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], ascii(text)[1:-1]):
+        yield each.encode("utf-8", "surrogatepass")
+    yield json.dumps(text)[1:-1].encode()
+    wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
+    for octets in (secret, *wide):
+        yield octets
+        yield repr(octets)[2:-1].encode()
+        yield octets.decode("latin-1").encode()  # decoded as if each byte were a character
+    yield secret.hex().encode()
+    yield secret.hex().upper().encode()
+    # Of a PEM each line by itself, as it is logged; not its first and last, by which every other key is known.
+    for line in secret.splitlines():
+        if len(line) > 2 * MIN_SECRET and not line.startswith(b"--"):
+            yield line
+
+
+def _encoded(secret: bytes) -> Iterator[bytes]:
+    """What base64 makes of the secret wherever it stands in what was encoded, as in ``user:secret``: without the
+    characters that also depend on what is around it. HTTP Basic of OAuth has it percent-encoded there (RFC 6749 section
+    2.3.1)."""
+    for octets in {secret, quote_plus(secret).encode()}:
+        for before in range(3):
+            whole = base64.b64encode(bytes(before) + octets)
+            form = whole[-(-before * 8 // 6) : (before + len(octets)) * 8 // 6]
+            yield form
+            yield form.translate(bytes.maketrans(b"+/", b"-_"))

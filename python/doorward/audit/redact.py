@@ -1,20 +1,21 @@
-"""Nothing secret in the logs of the process: what a server, its libraries and the SDK log is scrubbed of credentials.
+"""Takes credentials out of what the process logs: what a server, its libraries and the SDK log.
 
-``doorward.audit.redact.install()`` once, at start. It works on every record of the standard library's logging, whatever
-logger it comes from and whenever its handlers were made: the factory of log records scrubs message, arguments and
-traceback, and puts a filter on the handlers that are about to see the record, since what a call passes as ``extra`` is
-only known there. For structlog beside the standard library, `processor` is a processor.
+`Gate.protect` and every other way to serve behind a gate call `install`. It works on every record of the standard
+library's logging, from whatever logger and whenever its handlers were made. The factory of log records scrubs the
+arguments that are text, and puts a filter on the handlers that are about to see the record. The filter scrubs the rest
+when a handler emits the record: the message, which is formatted there and not before, other arguments, ``extra``, the
+traceback and the stack. For structlog without the standard library, `processor` is a processor.
 
-It knows bearer and other HTTP credentials, JWTs, agent tokens, members named like a secret, and the secrets that the
-gate was configured with. It cannot know an argument of a tool from any other text, nor a secret it was never told.
+`doorward.audit.credentials` says what is found. An argument of a tool is text like any other.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 from doorward.audit.credentials import REDACTED, scrub, tells
@@ -23,6 +24,14 @@ __all__ = ["Redact", "install", "processor", "scrub"]
 
 MAX_DEPTH: Final = 6
 """Of structures in arguments and extras: what is nested deeper is scrubbed as its text."""
+
+MAX_RECORD: Final = 131_072
+"""Characters of one record that are scanned: four texts of the longest kind. What is left then is left out."""
+
+_LEFT_OUT: Final = f"[left out: the record has more than {MAX_RECORD} characters]"
+
+_PROBE: Final = "doorward.audit.redact.probe"
+"""The logger of a record that is made to see whether `install` was called."""
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -34,38 +43,48 @@ class Redact(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true: nothing is left out, only changed."""
-        _scrub_message(record)
+        scrubber = _RecordScrubber()
+        scrubber.scrub_message(record)
+        scrubber.scrub_traceback(record)
         for name, value in list(vars(record).items()):
             if name not in _STANDARD:
-                setattr(record, name, REDACTED if tells(name, value) else _scrubbed(value))
+                setattr(record, name, scrubber.member(name, value, 0))
         if not hasattr(record, "request_id"):
             record.request_id = _request_id() or "-"
         return True
 
 
 def install(handlers: Iterable[logging.Handler] | None = None) -> Redact:
-    """Scrub what this process logs from now on; a second time changes nothing. ``handlers``: only what these handle.
-    Returns the filter, for handlers that no logger of the standard library knows."""
-    for handler in handlers or ():
-        _put_on(handler)
-    if handlers is None:
+    """Scrub what this process logs from now on; a second time changes nothing, unless somebody replaced the factory of
+    log records since. ``handlers``: only what these handle. Returns the filter, for handlers that no logger of the
+    standard library knows."""
+    if handlers is not None:
+        for handler in handlers:
+            _put_on(handler)
+        return _FILTER
+    with _lock:
         if logging.lastResort is not None:
             _put_on(logging.lastResort)
+        for logger in (logging.root, *logging.root.manager.loggerDict.copy().values()):
+            for handler in logger.handlers if isinstance(logger, logging.Logger) else ():
+                _put_on(handler)
         before = logging.getLogRecordFactory()
-        if not getattr(before, "doorward", False):
+        if not _is_reached_by(before):
             logging.setLogRecordFactory(_factory(before))
     return _FILTER
 
 
 def processor(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """For structlog: behind what formats exceptions, before the renderer."""
+    scrubber = _RecordScrubber()
     text = "".join(_formatted(event.get("exc_info")))
-    if scrub(text) != text:
+    clean = scrubber.text(text)
+    if clean != text:
         del event["exc_info"]
-        event["exception"] = scrub(text)
+        event["exception"] = clean
     for key, value in list(event.items()):
         if key != "exc_info":
-            event[key] = REDACTED if tells(key, value) else _scrubbed(value)
+            event[key] = scrubber.member(key, value, 0)
     identity = _request_id()
     if identity is not None:
         event.setdefault("request_id", identity)
@@ -75,14 +94,31 @@ def processor(logger: Any, name: str, event: MutableMapping[str, Any]) -> Mutabl
 _FILTER: Final = Redact()
 
 
+_lock: Final = threading.Lock()
+
+
+class _Reached(BaseException):
+    """Ends the making of the record that `_is_reached_by` asks for: no wrapper around the factory catches it."""
+
+
+def _is_reached_by(factory: Factory) -> bool:
+    """Whether the factory is the scrubbing one, or ends up calling it."""
+    try:
+        factory(_PROBE, logging.DEBUG, __file__, 0, "", (), None)
+    except _Reached:
+        return True
+    return False
+
+
 def _factory(before: Factory) -> Factory:
     def make(*given: Any, **named: Any) -> logging.LogRecord:
+        if (given[0] if given else named.get("name")) == _PROBE:
+            raise _Reached
         record = before(*given, **named)
-        _scrub_message(record)
+        _RecordScrubber().scrub_texts(record)
         _reach_handlers(record.name)
         return record
 
-    make.doorward = True  # type: ignore[attr-defined]  # a mark of ours on a function
     return make
 
 
@@ -102,35 +138,117 @@ def _put_on(handler: logging.Handler) -> None:
         handler.filters.insert(0, _FILTER)
 
 
-def _scrub_message(record: logging.LogRecord) -> None:
-    try:
-        message = record.getMessage()
-    except Exception:  # logging would print message and arguments as they are
-        record.msg, record.args = f"{scrub(str(record.msg))} (its arguments do not fit, and were left out)", ()
-    else:
-        clean = scrub(message)
-        record.msg = record.msg if isinstance(record.msg, str) else _scrubbed(record.msg)
-        record.args = _scrubbed(record.args) if record.args else record.args
-        if clean != message and not _is_clean(record):
-            # It stands in the format, or in two of its pieces.
+class _RecordScrubber:
+    """Scrubs one record, and no more of it than `MAX_RECORD` characters."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RECORD
+
+    def text(self, text: str) -> str:
+        """The text without credentials."""
+        if self._left <= 0:
+            return _LEFT_OUT if text else text
+        self._left -= min(len(text), MAX_RECORD) + 1
+        return scrub(text)
+
+    def scrub_texts(self, record: logging.LogRecord) -> None:
+        """Scrub what is text already: for those who look at a record that no handler has seen. Formats nothing."""
+        if isinstance(record.args, tuple):
+            together = "\n".join(each for each in record.args if type(each) is str)
+            if together and self.text(together) != together:
+                record.args = tuple(self.text(each) if type(each) is str else each for each in record.args)
+        elif not record.args and type(record.msg) is str:
+            record.msg = self.text(record.msg)
+
+    def scrub_message(self, record: logging.LogRecord) -> None:
+        """Scrub the message as it will be shown, and what it is made of."""
+        try:
+            message = record.getMessage()
+        except Exception:  # logging would print message and arguments as they are
+            record.msg, record.args = f"{self.text(str(record.msg))} (its arguments do not fit, and were left out)", ()
+            return
+        clean = self.text(message)
+        if not isinstance(record.msg, str):
+            record.msg = self.value(record.msg)
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each if type(each) is str and clean == message and each in message else self.value(each)
+                for each in record.args
+            )
+        elif record.args:
+            record.args = self.value(record.args)
+        if clean != message and _message(record) != clean:
+            # A credential stands in the format, or in two of its pieces.
             record.msg, record.args = clean, ()
-    if record.exc_info and not record.exc_text:
-        text = "".join(_formatted(record.exc_info)).rstrip("\n")
-        if text and scrub(text) != text:
-            # Whoever formats it anew, or looks into it, would find what was taken out.
-            record.exc_text, record.exc_info = scrub(text), None
-    elif record.exc_text:
-        record.exc_text = scrub(record.exc_text)
-    if record.stack_info:
-        record.stack_info = scrub(record.stack_info)
+
+    def scrub_traceback(self, record: logging.LogRecord) -> None:
+        """Scrub the exception and the stack."""
+        if record.exc_text:
+            record.exc_text = self.text(record.exc_text)
+        if record.exc_info:
+            text = "".join(_formatted(record.exc_info)).rstrip("\n")
+            clean = self.text(text)
+            if clean != text:
+                # A handler that formats it by itself, or looks into it, would show what was taken out.
+                record.exc_text, record.exc_info = record.exc_text or clean, None
+        if record.stack_info:
+            record.stack_info = self.text(record.stack_info)
+
+    def member(self, name: str, value: Any, depth: int) -> Any:
+        """The value of a member: by its name, else by what it looks like."""
+        return REDACTED if tells(name, value) else self.value(value, depth)
+
+    def value(self, value: Any, depth: int = 0) -> Any:
+        """The same value where there is nothing to take out, so that formatters find what they expect."""
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bytes | bytearray):
+            text = bytes(value[: MAX_RECORD + 1]).decode("latin-1")
+            clean = self.text(text)
+            return value if clean == text else clean.encode("latin-1")
+        if self._left <= 0:
+            return _LEFT_OUT
+        return self._structure(value, depth) if depth < MAX_DEPTH else self._object(value)
+
+    def _structure(self, value: Any, depth: int) -> Any:
+        if type(value) is tuple and len(value) == 2 and _name(value[0]):
+            return (value[0], self.member(_name(value[0]), value[1], depth + 1))  # a header, as ASGI has them
+        if isinstance(value, Mapping):
+            return {key: self.member(_name(key), each, depth + 1) for key, each in self._items(value.items())}
+        if type(value) in (list, tuple, set, frozenset):
+            return type(value)(self.value(each, depth + 1) for each in self._items(value))
+        return self._object(value)
+
+    def _items(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Those that are still scanned: each costs a character at least."""
+        for each in items:
+            if self._left <= 0:
+                return
+            self._left -= 1
+            yield each
+
+    def _object(self, value: Any) -> Any:
+        for shown in (_shown(str, value), _shown(repr, value)):
+            clean = self.text(shown)
+            if clean != shown:
+                return clean
+        return value
 
 
-def _is_clean(record: logging.LogRecord) -> bool:
+def _shown(show: Callable[[Any], str], value: Any) -> str:
     try:
-        message = record.getMessage()
-    except Exception:  # of another type than its format wants, by now
-        return False
-    return scrub(message) == message
+        return show(value)
+    except Exception:  # what cannot be shown shows no secret
+        return ""
+
+
+def _message(record: logging.LogRecord) -> str | None:
+    try:
+        return record.getMessage()
+    except Exception:  # an argument is of another type than the format wants, by now
+        return None
 
 
 def _formatted(exc_info: Any) -> list[str]:
@@ -141,36 +259,6 @@ def _formatted(exc_info: Any) -> list[str]:
     if isinstance(exc_info, tuple) and len(exc_info) == 3 and exc_info[1] is not None:
         return traceback.format_exception(*exc_info)
     return []
-
-
-def _scrubbed(value: Any, depth: int = 0) -> Any:
-    """The same value where there is nothing to take out, so that formatters find what they expect."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, bytes | bytearray):
-        text = bytes(value).decode("latin-1")
-        clean = scrub(text)
-        return value if clean == text else clean.encode("latin-1")
-    if depth < MAX_DEPTH:
-        if type(value) is tuple and len(value) == 2 and tells(_name(value[0]), value[1]):
-            return (value[0], REDACTED)  # a header, as ASGI has them
-        if isinstance(value, Mapping):
-            return {
-                key: REDACTED if tells(_name(key), each) else _scrubbed(each, depth + 1) for key, each in value.items()
-            }
-        if type(value) in (list, tuple, set, frozenset):
-            return type(value)(_scrubbed(each, depth + 1) for each in value)
-    return _scrubbed_object(value)
-
-
-def _scrubbed_object(value: Any) -> Any:
-    try:
-        shown = (str(value), repr(value))
-    except Exception:  # it shows nothing, then
-        return value
-    return value if all(scrub(text) == text for text in shown) else scrub(shown[0])
 
 
 def _name(key: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from doorward import checks
@@ -68,6 +68,8 @@ class Limits:
     """Of every key in Redis."""
     snapshot: str | None = None
     """A file that keeps what was spent across a restart."""
+    _passwords: tuple[Secret, ...] = field(default=(), init=False, repr=False, compare=False)
+    """Those in the URL of the store, held so that no log shows them without the URL."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "client", budgets("client", self.client))
@@ -83,7 +85,7 @@ class Limits:
             Limiter(max_keys=self.max_keys)
         except ValueError as error:
             raise ValueError(f"max_keys is out of bounds: {error}") from None
-        self._check_store()
+        object.__setattr__(self, "_passwords", self._check_store())
 
     @property
     def url(self) -> str | None:
@@ -92,7 +94,7 @@ class Limits:
             return self.store.value.decode()
         return None if self.store == MEMORY else self.store
 
-    def _check_store(self) -> None:
+    def _check_store(self) -> tuple[Secret, ...]:
         checks.one_of("mode", self.mode, _MODES)
         checks.one_of("on_error", self.on_error, ON_ERROR)
         checks.whole("instances", self.instances, at_least=1)
@@ -100,19 +102,20 @@ class Limits:
             raise ValueError(f"instances must be at most {_MAX_INSTANCES}")
         if not _PREFIX.fullmatch(checks.text("prefix", self.prefix)):
             raise ValueError("prefix must be 1 to 64 letters, digits and any of _.:-")
-        _check_url(self.store)
+        passwords = _check_url(self.store)
         if self.url is None and self.mode != "exact":
             raise ValueError('mode must stand beside a store: store = "redis://..."')
         if self.snapshot is not None:
             checks.text("snapshot", self.snapshot)
             if self.url is not None:
                 raise ValueError("snapshot must not stand beside a store: Redis keeps what was spent")
+        return passwords
 
 
-def _check_url(store: object) -> None:
-    """Repeats nothing of what stands there: it may hold a password."""
+def _check_url(store: object) -> tuple[Secret, ...]:
+    """The passwords in the URL. Errors repeat nothing of the URL."""
     if store == MEMORY:
-        return
+        return ()
     # Most configurations name no Redis.
     from doorward._redis.address import parse_url
 
@@ -125,3 +128,4 @@ def _check_url(store: object) -> None:
         raise ValueError(f'store must be "memory" or the URL of a Redis: {error}') from None
     if not isinstance(store, Secret) and (address.password is not None or "password=" in url):
         raise ValueError('store must not hold a password: write { env = "REDIS_URL" } or { file = "path" }')
+    return tuple(Secret(password.encode("utf-8", "surrogateescape")) for password in address.passwords)

@@ -24,12 +24,42 @@ class Secret:
             raise ValueError("id must be a string")
         if not isinstance(self.file, str):
             raise ValueError("file must be a string")
-        _known.add(self)
-
-
-_known: weakref.WeakSet[Secret] = weakref.WeakSet()
+        _remember(self)
 
 
 def known_secrets() -> frozenset[bytes]:
-    """Every secret of this process: what no log may show."""
-    return frozenset(secret.value for secret in list(_known))
+    """The bytes of every `Secret` of this process that is still held: what no log may show."""
+    global _cached
+    version, values = _cached
+    if version is not _version:
+        # Taken before the secrets are: one that is made meanwhile has the next look find it.
+        version = _version
+        values = frozenset(secret.value for each in list(_known.values()) if (secret := each()) is not None)
+        _cached = version, values
+    return values
+
+
+_known: dict[int, weakref.ref[Secret]] = {}
+"""By identity: of two equal secrets one may end before the other."""
+
+_version = object()
+"""Another one whenever a secret was made or has ended."""
+
+_cached: tuple[object, frozenset[bytes]] = (_version, frozenset())
+
+
+def _remember(secret: Secret) -> None:
+    identity = id(secret)
+
+    def forget(ended: weakref.ref[Secret]) -> None:
+        if _known.get(identity) is ended:
+            del _known[identity]
+        _change()
+
+    _known[identity] = weakref.ref(secret, forget)
+    _change()
+
+
+def _change() -> None:
+    global _version
+    _version = object()
