@@ -24,6 +24,7 @@ from doorward.rendering import Response
 from doorward.request import Call, Request
 from doorward.settings import (
     MAX_BODY_BYTES,
+    MAX_MESSAGE_BYTES,
     Agents,
     Audit,
     Configuration,
@@ -78,6 +79,7 @@ class Gate:
         allowed_origins: Sequence[str] = (),
         trusted_proxies: Sequence[str] = (),
         max_body_bytes: int = MAX_BODY_BYTES,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         filter_lists: bool = True,
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
@@ -113,6 +115,7 @@ class Gate:
                 allowed_origins=allowed_origins,
                 trusted_proxies=trusted_proxies,
                 max_body_bytes=max_body_bytes,
+                max_message_bytes=max_message_bytes,
                 filter_lists=filter_lists,
             ),
             clock=clock,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from doorward import checks
 from doorward.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
@@ -25,6 +26,12 @@ HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 _MAX_SIZE_DIGITS: Final = 15
 LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
 """That a body can be declared to have: a petabyte. Longer numbers would only make the conversion slow."""
+
+_MAX_QUERY: Final = 4096
+"""Characters of a query: MCP has none, and a stranger's is looked through before anything is known of them."""
+
+_MAX_CODINGS: Final = 64
+"""Characters of a Content-Encoding, for the same reason: the one coding that is served is ``identity``."""
 
 _CERTIFICATE_HEADERS: Final = (
     ("client-cert", from_client_cert),
@@ -74,8 +81,12 @@ class Transport:
             raise refusal("insecure_transport")
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")
-        if request.query and _has_token(request.query):
+        if len(request.query) > _MAX_QUERY:
+            raise refusal("query_too_long")
+        if _ACCESS_TOKEN.search(request.query):
             raise refusal("token_in_query")
+        if any(len(value) > _MAX_CODINGS for value in request.header_values("content-encoding")):
+            raise refusal("unsupported_encoding")
         for coding in _listed(request, "content-encoding"):
             if coding.lower() != "identity":
                 raise refusal("unsupported_encoding")
@@ -180,7 +191,18 @@ def _listed(request: Request, name: str) -> Sequence[str]:
     return [part.strip() for value in values for part in value.split(",")] if values else ()
 
 
-def _has_token(query: str) -> bool:
-    # RFC 6750 section 2.3 is not for us. Some servers still separate by semicolons.
-    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
-    return any(name.strip().lower() == "access_token" for name, _ in pairs)
+def _spelled(letter: str) -> str:
+    """An expression for a character of a query, also percent-encoded (RFC 3986 section 2.1)."""
+    encoded = "|".join(f"%{ord(case):02x}" for case in sorted({letter, letter.upper()}))
+    kelvin = "|%e2%84%aa" if letter == "k" else ""  # U+212A in lower case is a k
+    return f"(?:{letter}|{encoded}{kelvin})"
+
+
+_BLANK: Final = r"(?:[\s+]|%(?:09|0[a-d]|1[c-f]|20|c2%85|c2%a0|e1%9a%80|e2%80%(?:8[0-9a]|a[89f])|e2%81%9f|e3%80%80))*"
+"""White space around a name, which lenient servers drop; also percent-encoded."""
+
+_ACCESS_TOKEN: Final = re.compile(
+    f"(?:^|[&;]){_BLANK}{''.join(map(_spelled, 'access_token'))}{_BLANK}(?:[=&;]|\\Z)", re.IGNORECASE
+)
+"""The parameter of RFC 6750 section 2.3, which is not for us, in every spelling that a server may read. One search over
+the query, and nothing built of it: it is judged before the caller is known. Some servers separate by semicolons."""

@@ -8,7 +8,13 @@ use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 use crate::record::{self, CallRecord, Id};
 
 type Text<'py> = Bound<'py, PyString>;
-type Outcome<'py> = (Text<'py>, Option<Text<'py>>, Option<Text<'py>>, Option<i64>);
+type Outcome<'py> = (
+    Text<'py>,
+    Option<Text<'py>>,
+    Option<Text<'py>>,
+    Option<i64>,
+    Option<Text<'py>>,
+);
 
 /// A ``call`` record without its closing brace.
 #[pyfunction]
@@ -73,12 +79,15 @@ pub(super) fn call_record(
         scopes,
         outcome: outcome
             .as_ref()
-            .map(|(result, reason, budget, retry_after_ms)| record::Outcome {
-                result,
-                reason: reason.as_deref(),
-                budget: budget.as_deref(),
-                retry_after_ms: *retry_after_ms,
-            }),
+            .map(
+                |(result, reason, budget, retry_after_ms, detail)| record::Outcome {
+                    result,
+                    reason: reason.as_deref(),
+                    detail: detail.as_deref(),
+                    budget: budget.as_deref(),
+                    retry_after_ms: *retry_after_ms,
+                },
+            ),
         rule: rule.as_deref(),
         would_deny: &denied,
         disconnected,
@@ -99,14 +108,16 @@ type Ended<'a> = (
     Option<Cow<'a, [u8]>>,
     Option<Cow<'a, [u8]>>,
     Option<i64>,
+    Option<Cow<'a, [u8]>>,
 );
 
-fn ended<'a>((result, reason, budget, wait): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
+fn ended<'a>((result, reason, budget, wait, detail): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
     Ok((
         bytes(Some(result))?.unwrap_or_default(),
         bytes(reason.as_ref())?,
         bytes(budget.as_ref())?,
         *wait,
+        bytes(detail.as_ref())?,
     ))
 }
 

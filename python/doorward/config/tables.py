@@ -247,6 +247,7 @@ GATE: Keys = {
     "allowed_origins": ("allowed_origins", parsed(parse_origin)),
     "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
     "max_body_bytes": ("max_body_bytes", integer),
+    "max_message_bytes": ("max_message_bytes", integer),
     "filter_lists": ("filter_lists", boolean),
     "issuer": ("issuers", _issuers),
     "scopes": ("scopes", _hierarchy),
