@@ -263,8 +263,11 @@ class _ResourceRules(_Rules):
             return None
         if self._decoded.first(decoded(name)) != position:
             raise refusal("no_rule", "another rule matches what the URI decodes to")
+        path = without_query(name)
+        if path == name:
+            return self._rules[position]
         # Only an earlier one: a rule for "docs://search?*" may stand before one for the rest.
-        resource = self._decoded.first(decoded(without_query(name)))
+        resource = self._decoded.first(decoded(path))
         if resource is not None and resource < position:
             raise refusal("no_rule", "an earlier rule matches the URI without its query")
         return self._rules[position]
