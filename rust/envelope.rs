@@ -420,6 +420,30 @@ mod tests {
     }
 
     #[test]
+    fn reads_a_member_of_the_params_where_it_is_wanted() {
+        let body = r#"{"jsonrpc":"2.0","id":7,"method":"m","params":
+            {"notifications": {"a":[1]} ,"arguments":{ },"other":{"a":1},"_meta":{"traceparent":"00","x":[]}}}"#;
+        let envelope = read(body).unwrap();
+        let param = |name, max_bytes| envelope.param(body.as_bytes(), name, max_bytes);
+        let filter = param("notifications", 9).unwrap().unwrap();
+        assert_eq!(filter.get("a").unwrap().as_array().unwrap().len(), 1);
+        assert_eq!(
+            param("notifications", 8).unwrap_err().refusal,
+            Refusal::InvalidRequest
+        );
+        assert_eq!(param("requestState", 0).unwrap(), None);
+        assert_eq!(param("other", 99).unwrap(), None, "its place is not noted");
+        assert_eq!(envelope.place("arguments").unwrap().len(), "{ }".len());
+        assert_eq!(envelope.traceparent.as_deref(), Some("00"));
+    }
+
+    #[test]
+    fn shows_no_arguments() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"password":"hunter2"}}}"#;
+        assert!(!format!("{:?}", read(body).unwrap()).contains("hunter2"));
+    }
+
+    #[test]
     fn tells_the_kinds_apart() {
         for (body, kind) in [
             (r#"{"jsonrpc":"2.0","id":0,"method":"ping"}"#, Kind::Request),
