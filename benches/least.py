@@ -50,8 +50,8 @@ def least(app: Any, resource: str, jwks: dict[str, Any], *, issuer: str, trail: 
         seen = recognised(scope, now)
         first: Message | None = await receive()
         assert first is not None
-        called = core.read_envelope(first["body"]).called
-        if called is None:  # the stream of a session, or the like
+        called = core.read_envelope(first["body"])
+        if called.method != "tools/call":  # the stream of a session, or the like
             raise NotImplementedError
         limiter.admit(domain=seen.caller, charges=charges, tick=time.monotonic_ns())
 
@@ -66,10 +66,10 @@ def least(app: Any, resource: str, jwks: dict[str, Any], *, issuer: str, trail: 
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], (b"x-request-id", own_id.encode())]}
             elif not message.get("more_body"):
-                _, method, rpc_id, _, name, fingerprint = called
+                method, rpc_id, name, fingerprint = called.method, called.id, called.name, called.hash_arguments()
                 record = core.call_record(
                     *("call", now, own_id, None, rpc_id, None, seen.caller, "http", method, name, fingerprint, None),
-                    *("[]", ("success", None, None, None), "*", (), False, (time.time() - now) * 1000),
+                    *("[]", ("success", None, None, None, None), "*", (), False, (time.time() - now) * 1000),
                 )
                 os.write(trail, chain.seal(record))
             await send(message)

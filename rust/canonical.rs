@@ -8,6 +8,7 @@
 //!   `1e+18`, where RFC 8785 writes `1000000000000000000`. So no double has the form of an integer.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::io::Write;
 
 use ring::{digest, hmac};
@@ -44,9 +45,16 @@ pub(crate) const fn invalid_json(JsonError(detail): JsonError) -> Refused {
 }
 
 /// The canonical form while it is written, in one pass into one buffer.
-#[derive(Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Canonical {
     text: Vec<u8>,
+}
+
+/// Without its text: arguments reach no log.
+impl fmt::Debug for Canonical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Canonical({} bytes)", self.text.len())
+    }
 }
 
 impl Canonical {
@@ -56,6 +64,11 @@ impl Canonical {
         Self {
             text: Vec::with_capacity(bytes),
         }
+    }
+
+    /// An empty form.
+    pub(crate) const fn empty() -> Self {
+        Self { text: Vec::new() }
     }
 
     /// The form of an empty object: what absent arguments count as.
@@ -75,16 +88,7 @@ impl Canonical {
     /// `sha256:<hex>` of it, with a key `hmac-sha256:<hex>`.
     #[must_use]
     pub fn fingerprint(&self, key: Option<&[u8]>) -> String {
-        match key {
-            None => hexadecimal(
-                "sha256:",
-                digest::digest(&digest::SHA256, &self.text).as_ref(),
-            ),
-            Some(key) => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-                hexadecimal("hmac-sha256:", hmac::sign(&key, &self.text).as_ref())
-            }
-        }
+        fingerprint(&self.text, key)
     }
 
     /// The form of the next value of a text, without ever building a tree of it.
@@ -113,6 +117,18 @@ impl Canonical {
     /// Text that already is in the canonical form: a literal, an integer, a bracket, a comma.
     pub fn raw(&mut self, text: &str) {
         self.text.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// `sha256:<hex>` of some bytes, with a key `hmac-sha256:<hex>`.
+#[must_use]
+pub fn fingerprint(bytes: &[u8], key: Option<&[u8]>) -> String {
+    match key {
+        None => hexadecimal("sha256:", digest::digest(&digest::SHA256, bytes).as_ref()),
+        Some(key) => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+            hexadecimal("hmac-sha256:", hmac::sign(&key, bytes).as_ref())
+        }
     }
 }
 

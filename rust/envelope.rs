@@ -1,12 +1,14 @@
-//! One JSON-RPC message, read strictly: what is asked, for which tool, and the fingerprint of its arguments.
+//! One JSON-RPC message, read strictly and once: what is asked, for which tool, with which arguments.
 //!
 //! A body is exactly one of: request (`method`, and an id that is a string or an integer), notification
 //! (`method`, no `id` member at all), response (no `method`; exactly one of `result` and `error`). What
 //! falls between these is what two readers judge differently: the SDK runs a message with `method`
 //! beside `result`, and takes one whose id is null or 1.0 for a notification.
 
+use std::ops::Range;
+
 use crate::canonical::{Canonical, invalid_json};
-use crate::json::{JsonError, Reader, Value};
+use crate::json::{self, JsonError, Reader, Value};
 use crate::refusal::{Refusal, Refused};
 
 /// The longest `method`: the longest of the specification has 36 bytes.
@@ -21,13 +23,29 @@ pub const MAX_NAME_BYTES: usize = 256;
 /// The longest `uri`: what HTTP servers commonly take as a request line.
 pub const MAX_URI_BYTES: usize = 8192;
 
-/// Read a body once: the message and the fingerprint come out of the same parse, so that they cannot
-/// speak of two different calls.
+/// The longest `_meta.traceparent`: version 00 of Trace Context has 55 bytes, and no other is read.
+pub const MAX_TRACEPARENT_BYTES: usize = 64;
+
+/// The most members of a message, and of its params: the specification names fewer than ten of each.
+pub const MAX_MEMBERS: usize = 256;
+
+/// Members of the params whose place in the body is noted, for [`Envelope::param`].
+const NOTED: [&str; 5] = [
+    "_meta",
+    "arguments",
+    "inputResponses",
+    "notifications",
+    "requestState",
+];
+
+/// Read a body once. All that is needed of it later comes out of this one pass: no second reader can
+/// take it for another call.
 ///
 /// # Errors
 /// [`Refusal::InvalidJson`] or [`Refusal::InvalidRequest`].
-pub fn read_envelope(body: &[u8], key: Option<&[u8]>) -> Result<Envelope, Refused> {
-    let (message, arguments) = parse(body).map_err(invalid_json)?;
+pub fn read_envelope(body: &[u8]) -> Result<Envelope, Refused> {
+    let found = parse(body).map_err(invalid_json)?;
+    let message = found.message;
     if message.as_object().is_none() {
         return Err(invalid("not an object"));
     }
@@ -51,12 +69,14 @@ pub fn read_envelope(body: &[u8], key: Option<&[u8]>) -> Result<Envelope, Refuse
             return Err(invalid("the arguments are not an object"));
         }
     }
-    envelope.arguments_hash = arguments.fingerprint(key);
+    envelope.traceparent = found.traceparent;
+    envelope.arguments = found.arguments.unwrap_or_else(Canonical::of_nothing);
+    envelope.noted = found.noted;
     Ok(envelope)
 }
 
 /// What a message says, as far as a decision needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Envelope {
     /// Request, notification or response.
     pub kind: Kind,
@@ -70,29 +90,56 @@ pub struct Envelope {
     pub uri: Option<String>,
     /// `params.ref` of a completion: its `type`, and its `name` or `uri`.
     pub reference: Option<(String, String)>,
-    /// The fingerprint of `params.arguments`; absent or null counts as `{}`.
-    pub arguments_hash: String,
+    /// `params._meta.traceparent`, where it is a string of at most [`MAX_TRACEPARENT_BYTES`].
+    pub traceparent: Option<String>,
+    arguments: Canonical,
+    noted: Vec<(&'static str, Range<usize>)>,
 }
 
 impl Envelope {
-    /// What a request calls by its name and with arguments; None for every other message.
+    /// The fingerprint of `params.arguments`; absent or null counts as `{}`. Hashed when it is asked
+    /// for: a call that is refused needs no hash.
     #[must_use]
-    pub fn called(&self) -> Option<Called> {
-        match (self.kind, self.method.as_deref()?) {
-            (Kind::Request, "tools/call") => Some(Called::Tool),
-            (Kind::Request, "prompts/get") => Some(Called::Prompt),
-            _ => None,
+    pub fn hash_arguments(&self, key: Option<&[u8]>) -> String {
+        self.arguments.fingerprint(key)
+    }
+
+    /// Where in the body a member of the params is written; None where it is absent, or not noted.
+    #[must_use]
+    pub fn place(&self, name: &str) -> Option<Range<usize>> {
+        self.noted
+            .iter()
+            .find(|(noted, _)| *noted == name)
+            .map(|(_, place)| place.clone())
+    }
+
+    /// A member of the params, read from the `body` that the envelope was read from; None where it is
+    /// absent.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidRequest`] where it has more than `max_bytes`: it is not read then.
+    pub fn param<'a>(
+        &self,
+        body: &'a [u8],
+        name: &str,
+        max_bytes: usize,
+    ) -> Result<Option<Value<'a>>, Refused> {
+        let Some(place) = self.place(name) else {
+            return Ok(None);
+        };
+        if place.len() > max_bytes {
+            return Err(invalid("a member of the params is too large"));
         }
+        json::parse(body.get(place).unwrap_or_default())
+            .map(Some)
+            .map_err(invalid_json)
     }
 }
 
-/// What takes arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Called {
-    /// By `tools/call`.
-    Tool,
-    /// By `prompts/get`.
-    Prompt,
+/// Whether the place of this member of the params is noted.
+#[must_use]
+pub fn is_noted(name: &str) -> bool {
+    NOTED.contains(&name)
 }
 
 /// The kinds of message.
@@ -127,24 +174,92 @@ pub enum Id {
     Text(String),
 }
 
-/// The message, and the canonical form of `params.arguments` alone, neither `_meta` nor
-/// `inputResponses`: what the tool is asked to act upon. They are never built as a tree; an empty
-/// object stands in their place.
-fn parse(body: &[u8]) -> Result<(Value<'_>, Canonical), JsonError> {
+/// What one pass over a body finds.
+struct Found<'a> {
+    /// The message and its params, in which arrays and objects are empty: nothing of them is needed.
+    message: Value<'a>,
+    traceparent: Option<String>,
+    /// The canonical form of `params.arguments` alone, neither `_meta` nor `inputResponses`: what the
+    /// tool is asked to act upon.
+    arguments: Option<Canonical>,
+    noted: Vec<(&'static str, Range<usize>)>,
+}
+
+fn parse(body: &[u8]) -> Result<Found<'_>, JsonError> {
     let mut reader = Reader::new(body)?;
-    let mut arguments = None;
-    let message = object(&mut reader, 0, |reader, name, depth| match name {
-        "params" => object(reader, depth, |reader, name, depth| match name {
-            "arguments" if reader.at_object() => {
-                arguments = Some(Canonical::read(reader, depth)?);
-                Ok(Value::Object(Vec::new()))
-            }
-            _ => reader.value(depth),
-        }),
-        _ => reader.value(depth),
+    let mut found = Found {
+        message: Value::Null,
+        traceparent: None,
+        arguments: None,
+        noted: Vec::new(),
+    };
+    let mut few = AtMost(MAX_MEMBERS);
+    found.message = object(&mut reader, 0, |reader, name, depth| {
+        few.another()?;
+        if name != "params" {
+            return reader.outline(depth);
+        }
+        let mut few = AtMost(MAX_MEMBERS);
+        object(reader, depth, |reader, name, depth| {
+            few.another()?;
+            param(reader, name, depth, &mut found)
+        })
     })?;
     reader.finish()?;
-    Ok((message, arguments.unwrap_or_else(Canonical::of_nothing)))
+    Ok(found)
+}
+
+fn param<'a>(
+    reader: &mut Reader<'a>,
+    name: &str,
+    depth: usize,
+    found: &mut Found<'_>,
+) -> Result<Value<'a>, JsonError> {
+    let start = reader.position();
+    let value = match name {
+        "arguments" if reader.at_object() => {
+            found.arguments = Some(Canonical::read(reader, depth)?);
+            Value::Object(Vec::new())
+        }
+        "_meta" if reader.at_object() => {
+            found.traceparent = traceparent(reader, depth)?;
+            Value::Object(Vec::new())
+        }
+        "ref" if reader.at_object() => {
+            reader.tree(depth, |reader, _, depth| reader.outline(depth))?
+        }
+        _ => reader.outline(depth)?,
+    };
+    if let Some(name) = NOTED.into_iter().find(|noted| *noted == name) {
+        found.noted.push((name, start..reader.position()));
+    }
+    Ok(value)
+}
+
+/// `traceparent` of the next value, the `_meta` of the params (MCP, SEP-414).
+fn traceparent(reader: &mut Reader<'_>, depth: usize) -> Result<Option<String>, JsonError> {
+    let mut found = None;
+    reader.members(depth, &mut Vec::new(), |reader, name, names, depth| {
+        if name != "traceparent" {
+            return reader.pass(depth, names);
+        }
+        found = bounded(reader.outline(depth)?.as_str(), MAX_TRACEPARENT_BYTES);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Counts the members of an object.
+struct AtMost(usize);
+
+impl AtMost {
+    fn another(&mut self) -> Result<(), JsonError> {
+        self.0 = self
+            .0
+            .checked_sub(1)
+            .ok_or(JsonError("an object has too many members"))?;
+        Ok(())
+    }
 }
 
 /// A value whose members, where it is an object, another function reads.
@@ -210,7 +325,6 @@ fn response(message: &Value<'_>) -> Result<Envelope, Refused> {
 
 impl Envelope {
     const fn bare(kind: Kind) -> Self {
-        let arguments_hash = String::new();
         Self {
             kind,
             method: None,
@@ -218,7 +332,9 @@ impl Envelope {
             name: None,
             uri: None,
             reference: None,
-            arguments_hash,
+            traceparent: None,
+            arguments: Canonical::empty(),
+            noted: Vec::new(),
         }
     }
 }
@@ -279,7 +395,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn read(body: &str) -> Result<Envelope, Refused> {
-        read_envelope(body.as_bytes(), None)
+        read_envelope(body.as_bytes())
     }
 
     fn refused(body: &str) -> Refusal {
@@ -298,9 +414,33 @@ mod tests {
         assert_eq!(envelope.method.as_deref(), Some("tools/call"));
         assert_eq!(envelope.name.as_deref(), Some("delete_user"));
         assert_eq!(
-            envelope.arguments_hash,
+            envelope.hash_arguments(None),
             hash_arguments(br#"{"a":[],"b":1}"#, None).unwrap()
         );
+    }
+
+    #[test]
+    fn reads_a_member_of_the_params_where_it_is_wanted() {
+        let body = r#"{"jsonrpc":"2.0","id":7,"method":"m","params":
+            {"notifications": {"a":[1]} ,"arguments":{ },"other":{"a":1},"_meta":{"traceparent":"00","x":[]}}}"#;
+        let envelope = read(body).unwrap();
+        let param = |name, max_bytes| envelope.param(body.as_bytes(), name, max_bytes);
+        let filter = param("notifications", 9).unwrap().unwrap();
+        assert_eq!(filter.get("a").unwrap().as_array().unwrap().len(), 1);
+        assert_eq!(
+            param("notifications", 8).unwrap_err().refusal,
+            Refusal::InvalidRequest
+        );
+        assert_eq!(param("requestState", 0).unwrap(), None);
+        assert_eq!(param("other", 99).unwrap(), None, "its place is not noted");
+        assert_eq!(envelope.place("arguments").unwrap().len(), "{ }".len());
+        assert_eq!(envelope.traceparent.as_deref(), Some("00"));
+    }
+
+    #[test]
+    fn shows_no_arguments() {
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"password":"hunter2"}}}"#;
+        assert!(!format!("{:?}", read(body).unwrap()).contains("hunter2"));
     }
 
     #[test]

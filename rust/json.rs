@@ -304,6 +304,23 @@ mod tests {
     }
 
     #[test]
+    fn passes_over_what_it_would_parse() {
+        let nested = nested(MAX_DEPTH + 1);
+        for text in [
+            r#"{"a":[{"b":1},{"b":2}],"c":{"b":{}}}"#,
+            r#"[{"a":{"b":1,"c":2,"\u0062":1}}]"#,
+            r#"{"a":{"x":1},"a":2}"#,
+            r#"[1,{"a":"\ud800"}]"#,
+            "[1e400]",
+            &nested,
+        ] {
+            let mut reader = Reader::new(text.as_bytes()).unwrap();
+            let passed = reader.pass(0, &mut Vec::new());
+            assert_eq!(passed, parse(text.as_bytes()).map(drop), "{text}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_not_strict() {
         for text in [
             "",
@@ -351,6 +368,18 @@ mod tests {
         #[test]
         fn never_panics_on_what_looks_like_json(text in "[\\[\\]{}\":,0-9eE.+\\\\u a-f-]{0,40}") {
             let _ = parse(text.as_bytes());
+        }
+
+        #[test]
+        fn what_is_passed_over_is_read_as_strictly(text in "[\\[\\]{}\":,0-9eE.+\\\\u a-f-]{0,40}") {
+            let passed = |read: fn(&mut Reader<'_>) -> Result<(), JsonError>| {
+                let mut reader = Reader::new(text.as_bytes())?;
+                read(&mut reader)?;
+                reader.finish()
+            };
+            let parsed = parse(text.as_bytes()).map(drop);
+            prop_assert_eq!(passed(|reader| reader.pass(0, &mut Vec::new())), parsed);
+            prop_assert_eq!(passed(|reader| reader.outline(0).map(drop)), parsed);
         }
 
         #[test]

@@ -37,6 +37,8 @@ pub struct Outcome<'a> {
     pub result: Option<Text<'a>>,
     /// The slug of why.
     pub reason: Option<Text<'a>>,
+    /// What was found in particular, in fixed words.
+    pub detail: Option<Text<'a>>,
     /// The violated budget.
     pub budget: Option<Text<'a>>,
     /// How long to wait for it.
@@ -152,6 +154,7 @@ impl Line {
     fn outcome(&mut self, outcome: Option<Outcome<'_>>) {
         self.member("result", outcome.and_then(|outcome| outcome.result));
         self.member("reason", outcome.and_then(|outcome| outcome.reason));
+        self.member("detail", outcome.and_then(|outcome| outcome.detail));
         self.member("budget", outcome.and_then(|outcome| outcome.budget));
         self.raw(",\"retry_after_ms\":");
         match outcome.and_then(|outcome| outcome.retry_after_ms) {

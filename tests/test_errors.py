@@ -25,6 +25,7 @@ CLASSES = {
     405: Malformed,
     408: Malformed,
     413: Malformed,
+    414: Malformed,
     415: Malformed,
     429: Limited,
     503: Unavailable,

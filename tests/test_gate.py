@@ -58,6 +58,7 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "scopes": ["read"],
         "result": "success",
         "reason": None,
+        "detail": None,
         "budget": None,
         "retry_after_ms": None,
         "rule": "read_*",
@@ -212,7 +213,7 @@ SUBSCRIPTIONS = {
     "to one whose scope is missing": (("docs://private/a",), "insufficient_scope"),
     "to what is no URI": ((7,), "invalid_request"),
     "to one that is too long": (("docs://public/" + "a" * 8192,), "invalid_request"),
-    "to more than is looked for at once": (("docs://public/" + "%20" * 1300,) * 40, "invalid_request"),
+    "to more than is read": (("docs://public/" + "%20" * 1300,) * 40, "body_too_large"),
     "to too many": (("docs://public/a",) * 1001, "invalid_request"),
 }
 
@@ -229,6 +230,16 @@ async def test_a_subscription_needs_the_rule_of_each_resource(
     decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=listen(*uris))
     assert (decision.refusal and decision.refusal.code) == code
     decision.close()
+
+
+async def test_a_subscription_names_only_so_much_also_where_longer_messages_are_read(
+    guarded: Make,
+) -> None:
+    it = guarded(resources=[doorward.ResourceRule("docs://public/*", scopes=["read"])], max_message_bytes=1_000_000)
+    for uris in (("docs://public/" + "%20" * 1300,) * 40, ("docs://public/" + "a" * 8000,) * 100):
+        decision = await it.gate.decide(authorization=f"Bearer {it.token('read')}", body=listen(*uris))
+        assert decision.refusal is not None
+        assert decision.refusal.code == "invalid_request"
 
 
 async def test_a_decision_ends_in_one_of_four_ways(guarded: Make) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from doorward._core import hash_arguments, read_envelope
 from doorward.errors import Forbidden, Malformed, Refused
 from doorward.methods import GOVERNED_BY_METHOD, METHODS
-from doorward.policy import Policy, call_of, repeats
+from doorward.policy import Policy, call_of, repeats, with_hash
 from doorward.request import Call
 from doorward.settings import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 
@@ -23,7 +23,8 @@ def call(method: str, *, id: object = 1, **params: Any) -> Call:  # noqa: A002
     message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
     if id is not None:
         message["id"] = id
-    return call_of(read_envelope(json.dumps(message).encode()))
+    envelope = read_envelope(json.dumps(message).encode())
+    return with_hash(call_of(envelope), envelope, key=None)
 
 
 def reference(kind: str, **target: str) -> Call:
@@ -414,7 +415,8 @@ def test_a_message_is_known_again_by_its_fingerprint(
     method: str, rpc_id: Any, params: dict[str, Any] | None, is_same: bool, key: bytes | None
 ) -> None:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": OWN}).encode()
-    own = call_of(read_envelope(body, key=key))
+    envelope = read_envelope(body)
+    own = with_hash(call_of(envelope), envelope, key=key)
     assert repeats(own, method, rpc_id, params, key=key) is is_same
     assert not repeats(own, "tools/call", 1, OWN, key=b"another key, as long as the first"), "and by its key"
 

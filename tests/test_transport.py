@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from judging import HOST, transport, verdict
 
+from doorward import hosts
 from doorward.errors import Refused
+from doorward.hosts import parse_host, parse_origin
 from doorward.request import Request
 from doorward.transport import bearer_token, is_loopback_host
 
@@ -150,6 +154,59 @@ def test_a_token_in_the_query(query: str) -> None:
 )
 def test_other_queries(query: str) -> None:
     assert verdict(transport(), query=query) is None
+
+
+SPELLINGS = st.sampled_from(
+    [
+        *("access_token", "ACCESS_", "TOKEN", "%61ccess", "_token", "%5f", "=", "&", ";", "%26", "%3b"),
+        *("%3D", "+", "%20", "%", "%C2%A0", "%85", "%E2%84%AA", "a", "%2", "x", "to", "en"),
+    ]
+) | st.sampled_from([" ", "\xa0", "\n", "\ud800", "\xe9", "%E3%80%80"])
+
+
+@given(st.lists(SPELLINGS, max_size=8).map("".join))
+def test_a_token_in_the_query_is_found_as_by_a_parser(query: str) -> None:
+    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
+    is_there = any(name.strip().lower() == "access_token" for name, _ in pairs)
+    assert verdict(transport(), query=query) == ("token_in_query" if is_there else None)
+
+
+# --- what is bounded before anything is known of the caller -----------------------------------------------------------
+
+LOOPBACK = "http://127.0.0.1:8000/mcp"
+
+BOUNDED: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "a query of 4096 characters": (None, {"query": "a" * 4096}),
+    "a longer one": ("query_too_long", {"query": "a" * 4097}),
+    "a longer one with a token": ("query_too_long", {"query": "access_token=" + "a" * 4097}),
+    "a Content-Encoding of 64 characters": (None, {"headers": [("content-encoding", "identity,identity".ljust(64))]}),
+    "a longer one of them": ("unsupported_encoding", {"headers": [("content-encoding", "identity".ljust(65))]}),
+    "a long list of them": ("unsupported_encoding", {"headers": [("content-encoding", "identity," * 7000)]}),
+    "a long Host": ("invalid_host", {"host": "a." * 30_000 + "!"}),
+    "a long Origin": ("invalid_origin", {"headers": [("origin", "http://" + "a." * 30_000 + "!")]}),
+    "a long Content-Length": ("invalid_request", {"headers": [("content-length", "1" * 60_000)]}),
+}
+
+
+@pytest.mark.parametrize(("code", "given"), BOUNDED.values(), ids=BOUNDED)
+def test_what_a_stranger_sends_is_bounded(code: str | None, given: dict[str, Any]) -> None:
+    request = {"scheme": "https", "host": "127.0.0.1:8000"} | given
+    headers = request.pop("headers", ())
+    assert verdict(transport(LOOPBACK), *headers, **request) == code
+
+
+@pytest.mark.parametrize("text", ["a" * 260, "a." * 30_000], ids=["just too long", "far too long"])
+@pytest.mark.parametrize("parse", [parse_host, lambda text: parse_origin(f"https://{text}")], ids=["host", "origin"])
+def test_what_is_too_long_for_a_host_is_matched_against_nothing(
+    parse: Callable[[str], str], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Untouched:
+        def fullmatch(self, text: str) -> None:
+            raise AssertionError("an expression was run over all of it")
+
+    monkeypatch.setattr(hosts, "_HOST", Untouched())
+    with pytest.raises(ValueError, match="characters"):
+        parse(text)
 
 
 @pytest.mark.parametrize(

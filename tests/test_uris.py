@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import time
 from urllib.parse import unquote, urlsplit
 
@@ -235,3 +236,30 @@ def test_no_uri_is_slow(uri: str) -> None:
 )
 def test_no_origin_is_slow(uri: str) -> None:
     test_no_uri_is_slow(uri)
+
+
+# --- decoding: in the time of a few copies, and still what one expression says ----------------------------------------
+
+ENCODED = re.compile(rb"%(?:25)*([0-9a-f]{2})", re.IGNORECASE)
+PIECES = st.sampled_from(
+    [
+        *("%", "2", "5", "25", "a", "A", "*", "/", ".", "..", "//", ":", "@", "?"),
+        *("#", ";", "\xe9", "0", "3", "%2a", "%2A", "%41", "%C3%A9", "%c0%ae", "%20", "80", "{", "docs://"),
+    ]
+)
+
+
+def plainly_decoded(uri: str, *, is_pattern: bool) -> str:
+    """Octet by octet; an encoded asterisk stays encoded."""
+
+    def octet(encoded: re.Match[bytes]) -> bytes:
+        found = bytes.fromhex(encoded[1].decode())
+        return b"%2A" if found == b"*" else found
+
+    spelled = uri if is_pattern else uri.replace("*", "%2A")
+    return ENCODED.sub(octet, spelled.encode()).decode(errors="surrogateescape")
+
+
+@given(st.lists(PIECES, max_size=10).map("".join), st.booleans())
+def test_everything_is_decoded_however_often_it_was_encoded(uri: str, is_pattern: bool) -> None:
+    assert decoded(uri, is_pattern=is_pattern) == plainly_decoded(uri, is_pattern=is_pattern)

@@ -194,7 +194,7 @@ def call_record(
     arguments_hash: str | None,
     hash_key: str | None,
     scopes: str,
-    outcome: tuple[str | None, str | None, str | None, int | None] | None,
+    outcome: tuple[str | None, str | None, str | None, int | None, str | None] | None,
     rule: str | None,
     would_deny: tuple[str, ...],
     disconnected: bool,
@@ -203,7 +203,8 @@ def call_record(
 ) -> str:
     """A record of a call as JSON, without its closing brace: the chain adds `instance`, `sequence` and `previous`.
     `at`: seconds since the epoch; `who` and `scopes` are members that were encoded before; `outcome`: the result, why,
-    the violated budget, and how many milliseconds to wait for it; the result is null while the call has not ended."""
+    the violated budget, how many milliseconds to wait for it, and the detail; the result is null while the call has not
+    ended."""
 
 def spelt(name: str | None, /) -> str:
     """A name as a record spells it: a JSON string in ASCII, and one of over 256 characters cut, with a hash of the
@@ -432,14 +433,23 @@ class Envelope:
     def reference(self) -> tuple[str, str] | None:
         """``params.ref`` of a completion: its ``type``, and its ``name`` or ``uri``."""
     @property
-    def arguments_hash(self) -> str:
-        """`hash_arguments` of ``params.arguments``; absent or null hashes as ``{}``."""
+    def traceparent(self) -> str | None:
+        """``params._meta.traceparent`` as it is written; None where it is absent, no string, or longer than 64
+        bytes."""
     @property
-    def called(self) -> tuple[str, str, str | int | None, str, str | None, str] | None:
-        """All that is judged of a request for a tool or a prompt, at once: its kind, method and id, ``tool`` or
-        ``prompt``, the name, and the fingerprint of the arguments. None for every other message."""
+    def arguments_size(self) -> int:
+        """Bytes of ``params.arguments`` as written in the body; 0 where they are absent."""
+    def hash_arguments(self, *, key: bytes | None = None) -> str:
+        """`hash_arguments` of ``params.arguments``; absent or null hashes as ``{}``."""
+    def digest_arguments(self, *, key: bytes | None = None) -> str:
+        """``sha256:<hex>`` of ``params.arguments`` as written in the body, with ``key`` ``hmac-sha256:<hex>``: unlike
+        `hash_arguments` it changes with white space and the order of members, and costs one pass over the bytes."""
+    def param(self, name: str, *, max_bytes: int) -> Any:
+        """A member of the params as Python objects: ``_meta``, ``arguments``, ``inputResponses``, ``notifications`` or
+        ``requestState``; None where it is absent. Raises `Malformed` (``invalid_request``) where it is longer than
+        ``max_bytes`` in the body, and `ValueError` for another name."""
 
-def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
+def read_envelope(body: bytes) -> Envelope:
     """Read a request body once. Raises `Malformed`: ``invalid_json`` or ``invalid_request``."""
 
 def token_issuer(token: str | bytes) -> str | None:

@@ -28,14 +28,17 @@ class Admitting:
         self._is_remote = spender.is_remote
         self._is_durable = trail.is_durable
 
-    def admit(self, decision: Decision, spending: Spending) -> Awaitable[None] | None:
-        """All of it at once; what is left to be awaited where a store or a disk is waited for."""
+    def admit(self, decision: Decision, spending: Spending, admitted: Callable[[], None]) -> Awaitable[None] | None:
+        """All of it at once; what is left to be awaited where a store or a disk is waited for. ``admitted`` is called
+        once the call is paid for, before its intent is written: here belongs what costs more than reading the body. It
+        may refuse; what was spent stays spent."""
         if self._is_durable or (self._is_remote and spending.charges):
-            return self._admit_and_intend(decision, spending)
+            return self._admit_and_intend(decision, spending, admitted)
         if spending.slots or spending.streams:
             self.hold(decision, spending)
         if spending.charges:
             self._spent(decision, spending, self.spender.admit_at_once(spending, tick=self._tick()))
+        admitted()
         return None
 
     def hold(self, decision: Decision, spending: Spending) -> None:
@@ -70,8 +73,9 @@ class Admitting:
         except Refused as refused:
             decision.refuse(refused)
 
-    async def _admit_and_intend(self, decision: Decision, spending: Spending) -> None:
+    async def _admit_and_intend(self, decision: Decision, spending: Spending, admitted: Callable[[], None]) -> None:
         await self.spend(decision, spending)
+        admitted()
         await self.intend(decision)
 
     def _spent(self, decision: Decision, spending: Spending, grant: Grant | RemoteGrant | None) -> None:

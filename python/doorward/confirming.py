@@ -62,6 +62,8 @@ class Confirming:
         # Only what is good is read for free: four megabytes of empty lists take everybody's time, 0.3 s. Its budgets
         # are as large as those of asking and apart from them: there must be room for each question's answer.
         paid = await self._pay(decision, reads=True) if size > _LARGE else None
+        decision.hash_arguments()
+        call = decision.call or call
         brought = brought_by(params())
         found = None if brought.state is None else await self.confirmations.find(brought.state)
         principal = decision.caller.principal

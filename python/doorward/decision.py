@@ -7,17 +7,17 @@ dropped unclosed records itself.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from doorward.audit import SUCCESS, UNKNOWN_PRINCIPAL, Outcome, Ticket, call_record
-from doorward.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
+from doorward._core import Envelope
+from doorward.audit import SUCCESS, UNKNOWN_PRINCIPAL, Outcome, Ticket, call_record, outcome_of
+from doorward.errors import Refused
 from doorward.limits import Held
-from doorward.policy import has_arguments, repeats
+from doorward.policy import HASHED_TARGETS, has_arguments, repeats, with_hash
 from doorward.principal import Principal
 from doorward.request import Call
 from doorward.settings import Rule, Secret
@@ -34,8 +34,9 @@ current_decision: Final[ContextVar[Decision | None]] = ContextVar("doorward_deci
 RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question has not run."""
 
-_LONGEST: Final = 1 << 53
-"""Of waits, in milliseconds: the largest whole number that every reader of JSON has."""
+MAX_HASHED: Final = 65_536
+"""Bytes of the arguments of a refused call that are brought into canonical form for its record: larger ones would cost
+the gate more than sending them costs the caller."""
 
 _NO_CALL: Final = Call("", None, None, None, None, None)
 _DROPPED: Final = Outcome("error", "dropped")
@@ -85,6 +86,8 @@ class Decision:
     protocol: str | None = None
     """The version that the request says it speaks; None where it says none."""
     call: Call | None = None
+    envelope: Envelope | None = None
+    """The message of its call, until the arguments are hashed."""
     hash_key: Secret | None = None
     """What the arguments of its call are hashed with."""
     rule: Rule | None = None
@@ -122,6 +125,8 @@ class Decision:
     ticket: Ticket | None = None
     """What `kept` waits for; None where there is nothing to wait for."""
     _is_closed = False
+    _has_digest = False
+    """Whether its record has a hash of the arguments, made with `hash_key` where there is one."""
     _if_dropped = _DROPPED
 
     def __init__(self, sink: Sink, request_id: str) -> None:
@@ -167,6 +172,14 @@ class Decision:
         self.shared = None if place is None else place.shared()
         self.is_nested = place is None or self.shared is not None
 
+    def hash_arguments(self) -> None:
+        """Hash the arguments of its call, once. Not before it is admitted: a refusal must not cost more than reading
+        the body."""
+        envelope, call, key = self.envelope, self.call, self.hash_key
+        self.envelope = None
+        if envelope is not None and call is not None:
+            self.call = with_hash(call, envelope, key=None if key is None else key.value)
+
     def claim(self, call: Call) -> bool:
         """Whether ``call`` is the message this decision was made for; true once. A claimed request is closed by its
         claimant alone; a notification ends with its HTTP exchange, so it stays with the ASGI tier."""
@@ -205,7 +218,7 @@ class Decision:
         # A traceback holds the frames that hold the decision: a circle for the collector, at each refusal.
         self.refusal = refusal.with_traceback(None)
         if not self._is_closed:
-            self.ticket = self._sink.write(self._ended(_outcome_of(refusal)))
+            self.ticket = self._sink.write(self._ended(outcome_of(refusal)))
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
         """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
@@ -269,10 +282,23 @@ class Decision:
             self.held.free()
         if self.shared is not None:
             self.shared.free()
+        if self.envelope is not None:
+            outcome = self._with_arguments(outcome, self.envelope)
         latency = (time.perf_counter_ns() - self.began) / 1e6
         if self.trace is not None:
             self._tell(self.trace, outcome, latency / 1e3, later=later)
         return partial(self._record, outcome, self._sink.clock(), latency, self.disconnected)
+
+    def _with_arguments(self, outcome: Outcome, envelope: Envelope) -> Outcome:
+        """The outcome of a call that ends before its arguments were hashed, with what the record says of them."""
+        size, key = envelope.arguments_size, self.hash_key
+        if size <= MAX_HASHED or self.call is None or self.call.target not in HASHED_TARGETS:
+            self.hash_arguments()
+            return outcome
+        self.envelope, self._has_digest = None, True
+        digest = envelope.digest_arguments(key=None if key is None else key.value)
+        said = f"arguments of {size} bytes, {digest}"
+        return outcome._replace(detail=said if outcome.detail is None else f"{outcome.detail}; {said}")
 
     def _record(
         self,
@@ -296,7 +322,7 @@ class Decision:
             call.method,
             call.name,
             call.arguments_hash,
-            None if key is None or call.arguments_hash is None else key.id,
+            None if key is None or not (self._has_digest or call.arguments_hash) else key.id,
             scopes,
             outcome,
             None if self.rule is None else self.rule.match,
@@ -328,16 +354,3 @@ class Decision:
         else:
             trace.start(ended.method, is_known=self.principal is not None)
             trace.end(ended)
-
-
-def _outcome_of(refusal: Refused) -> Outcome:
-    if isinstance(refusal, Limited):
-        wait = None if refusal.retry_after is None else min(math.ceil(refusal.retry_after * 1000), _LONGEST)
-        return Outcome("denied_rate", refusal.code, refusal.budget, wait)
-    if isinstance(refusal, Unavailable):
-        return Outcome("unavailable", refusal.code, None, math.ceil(refusal.retry_after * 1000))
-    if isinstance(refusal, Unauthenticated):
-        return Outcome("denied_auth", refusal.code)
-    if refusal.code == "insufficient_scope":
-        return Outcome("denied_scope", refusal.code)
-    return Outcome("denied_policy" if isinstance(refusal, Forbidden) else "malformed", refusal.code)

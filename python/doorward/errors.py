@@ -91,6 +91,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "malformed_key_set": (400, "the document is not a JSON Web Key Set"),
         "method_not_allowed": (405, "this HTTP method is not served here"),
         "multiple_credentials": (400, "credentials were sent more than once"),
+        "query_too_long": (414, "the query of the URL is too long"),
         "token_in_query": (400, "an access token must not be sent in the query"),
         "unsupported_encoding": (415, "the body must not be encoded"),
     }
@@ -178,7 +179,7 @@ class Unavailable(Refused):
 
 
 class Malformed(Refused):
-    """400, 405, 408, 413 or 415: not a request that can be judged."""
+    """400, 405, 408, 413, 414 or 415: not a request that can be judged."""
 
 
 _CLASSES: Final[Mapping[int, type[Refused]]] = {

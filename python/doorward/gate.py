@@ -25,6 +25,7 @@ from doorward.rendering import Response
 from doorward.request import Call, Request
 from doorward.settings import (
     MAX_BODY_BYTES,
+    MAX_MESSAGE_BYTES,
     Agents,
     Audit,
     Configuration,
@@ -80,6 +81,7 @@ class Gate:
         trusted_proxies: Sequence[str] = (),
         client_certificate: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
         filter_lists: bool = True,
         clock: Callable[[], float] = time.time,
         tick: Callable[[], int] = time.monotonic_ns,
@@ -117,6 +119,7 @@ class Gate:
                 trusted_proxies=trusted_proxies,
                 client_certificate=client_certificate,
                 max_body_bytes=max_body_bytes,
+                max_message_bytes=max_message_bytes,
                 filter_lists=filter_lists,
             ),
             clock=clock,

@@ -7,6 +7,9 @@ from typing import Final
 
 __all__ = ["is_loopback_host", "parse_host", "parse_origin", "without_default_port"]
 
+MAX_HOST: Final = 259
+"""Characters: 253 of a name (RFC 1035 section 2.3.4), a colon and a port. Nothing longer is looked at."""
+
 _HOST: Final = re.compile(r"(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _ORIGIN: Final = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#@]+)")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -15,6 +18,8 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 def parse_host(text: str) -> str:
     """A host, with or without a port, in lower case. Raises `ValueError`."""
+    if len(text) > MAX_HOST:
+        raise ValueError(f"a host has at most {MAX_HOST} characters: this one has {len(text)}")
     host = text.lower()
     match = _HOST.fullmatch(host)
     if match is None or not 0 < int(match["port"] or 1) < 65_536:
@@ -24,6 +29,8 @@ def parse_host(text: str) -> str:
 
 def parse_origin(text: str) -> str:
     """An origin as browsers write it: in lower case, without a default port. Raises `ValueError`."""
+    if len(text) > MAX_HOST + len("https://"):
+        raise ValueError(f"an origin has at most {MAX_HOST} characters behind its scheme: this one is longer")
     match = _ORIGIN.fullmatch(text.lower())
     try:
         if match is not None:

@@ -12,12 +12,23 @@ from doorward.methods import GOVERNED_BY_METHOD, METHODS, REFERENCES, REMOVED, S
 from doorward.patterns import Ordered, Pattern
 from doorward.queries import QueryPatterns
 from doorward.request import Call
-from doorward.settings import MethodRule, PromptRule, ResourceRule, Rule, ToolRule, closure_of
+from doorward.settings import MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule, closure_of
 from doorward.uris import decoded, is_always_disguised, is_disguised, without_query
 
-__all__ = ["Policy", "call_of", "has_arguments", "pattern_of_template", "repeats"]
+__all__ = [
+    "HASHED_TARGETS",
+    "MAX_FILTER_BYTES",
+    "Policy",
+    "call_of",
+    "has_arguments",
+    "pattern_of_template",
+    "repeats",
+    "watched_by",
+    "with_hash",
+]
 
-_FINGERPRINTED: Final = frozenset({"tool", "prompt"})
+HASHED_TARGETS: Final = frozenset({"tool", "prompt"})
+"""What takes arguments, which a record names by their hash."""
 
 _CALLS: Final = {"tool": "tools/call", "resource": "resources/read", "prompt": "prompts/get"}
 
@@ -25,6 +36,15 @@ _MAX_KNOWN: Final = 1024
 """Names whose rule is kept at hand, each of at most so many characters:"""
 
 _SHORT: Final = 64
+
+_MAX_WATCHED: Final = 1000
+"""Resources that one subscription may name,"""
+
+_MAX_WATCHED_BYTES: Final = 65_536
+"""and bytes of all their URIs: to find their rules takes up to 15 ms, which no budget pays but a method rule's."""
+
+MAX_FILTER_BYTES: Final = 2 * _MAX_WATCHED_BYTES
+"""Of the filter of a subscription as it is written in a body, with quotes and escapes."""
 
 _UNKNOWN: Final = object()
 
@@ -122,10 +142,7 @@ class Policy:
 
 def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
     """The call a message makes, in a version of the protocol where that is told. Raises `Malformed` for a call that
-    could not be answered."""
-    called = envelope.called
-    if called is not None:
-        return tuple.__new__(Call, called)
+    could not be answered. Without the hash of its arguments: the rule is found first."""
     kind, method = envelope.kind, envelope.method
     governor = METHODS.get(method or "")
     if protocol is not None and protocol >= STATELESS and method in REMOVED:
@@ -135,8 +152,28 @@ def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:
         target, name = _target(envelope, governor)
     if target is not None and kind != "request":
         raise refusal("invalid_request", "a call without an id")
-    fingerprint = envelope.arguments_hash if target in _FINGERPRINTED else None
-    return Call(kind, method, envelope.id, target, name, fingerprint)
+    return Call(kind, method, envelope.id, target, name, None)
+
+
+def with_hash(call: Call, envelope: Envelope, *, key: bytes | None) -> Call:
+    """The call with the hash of its arguments, where it takes any: made with ``key``, where there is one."""
+    if call.target not in HASHED_TARGETS:
+        return call
+    return call._replace(arguments_hash=envelope.hash_arguments(key=key))
+
+
+def watched_by(params: Any) -> list[str]:
+    """The URIs of the resources that a ``subscriptions/listen`` asks to be told about. Raises `Malformed`."""
+    asked = params.get("notifications") if isinstance(params, Mapping) else None
+    uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
+    if uris is None:
+        return []
+    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
+        raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
+    sizes = [len(uri.encode("utf-8", "surrogatepass")) for uri in uris]
+    if max(sizes, default=0) > MAX_URI_BYTES or sum(sizes) > _MAX_WATCHED_BYTES:
+        raise refusal("invalid_request", "the URIs of resourceSubscriptions are too long")
+    return uris
 
 
 def pattern_of_template(template: str) -> str:
@@ -179,7 +216,7 @@ def has_arguments(call: Call, arguments: Any, *, key: bytes | None) -> bool:
 
 def _target(envelope: Envelope, governor: str | None) -> tuple[str | None, str | None]:
     """What governs a message, and the name of what it is about."""
-    if governor in _FINGERPRINTED:  # but no request
+    if governor in HASHED_TARGETS:
         return governor, envelope.name
     if governor == "reference":
         if envelope.reference is None:
@@ -228,8 +265,11 @@ class _ResourceRules(_Rules):
             return None
         if self._decoded.first(decoded(name)) != position:
             raise refusal("no_rule", "another rule matches what the URI decodes to")
+        path = without_query(name)
+        if path == name:
+            return self._rules[position]
         # Only an earlier one: a rule for "docs://search?*" may stand before one for the rest.
-        resource = self._decoded.first(decoded(without_query(name)))
+        resource = self._decoded.first(decoded(path))
         if resource is not None and resource < position:
             raise refusal("no_rule", "an earlier rule matches the URI without its query")
         if self._queries.match_before(position, name):

@@ -9,27 +9,28 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from doorward import checks
-from doorward._core import Recognised, read_envelope
+from doorward._core import Envelope, Recognised, read_envelope
 from doorward.admitting import Admitting
 from doorward.audit import HashKey, Trail
 from doorward.callers import Caller, Callers
-from doorward.confirmation import Approver, Confirmations
+from doorward.confirmation import Approver, Confirmations, params_in
 from doorward.confirming import Confirming
 from doorward.decision import Decision, Sink
 from doorward.errors import Forbidden, Refused, refusal
 from doorward.limits import FailedAttempts, Spender, Spending, remote_limiter
 from doorward.metadata import Metadata
 from doorward.methods import HANDSHAKES
-from doorward.policy import Policy, call_of
+from doorward.policy import MAX_FILTER_BYTES, Policy, call_of, watched_by, with_hash
 from doorward.rendering import Challenge, Response, render
 from doorward.request import Call, Request
 from doorward.request_ids import request_id
 from doorward.resource import spellings
-from doorward.settings import MAX_URI_BYTES, Configuration, Rule
-from doorward.telemetry import Telemetry, traceparent_in, traceparent_of
+from doorward.settings import Configuration, Rule
+from doorward.telemetry import Telemetry, traceparent_of
 from doorward.tokens import Tokens, warn_of_unbounded_lifetimes
 from doorward.transport import Transport
 from doorward.workers import ensure_known_to_all, is_worker
@@ -42,12 +43,6 @@ __all__ = ["Steps"]
 
 _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
-
-_MAX_WATCHED: Final = 1000
-"""Resources that one subscription may name, each by a URI as long as `read_envelope` takes it,"""
-
-_MAX_WATCHED_BYTES: Final = 131_072
-"""and all of them in so many bytes: to look for the rules of so much takes up to 50 ms."""
 
 _log = logging.getLogger("doorward")
 
@@ -76,6 +71,7 @@ class Steps:
         self.asks_humans = configuration.asks_humans
         self._telemetry = telemetry
         self.max_body_bytes = configuration.max_body_bytes
+        self._max_message_bytes = configuration.max_message_bytes
         self.policy = Policy(configuration.rules, configuration.scopes)
         self.transport = Transport(
             configuration.resource,
@@ -187,7 +183,6 @@ class Steps:
             decision.belongs_to(await self.caller_of(token()))
             if decision.trace is not None:
                 decision.trace.start(method, is_known=True)
-            self._authorise_watching(decision, decision.call, params)
             left = self._judge(decision, decision.call, lambda: params, by_client=True)
             if left is not None:
                 await left
@@ -207,16 +202,15 @@ class Steps:
                 raise refusal("token_expired")
             if len(body) > self.max_body_bytes:
                 raise refusal("body_too_large")
-            key = decision.hash_key
-            envelope = read_envelope(body, key=None if key is None else key.value)
-            decision.call = call_of(envelope, protocol=decision.protocol)
+            envelope = decision.envelope = read_envelope(body)
+            call = decision.call = call_of(envelope, protocol=decision.protocol)
             if decision.trace is not None:
-                decision.trace.start(decision.call.method, is_known=True, claimed=traceparent_in(body))
-            if decision.call.method == "subscriptions/listen":
-                self._authorise_watching(decision, decision.call, json.loads(body).get("params"))
-            left = self._judge(
-                decision, decision.call, lambda: json.loads(body).get("params"), size=len(body), by_client=by_client
-            )
+                claimed = traceparent_of((envelope.traceparent,))
+                decision.trace.start(call.method, is_known=True, claimed=claimed)
+            if call.target is None and call.kind != "response" and len(body) > self._max_message_bytes:
+                raise refusal("body_too_large", "larger than max_message_bytes, and calls nothing")
+            params = partial(self._params_in, envelope, call)
+            left = self._judge(decision, call, params, size=len(body), by_client=by_client)
         except Refused as refused:
             decision.refuse(refused)
             return None
@@ -265,8 +259,8 @@ class Steps:
         if rpc_id is not None:
             message["id"] = rpc_id
         message["params"] = {name: params[name] for name in _JUDGED_PARAMS if name in params} if params else {}
-        key = under.hash_key
-        return call_of(read_envelope(json.dumps(message).encode(), key=None if key is None else key.value))
+        envelope, key = read_envelope(json.dumps(message).encode()), under.hash_key
+        return with_hash(call_of(envelope), envelope, key=None if key is None else key.value)
 
     def render(self, decision: Decision) -> Response:
         """The HTTP answer to a refused decision."""
@@ -314,7 +308,15 @@ class Steps:
         self.trail.ensure_writable()
         if rule is not None and rule.confirm and rule.mode != "observe":
             return self.confirming.judge(decision, call, rule, spending, params, size=size, by_client=by_client)
-        return self._admitting.admit(decision, spending)
+        if call.method == "subscriptions/listen":
+            return self._admitting.admit(decision, spending, partial(self._authorise_watching, decision, params))
+        return self._admitting.admit(decision, spending, decision.hash_arguments)
+
+    def _params_in(self, envelope: Envelope, call: Call) -> Mapping[str, Any]:
+        """What is read of a body's params beside what its envelope says, where it is needed."""
+        if call.method == "subscriptions/listen":
+            return {"notifications": envelope.param("notifications", max_bytes=MAX_FILTER_BYTES)}
+        return params_in(envelope, max_arguments=self.max_body_bytes)
 
     def _authorised(
         self, decision: Decision, caller: Caller, rule: Rule | None, call: Call, opening: str | None
@@ -333,11 +335,10 @@ class Steps:
         self.ensure_held(decision)
         self.trail.ensure_writable()
 
-    def _authorise_watching(self, decision: Decision, call: Call, params: Any) -> None:
+    def _authorise_watching(self, decision: Decision, params: Callable[[], Any]) -> None:
         """To be told about a resource takes what reading it takes."""
-        if call.method == "subscriptions/listen":
-            for rule in self.policy.rules_for_subscription(_watched(params)):
-                self._authorise(decision, rule, decision.caller.effective, is_call=False)
+        for rule in self.policy.rules_for_subscription(watched_by(params())):
+            self._authorise(decision, rule, decision.caller.effective, is_call=False)
 
     def _authorise(self, decision: Decision, rule: Rule, effective: frozenset[str], *, is_call: bool = True) -> None:
         try:
@@ -374,17 +375,3 @@ async def _refusing(decision: Decision, left: Awaitable[None]) -> None:
         await left
     except Refused as refused:
         decision.refuse(refused)
-
-
-def _watched(params: Any) -> list[str]:
-    """The URIs of a ``subscriptions/listen``, in a message that was read strictly before."""
-    asked = params.get("notifications") if isinstance(params, Mapping) else None
-    uris = asked.get("resourceSubscriptions") if isinstance(asked, dict) else None
-    if uris is None:
-        return []
-    if not isinstance(uris, list) or len(uris) > _MAX_WATCHED or not all(isinstance(uri, str) for uri in uris):
-        raise refusal("invalid_request", "resourceSubscriptions is not a list of URIs, or too long")
-    sizes = [len(uri.encode("utf-8", "surrogatepass")) for uri in uris]
-    if max(sizes, default=0) > MAX_URI_BYTES or sum(sizes) > _MAX_WATCHED_BYTES:
-        raise refusal("invalid_request", "the URIs of resourceSubscriptions are too long")
-    return uris

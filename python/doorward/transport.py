@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from doorward import checks
 from doorward.addresses import UNIX, Address, lies_in, parse_address, parse_proxy
@@ -25,6 +26,12 @@ HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 _MAX_SIZE_DIGITS: Final = 15
 LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
 """That a body can be declared to have: a petabyte. Longer numbers would only make the conversion slow."""
+
+_MAX_QUERY: Final = 4096
+"""Characters of a query: MCP has none, and a stranger's is looked through before anything is known of them."""
+
+_MAX_CODINGS: Final = 64
+"""Characters of a Content-Encoding, for the same reason: the one coding that is served is ``identity``."""
 
 
 class Transport:
@@ -72,8 +79,12 @@ class Transport:
         self._check_certificate_headers(request)
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")
+        if len(request.query) > _MAX_QUERY:
+            raise refusal("query_too_long")
         if request.query and _has_token(request.query):
             raise refusal("token_in_query")
+        if any(len(value) > _MAX_CODINGS for value in request.header_values("content-encoding")):
+            raise refusal("unsupported_encoding")
         for coding in _listed(request, "content-encoding"):
             if coding.lower() != "identity":
                 raise refusal("unsupported_encoding")
@@ -198,6 +209,14 @@ def _listed(request: Request, name: str) -> Sequence[str]:
 
 
 def _has_token(query: str) -> bool:
-    # RFC 6750 section 2.3 is not for us. Some servers still separate by semicolons.
-    pairs = parse_qsl(query.replace(";", "&"), keep_blank_values=True)
-    return any(name.strip().lower() == "access_token" for name, _ in pairs)
+    """Whether a parameter of the query is the one of RFC 6750 section 2.3, which is not for us, in any spelling that a
+    server may read. The whole query is decoded at once: a list of its parameters would cost far more than it does."""
+    # What is encoded separates nothing, and a lone percent sign stands for nothing.
+    spelled = _ENCODED_SEPARATOR.sub(".", query).replace("+", " ").encode("utf-8", "surrogatepass")
+    text = unquote_to_bytes(spelled).decode(errors="replace").lower()
+    return "access_token" in text and _ACCESS_TOKEN.search(text) is not None
+
+
+_ENCODED_SEPARATOR: Final = re.compile("%(?:26|3[bd]|(?![0-9a-f]{2}))", re.IGNORECASE)
+_ACCESS_TOKEN: Final = re.compile(r"(?:^|[&;])\s*access_token\s*(?:[=&;]|\Z)")
+"""Some servers still separate by semicolons, and drop the white space around a name."""

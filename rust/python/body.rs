@@ -1,34 +1,38 @@
 //! Bodies and arguments: `Envelope`, `read_envelope`, `hash_arguments`.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
 use crate::canonical::{self, Canonical};
-use crate::envelope::{self, Called, Id};
+use crate::envelope::{self, Id};
 use crate::json::MAX_DEPTH;
 use crate::refusal::{Refusal, Refused};
 
+use super::values::to_python;
+
 /// One JSON-RPC message, read strictly.
 #[pyclass(frozen, module = "doorward._rust")]
-pub(super) struct Envelope(envelope::Envelope);
+pub(super) struct Envelope {
+    read: envelope::Envelope,
+    body: Py<PyBytes>,
+}
 
 #[pymethods]
 impl Envelope {
     #[getter]
     fn kind(&self) -> &'static str {
-        self.0.kind.name()
+        self.read.kind.name()
     }
 
     #[getter]
     fn method(&self) -> Option<&str> {
-        self.0.method.as_deref()
+        self.read.method.as_deref()
     }
 
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(match &self.0.id {
+        Ok(match &self.read.id {
             None => None,
             Some(Id::Integer(integer)) => Some(integer.into_pyobject(py)?.into_any()),
             Some(Id::Text(text)) => Some(PyString::new(py, text).into_any()),
@@ -37,48 +41,71 @@ impl Envelope {
 
     #[getter]
     fn name(&self) -> Option<&str> {
-        self.0.name.as_deref()
+        self.read.name.as_deref()
     }
 
     #[getter]
     fn uri(&self) -> Option<&str> {
-        self.0.uri.as_deref()
+        self.read.uri.as_deref()
     }
 
     #[getter]
     fn reference(&self) -> Option<(&str, &str)> {
-        self.0
+        self.read
             .reference
             .as_ref()
             .map(|(kind, target)| (kind.as_str(), target.as_str()))
     }
 
     #[getter]
-    fn arguments_hash(&self) -> &str {
-        &self.0.arguments_hash
+    fn traceparent(&self) -> Option<&str> {
+        self.read.traceparent.as_deref()
     }
 
-    /// All that is judged of a request for a tool or a prompt, at once.
     #[getter]
-    fn called<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let (method, target) = match self.0.called() {
-            Some(Called::Tool) => (intern!(py, "tools/call"), intern!(py, "tool")),
-            Some(Called::Prompt) => (intern!(py, "prompts/get"), intern!(py, "prompt")),
-            None => return Ok(None),
-        };
-        let kind = intern!(py, "request");
-        let (name, fingerprint) = (self.name(), self.arguments_hash());
-        (kind, method, self.id(py)?, target, name, fingerprint)
-            .into_pyobject(py)
-            .map(Some)
+    fn arguments_size(&self) -> usize {
+        self.read.place(ARGUMENTS).unwrap_or_default().len()
+    }
+
+    #[pyo3(signature = (*, key=None))]
+    fn hash_arguments(&self, key: Option<&[u8]>) -> PyResult<String> {
+        Ok(self.read.hash_arguments(usable(key)?))
+    }
+
+    #[pyo3(signature = (*, key=None))]
+    fn digest_arguments(&self, py: Python<'_>, key: Option<&[u8]>) -> PyResult<String> {
+        let place = self.read.place(ARGUMENTS).unwrap_or_default();
+        let written = self.body.as_bytes(py).get(place).unwrap_or_default();
+        Ok(canonical::fingerprint(written, usable(key)?))
+    }
+
+    #[pyo3(signature = (name, *, max_bytes))]
+    fn param<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        max_bytes: usize,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !envelope::is_noted(name) {
+            return Err(PyValueError::new_err(
+                "the place of this member is not noted",
+            ));
+        }
+        let found = self.read.param(self.body.as_bytes(py), name, max_bytes)?;
+        found.map(|value| to_python(py, &value)).transpose()
     }
 }
 
+const ARGUMENTS: &str = "arguments";
+
 /// The one message of a request body, read once.
 #[pyfunction]
-#[pyo3(signature = (body, *, key=None))]
-pub(super) fn read_envelope(body: &[u8], key: Option<&[u8]>) -> PyResult<Envelope> {
-    Ok(Envelope(envelope::read_envelope(body, usable(key)?)?))
+#[pyo3(signature = (body))]
+pub(super) fn read_envelope(body: Bound<'_, PyBytes>) -> PyResult<Envelope> {
+    Ok(Envelope {
+        read: envelope::read_envelope(body.as_bytes())?,
+        body: body.unbind(),
+    })
 }
 
 /// The fingerprint of a mapping, or of the bytes of any JSON value, in canonical form.

@@ -14,6 +14,7 @@ type Outcome<'py> = (
     Option<Text<'py>>,
     Option<Text<'py>>,
     Option<i64>,
+    Option<Text<'py>>,
 );
 
 /// A ``call`` record without its closing brace.
@@ -79,12 +80,15 @@ pub(super) fn call_record(
         scopes,
         outcome: outcome
             .as_ref()
-            .map(|(result, reason, budget, retry_after_ms)| record::Outcome {
-                result: result.as_deref(),
-                reason: reason.as_deref(),
-                budget: budget.as_deref(),
-                retry_after_ms: *retry_after_ms,
-            }),
+            .map(
+                |(result, reason, budget, retry_after_ms, detail)| record::Outcome {
+                    result: result.as_deref(),
+                    reason: reason.as_deref(),
+                    detail: detail.as_deref(),
+                    budget: budget.as_deref(),
+                    retry_after_ms: *retry_after_ms,
+                },
+            ),
         rule: rule.as_deref(),
         would_deny: &denied,
         disconnected,
@@ -105,14 +109,16 @@ type Ended<'a> = (
     Option<Cow<'a, [u8]>>,
     Option<Cow<'a, [u8]>>,
     Option<i64>,
+    Option<Cow<'a, [u8]>>,
 );
 
-fn ended<'a>((result, reason, budget, wait): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
+fn ended<'a>((result, reason, budget, wait, detail): &'a Outcome<'_>) -> PyResult<Ended<'a>> {
     Ok((
         bytes(result.as_ref())?,
         bytes(reason.as_ref())?,
         bytes(budget.as_ref())?,
         *wait,
+        bytes(detail.as_ref())?,
     ))
 }
 

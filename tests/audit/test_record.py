@@ -19,7 +19,7 @@ MEMBERS = [
     *("event", "timestamp", "request_id", "parent_id", "rpc_id", "trace_id"),
     *("client_id", "subject", "issuer", "organization", "token_id", "verified", "transport"),
     *("method", "tool_name", "arguments_hash", "hash_key", "scopes"),
-    *("result", "reason", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms"),
+    *("result", "reason", "detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms"),
     *("instance", "sequence", "previous"),
 ]
 
@@ -64,7 +64,7 @@ def test_a_record_of_everything_has_them_in_the_same_order() -> None:
         rule="delete_*",
         would_deny=("client", "insufficient_scope"),
         disconnected=True,
-        outcome=Outcome("denied_rate", "rate_limited", "client", 12_000),
+        outcome=Outcome("denied_rate", "rate_limited", "client", 12_000, "in particular"),
     )
     assert list(made) == MEMBERS
     assert made | {"latency_ms": 0, "timestamp": ""} == {
@@ -88,6 +88,7 @@ def test_a_record_of_everything_has_them_in_the_same_order() -> None:
         "scopes": ["read", "write"],
         "result": "denied_rate",
         "reason": "rate_limited",
+        "detail": "in particular",
         "budget": "client",
         "retry_after_ms": 12_000,
         "rule": "delete_*",

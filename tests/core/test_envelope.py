@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import hmac
 import json
 from types import ModuleType
 from typing import Any
@@ -13,17 +15,28 @@ from hypothesis import strategies as st
 
 import doorward._pure as pure
 from doorward import Malformed
-from doorward._pure.envelope import MAX_ID_BYTES, MAX_METHOD_BYTES, MAX_NAME_BYTES, MAX_URI_BYTES
-from doorward.methods import METHODS
+from doorward._pure.envelope import (
+    MAX_ID_BYTES,
+    MAX_METHOD_BYTES,
+    MAX_NAME_BYTES,
+    MAX_TRACEPARENT_BYTES,
+    MAX_URI_BYTES,
+)
+from doorward._pure.json import MAX_MEMBERS
 
 native = pytest.importorskip("doorward._rust")
 
-MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "arguments_hash", "called")
+MEMBERS = ("kind", "method", "id", "name", "uri", "reference", "traceparent", "arguments_size")
+PARAMS_READ = ("_meta", "arguments", "inputResponses", "notifications", "requestState")
+ANY_SIZE = 1 << 30
 
 
-def read(core: ModuleType, body: bytes, **options: Any) -> dict[str, Any]:
-    envelope = core.read_envelope(body, **options)
-    return {member: getattr(envelope, member) for member in MEMBERS}
+def read(core: ModuleType, body: bytes) -> dict[str, Any]:
+    envelope = core.read_envelope(body)
+    found = {member: getattr(envelope, member) for member in MEMBERS}
+    found["arguments_hash"] = envelope.hash_arguments()
+    found["arguments_digest"] = envelope.digest_arguments()
+    return found | {name: envelope.param(name, max_bytes=ANY_SIZE) for name in PARAMS_READ}
 
 
 def verdict(core: ModuleType, body: bytes) -> Any:
@@ -198,10 +211,15 @@ def test_only_the_arguments_are_hashed(core: ModuleType) -> None:
 
 
 def test_a_keyed_fingerprint(core: ModuleType) -> None:
-    found = read(core, call(name="a", arguments={"x": 1}), key=b"secret")
-    assert found["arguments_hash"] == core.hash_arguments({"x": 1}, key=b"secret")
+    body = call(name="a", arguments={"x": 1})
+    assert core.read_envelope(body).hash_arguments(key=b"secret") == core.hash_arguments({"x": 1}, key=b"secret")
+
+
+@pytest.mark.parametrize("hashing", ["hash_arguments", "digest_arguments"])
+def test_an_empty_key_is_refused(core: ModuleType, hashing: str) -> None:
+    envelope = core.read_envelope(call(name="a"))
     with pytest.raises(ValueError, match="empty"):
-        core.read_envelope(call(name="a"), key=b"")
+        getattr(envelope, hashing)(key=b"")
 
 
 REFERENCES: dict[str, tuple[Any, Any]] = {
@@ -226,14 +244,76 @@ def test_the_reference_of_a_completion(core: ModuleType, reference: Any, expecte
     assert read(core, call(ref=reference))["reference"] is None
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_is_called_is_told_at_once_of_every_tool_and_prompt(core: ModuleType, method: str) -> None:
-    target = METHODS[method]
-    params = {"name": "n", "uri": "u", "arguments": {"a": 1}, "ref": {"type": "ref/prompt", "name": "n"}}
-    asked = core.read_envelope(message(id="i", method=method, params=params))
-    told = ("request", method, "i", target, "n", asked.arguments_hash) if target in ("tool", "prompt") else None
-    assert asked.called == told
-    assert core.read_envelope(message(method=method, params=params)).called is None, "not of a notification"
+# --- what is read of the params later ---------------------------------------------------------------------------------
+
+WRITTEN: dict[str, bytes] = {
+    "nothing": b"{}",
+    "with white space": b' { "b" : 1 , "a" : [ ] } ',
+    "beyond ASCII": '{"é": "€😀"}'.encode(),
+    "escapes": rb'{"\u00e9": "\ud83d\ude00\n"}',
+    "exact numbers": b'{"a": 12345678901234567890123, "b": 1.0, "c": -0, "d": 1e3}',
+    "null": b"null",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_the_arguments_are_known_as_they_are_written(core: ModuleType, written: bytes) -> None:
+    params = b'{"name": "a" , "arguments" :' + written + b"}"
+    body = b'{"params": ' + params + b', "method": "tools/call", "id": 1, "jsonrpc": "2.0"}'
+    envelope = core.read_envelope(body)
+    expected = written.strip()
+    assert envelope.arguments_size == len(expected)
+    assert envelope.digest_arguments() == f"sha256:{hashlib.sha256(expected).hexdigest()}"
+    assert envelope.digest_arguments(key=b"k") == f"hmac-sha256:{hmac.new(b'k', expected, 'sha256').hexdigest()}"
+    assert repr(envelope.param("arguments", max_bytes=len(expected))) == repr(json.loads(expected))
+    with pytest.raises(Malformed, match="too large"):
+        envelope.param("arguments", max_bytes=len(expected) - 1)
+
+
+@pytest.mark.parametrize("name", PARAMS_READ)
+def test_a_member_of_the_params_is_read_where_it_is_wanted(core: ModuleType, name: str) -> None:
+    value = {"a": [1, "x", None, True, {"b": 1.5}]}
+    assert core.read_envelope(call(**{name: value})).param(name, max_bytes=100) == value
+    assert core.read_envelope(message(id=1, method="ping", **{name: value})).param(name, max_bytes=100) is None
+    assert core.read_envelope(call()).param(name, max_bytes=0) is None
+
+
+def test_no_other_member_is_read(core: ModuleType) -> None:
+    with pytest.raises(ValueError, match="not noted"):
+        core.read_envelope(call(name="a")).param("name", max_bytes=100)
+
+
+TRACEPARENTS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "in _meta": ({"_meta": {"traceparent": "00-1-2-01"}}, "00-1-2-01"),
+    "the longest": ({"_meta": {"traceparent": "0" * MAX_TRACEPARENT_BYTES}}, "0" * MAX_TRACEPARENT_BYTES),
+    "a longer one": ({"_meta": {"traceparent": "0" * (MAX_TRACEPARENT_BYTES + 1)}}, None),
+    "no text": ({"_meta": {"traceparent": {"traceparent": "00"}}}, None),
+    "among the arguments": ({"arguments": {"traceparent": "00"}}, None),
+    "outside of _meta": ({"traceparent": "00", "_meta": {}}, None),
+    "deeper in _meta": ({"_meta": {"a": {"traceparent": "00"}}}, None),
+    "_meta is an array": ({"_meta": [{"traceparent": "00"}]}, None),
+    "_meta is a text": ({"_meta": "traceparent"}, None),
+}
+
+
+@pytest.mark.parametrize(("params", "expected"), TRACEPARENTS.values(), ids=TRACEPARENTS)
+def test_the_span_that_a_message_names(core: ModuleType, params: dict[str, Any], expected: str | None) -> None:
+    assert core.read_envelope(call(**params)).traceparent == expected
+
+
+def test_a_message_and_its_params_have_few_members(core: ModuleType) -> None:
+    def members(count: int) -> dict[str, Any]:
+        return {f"m{number}": 0 for number in range(count)}
+
+    assert verdict(core, message(id=1, method="ping", params=members(MAX_MEMBERS)))["kind"] == "request"
+    assert verdict(core, message(id=1, method="ping", params=members(MAX_MEMBERS + 1))) == "invalid_json"
+    assert verdict(core, message(id=1, method="ping", **members(MAX_MEMBERS - 3)))["kind"] == "request"
+    assert verdict(core, message(id=1, method="ping", **members(MAX_MEMBERS - 2))) == "invalid_json"
+    assert verdict(core, call(name="a", arguments=members(10_000)))["kind"] == "request", "arguments have any number"
+
+
+def test_the_arguments_show_in_no_repr(core: ModuleType) -> None:
+    assert "hunter2" not in repr(core.read_envelope(call(name="a", arguments={"password": "hunter2"})))
 
 
 def test_an_envelope_is_frozen(core: ModuleType) -> None:
@@ -248,8 +328,17 @@ IDS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size
 ANY = st.recursive(
     IDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
 )
+META = st.fixed_dictionaries({}, optional={"traceparent": IDS, "x": ANY})
 PARAMS = st.fixed_dictionaries(
-    {}, optional={"name": IDS, "uri": IDS, "arguments": ANY, "_meta": ANY, "ref": ANY | st.just({"type": "ref/prompt"})}
+    {},
+    optional={
+        "name": IDS,
+        "uri": IDS,
+        "arguments": ANY,
+        "_meta": ANY | META,
+        "notifications": ANY,
+        "ref": ANY | st.just({"type": "ref/prompt"}),
+    },
 )
 MESSAGES = st.fixed_dictionaries(
     {"jsonrpc": st.sampled_from(["2.0", "2.0", "2.0", 2.0, "1.0"])},

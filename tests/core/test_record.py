@@ -32,7 +32,7 @@ RECORDS = st.tuples(
     st.none() | st.just("sha256:" + "5" * 64),
     MAYBE,
     st.just('["mcp:tools:read"]'),
-    st.none() | st.tuples(st.none() | st.just("denied_rate"), MAYBE, MAYBE, st.none() | st.integers(0, 2**62)),
+    st.none() | st.tuples(st.none() | st.just("denied_rate"), MAYBE, MAYBE, st.none() | st.integers(0, 2**62), MAYBE),
     MAYBE,
     st.lists(st.sampled_from(["rate_limited", "insufficient_scope"]) | NAMES, max_size=3).map(tuple),
     st.booleans(),

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorward.telemetry import SpanParent, traceparent_in, traceparent_of
+from doorward.telemetry import SpanParent, traceparent_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -50,20 +47,3 @@ def test_a_parent(flags: str, *, sampled: bool) -> None:
 @given(st.text(max_size=60))
 def test_no_text_breaks_it(text: str) -> None:
     traceparent_of([text])
-
-
-MESSAGES: dict[str, tuple[Any, SpanParent | None]] = {
-    "in _meta": ({"params": {"_meta": {"traceparent": GOOD}}}, PARENT),
-    "a bad one": ({"params": {"_meta": {"traceparent": GOOD + "x"}}}, None),
-    "no text": ({"params": {"_meta": {"traceparent": {"traceparent": GOOD}}}}, None),
-    "among the arguments": ({"params": {"arguments": {"traceparent": GOOD}}}, None),
-    "beside the params": ({"_meta": {"traceparent": GOOD}, "params": {}}, None),
-    "_meta is none": ({"params": {"_meta": [{"traceparent": GOOD}]}}, None),
-    "params are none": ({"params": ["traceparent"]}, None),
-    "as a text": ({"params": {"_meta": "traceparent"}}, None),
-}
-
-
-@pytest.mark.parametrize(("message", "parent"), MESSAGES.values(), ids=MESSAGES)
-def test_what_a_message_is_part_of(message: Any, parent: SpanParent | None) -> None:
-    assert traceparent_in(json.dumps(message).encode()) == parent

@@ -1,4 +1,4 @@
-"""One JSON-RPC message, read strictly: what is asked, for which tool, and the fingerprint of its arguments.
+"""One JSON-RPC message, read strictly and once: what is asked, for which tool, with which arguments.
 
 A body is exactly one of: request (``method``, and an id that is a string or an integer), notification (``method``, no
 ``id`` member at all), response (no ``method``; exactly one of ``result`` and ``error``). What falls between these is
@@ -8,10 +8,11 @@ null or 1.0 for a notification.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, final
 
-from doorward._pure.canonical import canonical, fingerprint, parse_body, require_usable
+from doorward._pure.canonical import canonical, fingerprint, require_usable
+from doorward._pure.json import JsonError, Located, parse_located
 from doorward.errors import Refused, refusal
 
 __all__ = ["Envelope", "read_envelope"]
@@ -28,7 +29,11 @@ MAX_NAME_BYTES: Final = 256
 MAX_URI_BYTES: Final = 8192
 """The longest ``uri``: what HTTP servers commonly take as a request line."""
 
-_TARGETS: Final = {"tools/call": "tool", "prompts/get": "prompt"}
+MAX_TRACEPARENT_BYTES: Final = 64
+"""The longest ``_meta.traceparent``: version 00 of Trace Context has 55 bytes, and no other is read."""
+
+_NOTED: Final = frozenset({"_meta", "arguments", "inputResponses", "notifications", "requestState"})
+"""Members of the params that `Envelope.param` reads."""
 
 
 @final
@@ -42,34 +47,72 @@ class Envelope:
     name: str | None = None
     uri: str | None = None
     reference: tuple[str, str] | None = None
-    arguments_hash: str = ""
+    traceparent: str | None = None
+    _params: dict[str, Any] = field(default_factory=dict, repr=False)
+    _text: str = field(default="", repr=False)
+    _places: dict[str, slice] = field(default_factory=dict, repr=False)
 
     @property
-    def called(self) -> tuple[str, str, str | int | None, str, str | None, str] | None:
-        """All that is judged of a request for a tool or a prompt, at once."""
-        target = _TARGETS.get(self.method or "")
-        if target is None or self.method is None or self.kind != "request":
-            return None
-        return self.kind, self.method, self.id, target, self.name, self.arguments_hash
+    def arguments_size(self) -> int:
+        """Bytes of ``params.arguments`` as written."""
+        return len(self._written("arguments"))
+
+    def hash_arguments(self, *, key: bytes | None = None) -> str:
+        """The fingerprint of ``params.arguments``; absent or null counts as ``{}``. Hashed when it is asked for: a call
+        that is refused needs no hash."""
+        require_usable(key)
+        return fingerprint(canonical(self._params.get("arguments") or {}), key)
+
+    def digest_arguments(self, *, key: bytes | None = None) -> str:
+        """The hash of ``params.arguments`` as written."""
+        require_usable(key)
+        return fingerprint(self._written("arguments"), key)
+
+    def param(self, name: str, *, max_bytes: int) -> Any:
+        """A member of the params; None where it is absent."""
+        if name not in _NOTED:
+            raise ValueError("the place of this member is not noted")
+        place = self._places.get(name)
+        # A character has at least one byte: what is far too long is not encoded to be measured.
+        if place is not None and (place.stop - place.start > max_bytes or len(self._written(name)) > max_bytes):
+            raise _invalid("a member of the params is too large")
+        return self._params.get(name)
+
+    def _written(self, name: str) -> bytes:
+        return self._text[self._places[name]].encode() if name in self._places else b""
 
 
-def read_envelope(body: bytes, *, key: bytes | None = None) -> Envelope:
-    """Read a body once: the message and the fingerprint come out of the same parse."""
-    require_usable(key)
-    message = parse_body(body)
+def read_envelope(body: bytes) -> Envelope:
+    """Read a body once: all that is needed of it later comes out of this one pass."""
+    message, text, places = _parsed(body)
     if not isinstance(message, dict):
         raise _invalid("not an object")
     if message.get("jsonrpc") != "2.0":
         raise _invalid('jsonrpc is not "2.0"')
     envelope = _call(message) if "method" in message else _response(message)
     params = _params(message)
+    name = _optional_text(params, "name", most=MAX_NAME_BYTES)
+    uri = _optional_text(params, "uri", most=MAX_URI_BYTES)
+    reference = _reference(params) if envelope.method == "completion/complete" else None
+    if not isinstance(params.get("arguments"), (dict, type(None))):
+        raise _invalid("the arguments are not an object")
     return replace(
         envelope,
-        name=_optional_text(params, "name", most=MAX_NAME_BYTES),
-        uri=_optional_text(params, "uri", most=MAX_URI_BYTES),
-        reference=_reference(params) if envelope.method == "completion/complete" else None,
-        arguments_hash=fingerprint(canonical(_arguments(params)), key),
+        name=name,
+        uri=uri,
+        reference=reference,
+        traceparent=_traceparent(params.get("_meta")),
+        _params=params,
+        _text=text,
+        _places=places,
     )
+
+
+def _parsed(body: bytes) -> Located:
+    try:
+        return parse_located(body, "params")
+    except JsonError as error:
+        raise refusal("invalid_json", str(error)) from None
 
 
 def _invalid(detail: str) -> Refused:
@@ -133,14 +176,10 @@ def _reference(params: dict[str, Any]) -> tuple[str, str] | None:
     return kind, target
 
 
-def _arguments(params: dict[str, Any]) -> dict[str, Any]:
-    """``arguments`` alone, neither ``_meta`` nor ``inputResponses``: what the tool is asked to act upon."""
-    arguments = params.get("arguments")
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise _invalid("the arguments are not an object")
-    return arguments
+def _traceparent(meta: Any) -> str | None:
+    """``traceparent`` of the ``_meta`` of the params (MCP, SEP-414)."""
+    found = meta.get("traceparent") if isinstance(meta, dict) else None
+    return found if _is_bounded(found, MAX_TRACEPARENT_BYTES) else None
 
 
 def _optional_text(members: dict[str, Any], name: str, *, most: int) -> str | None:

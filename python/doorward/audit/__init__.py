@@ -7,6 +7,7 @@ from doorward.audit.record import (
     UNKNOWN_PRINCIPAL,
     Outcome,
     call_record,
+    outcome_of,
     principal_fragment,
     unverified_fragment,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "Ticket",
     "Trail",
     "call_record",
+    "outcome_of",
     "principal_fragment",
     "redact",
     "unverified_fragment",

@@ -32,7 +32,8 @@ _NOTHING: Final = "".join(
     for member in (
         *("request_id", "parent_id", "rpc_id", "trace_id", "client_id", "subject", "issuer", "organization"),
         *("token_id", "verified", "transport", "method", "tool_name", "arguments_hash", "hash_key", "scopes"),
-        *("result", "reason", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms"),
+        *("result", "reason", "detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected"),
+        "latency_ms",
     )
 )
 

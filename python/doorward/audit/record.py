@@ -6,11 +6,13 @@ once per caller, here.
 
 from __future__ import annotations
 
+import math
 import time
 from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple
 
 from doorward._core import call_record, spelt
+from doorward.errors import Forbidden, Limited, Refused, Unauthenticated, Unavailable
 from doorward.principal import Principal
 
 __all__ = [
@@ -19,11 +21,15 @@ __all__ = [
     "UNKNOWN_PRINCIPAL",
     "Outcome",
     "call_record",
+    "outcome_of",
     "principal_fragment",
     "start_record",
     "timestamp",
     "unverified_fragment",
 ]
+
+_LONGEST_WAIT: Final = 1 << 53
+"""Milliseconds: the largest whole number that every reader of JSON has."""
 
 UNKNOWN_PRINCIPAL = (
     '"client_id":null,"subject":null,"issuer":null,"organization":null,"token_id":null,"verified":false',
@@ -40,6 +46,8 @@ class Outcome(NamedTuple):
     reason: str | None = None
     budget: str | None = None
     retry_after_ms: int | None = None
+    detail: str | None = None
+    """What was found in particular: fixed words and numbers, nothing that a caller chose."""
 
 
 SCHEMA: Final = 1
@@ -48,6 +56,17 @@ misunderstand the records, or could not verify them; readers accept earlier ones
 
 SUCCESS: Final = Outcome("success")
 """The one outcome that most calls share."""
+
+
+def outcome_of(refusal: Refused) -> Outcome:
+    """How a call ends that is refused."""
+    code, detail = refusal.code, refusal.detail or None
+    if isinstance(refusal, Limited):
+        wait = None if refusal.retry_after is None else min(math.ceil(refusal.retry_after * 1000), _LONGEST_WAIT)
+        return Outcome("denied_rate", code, refusal.budget, wait, detail)
+    if isinstance(refusal, Unavailable):
+        return Outcome("unavailable", code, None, math.ceil(refusal.retry_after * 1000), detail)
+    return Outcome(_result_of(refusal), code, detail=detail)
 
 
 def principal_fragment(principal: Principal) -> tuple[str, str]:
@@ -88,6 +107,14 @@ def timestamp(at: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}Z"
 
 
+def _result_of(refusal: Refused) -> str:
+    if isinstance(refusal, Unauthenticated):
+        return "denied_auth"
+    if refusal.code == "insufficient_scope":
+        return "denied_scope"
+    return "denied_policy" if isinstance(refusal, Forbidden) else "malformed"
+
+
 def _nulls(*members: str) -> str:
     return ",".join(f'"{member}":null' for member in members)
 
@@ -96,4 +123,4 @@ _NOBODY: Final = _nulls(
     *("request_id", "parent_id", "rpc_id", "trace_id", "client_id", "subject", "issuer", "organization", "token_id"),
     *("verified", "transport", "method", "tool_name", "arguments_hash", "hash_key", "scopes"),
 )
-_NOTHING: Final = _nulls("budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms")
+_NOTHING: Final = _nulls("detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms")

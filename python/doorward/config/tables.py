@@ -252,6 +252,7 @@ GATE: Keys = {
     "trusted_proxies": ("trusted_proxies", parsed(parse_proxy)),
     "client_certificate": ("client_certificate", text_of(parse_certificate_header)),
     "max_body_bytes": ("max_body_bytes", integer),
+    "max_message_bytes": ("max_message_bytes", integer),
     "filter_lists": ("filter_lists", boolean),
     "issuer": ("issuers", _issuers),
     "scopes": ("scopes", _hierarchy),

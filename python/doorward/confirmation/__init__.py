@@ -2,7 +2,7 @@
 
 from doorward.confirmation.confirmations import Confirmations
 from doorward.confirmation.consent import Consent
-from doorward.confirmation.message import ANSWER, FORM, Brought, brought_by, is_accepted, shows_forms
+from doorward.confirmation.message import ANSWER, FORM, Brought, brought_by, is_accepted, params_in, shows_forms
 from doorward.confirmation.question import Approver, NotAsked, Question
 from doorward.confirmation.state import Unread
 
@@ -18,5 +18,6 @@ __all__ = [
     "Unread",
     "brought_by",
     "is_accepted",
+    "params_in",
     "shows_forms",
 ]

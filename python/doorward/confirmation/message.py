@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from doorward._core import Envelope
+from doorward.confirmation.state import MAX_STATE
 from doorward.errors import refusal
 
-__all__ = ["ANSWER", "ANSWERS", "FORM", "METHODS", "Brought", "brought_by", "is_accepted", "shows_forms"]
+__all__ = ["ANSWER", "ANSWERS", "FORM", "METHODS", "Brought", "brought_by", "is_accepted", "params_in", "shows_forms"]
 
 METHODS: Final = frozenset({"tools/call", "resources/read", "prompts/get"})
 """What may be answered by asking for input."""
@@ -51,6 +53,13 @@ _MAX_VERSION: Final = 100
 _CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 
 
+_MAX_ANSWERS_BYTES: Final = 1024 * 1024
+"""Of the answers that a message brings: a quarter of the largest body, as of the state that they belong to."""
+
+_MAX_META_BYTES: Final = 65_536
+"""Of ``_meta``: capabilities, versions and a few words about the client."""
+
+
 @dataclass(frozen=True, slots=True)
 class Brought:
     """What one message says."""
@@ -85,6 +94,18 @@ def brought_by(params: Any) -> Brought:
         forms,
         _version(meta),
     )
+
+
+def params_in(envelope: Envelope, *, max_arguments: int) -> Mapping[str, Any]:
+    """What `brought_by` reads of a message. Raises `Malformed` where a member is too large to be read;
+    ``max_arguments`` in bytes."""
+    most = {
+        "_meta": _MAX_META_BYTES,
+        "arguments": max_arguments,
+        _ANSWERS: _MAX_ANSWERS_BYTES,
+        "requestState": 2 * MAX_STATE,  # what is too long for a state is told apart from what is too long to be read
+    }
+    return {name: envelope.param(name, max_bytes=max_bytes) for name, max_bytes in most.items()}
 
 
 def _version(meta: Any) -> str:

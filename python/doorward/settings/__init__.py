@@ -6,7 +6,7 @@ Whatever cannot be right raises `ValueError` whose first word is the name of the
 
 from doorward.settings.budgets import Budget, budgets_of
 from doorward.settings.checkpoints import Checkpoint
-from doorward.settings.configuration import MAX_BODY_BYTES, Configuration
+from doorward.settings.configuration import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, Configuration
 from doorward.settings.confirmation import Confirmation
 from doorward.settings.hierarchy import Circular, closure_of
 from doorward.settings.issuers import Agents, Introspection, Issuer, Revocation
@@ -18,6 +18,7 @@ from doorward.settings.sinks import AuditSink, LineSink
 
 __all__ = [
     "MAX_BODY_BYTES",
+    "MAX_MESSAGE_BYTES",
     "MAX_NAME_BYTES",
     "MAX_URI_BYTES",
     "MEMORY",

@@ -14,10 +14,14 @@ from doorward.settings.limits import Limits
 from doorward.settings.recording import Audit
 from doorward.settings.rules import MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 
-__all__ = ["MAX_BODY_BYTES", "Configuration"]
+__all__ = ["MAX_BODY_BYTES", "MAX_MESSAGE_BYTES", "Configuration"]
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """The SDK's own bound: a larger body could not be served anyway."""
+
+MAX_MESSAGE_BYTES: Final = 128 * 1024
+"""Of a request or notification that calls no tool, resource or prompt: it carries a cursor, a few capabilities or up to
+a thousand URIs, and mostly no budget pays for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class Configuration:
     client_certificate: str | None = None
     """The one header in which the trusted proxies pass the client's certificate on."""
     max_body_bytes: int = MAX_BODY_BYTES
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+    """Of requests and notifications that call nothing."""
     filter_lists: bool = True
     """Whether lists leave out what the caller could not call."""
 
@@ -56,6 +62,7 @@ class Configuration:
             if getattr(self, name) is not None or name not in _OPTIONAL:
                 checks.made_of(name, getattr(self, name), kind)
         checks.hierarchy("scopes", self.scopes)
+        checks.whole("max_message_bytes", self.max_message_bytes, at_least=1)
         checks.flag("filter_lists", self.filter_lists)
         if not self.issuers and self.agents is None:
             raise ValueError("issuers must name at least one issuer, where there are no agents")

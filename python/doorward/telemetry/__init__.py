@@ -5,6 +5,6 @@ Nothing is imported and nothing is made while it has set none: the API alone rec
 
 from doorward.telemetry.ended import Ended
 from doorward.telemetry.telemetry import Telemetry
-from doorward.telemetry.traceparent import SpanParent, traceparent_in, traceparent_of
+from doorward.telemetry.traceparent import SpanParent, traceparent_of
 
-__all__ = ["Ended", "SpanParent", "Telemetry", "traceparent_in", "traceparent_of"]
+__all__ = ["Ended", "SpanParent", "Telemetry", "traceparent_of"]

@@ -6,17 +6,14 @@ Read strictly, and believed of nobody: it says where a span is hung up, and deci
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["SpanParent", "traceparent_in", "traceparent_of"]
+__all__ = ["SpanParent", "traceparent_of"]
 
 _VERSION_0: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 """Trace Context section 3.2: lower case, and nothing behind it. A later version may look otherwise; there is none."""
-
-_MEMBER: Final = b'"traceparent"'
 
 
 class SpanParent(NamedTuple):
@@ -38,15 +35,3 @@ def traceparent_of(values: Sequence[object]) -> SpanParent | None:
     if trace_id == 0 or span_id == 0:
         return None
     return SpanParent(trace_id, span_id, bool(int(found[3], 16) & 1))
-
-
-def traceparent_in(body: bytes) -> SpanParent | None:
-    """The parent that a message names in ``params._meta`` (MCP, SEP-414). ``body``: JSON that was read strictly
-    before."""
-    if _MEMBER not in body:
-        return None
-    return traceparent_of([_member(_member(_member(json.loads(body), "params"), "_meta"), "traceparent")])
-
-
-def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None

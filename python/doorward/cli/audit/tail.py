@@ -106,7 +106,7 @@ def _cells(record: dict[str, Any]) -> list[tuple[str, str]]:
     what = record["tool_name"] or record["method"] or "-"
     latency = f"{record['latency_ms']:.1f} ms" if isinstance(record["latency_ms"], int | float) else "-"
     wait = record["retry_after_ms"]
-    notes = [record["reason"], f"retry after {wait / 1000:g} s" if isinstance(wait, int) else None]
+    notes = [record["reason"], record["detail"], f"retry after {wait / 1000:g} s" if isinstance(wait, int) else None]
     notes += ["client gone"] if record["disconnected"] else []
     notes += [f"would deny: {', '.join(map(str, record['would_deny']))}"] if record["would_deny"] else []
     return [
