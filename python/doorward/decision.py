@@ -262,7 +262,7 @@ class Decision:
     def note(self, event: str, *, by: str) -> None:
         """Record a confirmation that is under way: ``asked`` or ``confirmed``. ``by``: who is asked or has answered,
         ``client`` or ``approver``; it becomes the reason of the record."""
-        known = (None, by, None, None)
+        known = (None, by, None, None, None)
         self._sink.write(partial(self._record, known, self._sink.clock(), None, self.disconnected, event))
 
     def __repr__(self) -> str:
@@ -302,7 +302,7 @@ class Decision:
 
     def _record(
         self,
-        outcome: tuple[str | None, str | None, str | None, int | None] | None,
+        outcome: tuple[str | None, str | None, str | None, int | None, str | None] | None,
         at: float,
         latency: float | None,
         disconnected: bool,

@@ -102,7 +102,7 @@ def params_in(envelope: Envelope, *, max_arguments: int) -> Mapping[str, Any]:
     most = {
         "_meta": _MAX_META_BYTES,
         "arguments": max_arguments,
-        _ANSWERS: _MAX_ANSWERS_BYTES,
+        ANSWERS: _MAX_ANSWERS_BYTES,
         "requestState": 2 * MAX_STATE,  # what is too long for a state is told apart from what is too long to be read
     }
     return {name: envelope.param(name, max_bytes=max_bytes) for name, max_bytes in most.items()}
