@@ -408,8 +408,8 @@ mod tests {
             {"_meta":{"x":1},"name":"delete_user","arguments":{"b":1.0,"a":[]}}}"#;
         let envelope = read(body).unwrap();
         assert_eq!(
-            (envelope.kind, envelope.id),
-            (Kind::Request, Some(Id::Text("7".to_owned())))
+            (envelope.kind, &envelope.id),
+            (Kind::Request, &Some(Id::Text("7".to_owned())))
         );
         assert_eq!(envelope.method.as_deref(), Some("tools/call"));
         assert_eq!(envelope.name.as_deref(), Some("delete_user"));
