@@ -167,7 +167,9 @@ async def test_what_is_over_a_limit_is_not_hashed(tmp_path: Path, work: Work, du
     assert refused.refusal is not None
     assert refused.refusal.code == "rate_limited"
     assert work.done == ["read", "rule", "digest_arguments"]
-    hashes = {line["arguments_hash"] for line in it.lines() if line["event"] == "intent"}
+    hashes = {
+        line["arguments_hash"] for line in it.lines() if (line["event"], line["tool_name"]) == ("intent", "read_x")
+    }
     hashed = doorward.hash_arguments(json.loads(tool("read_x"))["params"]["arguments"])
     assert hashes == ({hashed} if durability == "durable" else set())
     it.gate.close()
