@@ -155,13 +155,24 @@ async def test_a_body_is_read_once_and_its_rule_is_found_before_it_is_hashed(
     assert work.done == done
 
 
-async def test_what_is_over_a_limit_is_not_hashed(it: Guarded, work: Work) -> None:
+@pytest.mark.parametrize("durability", ["written", "durable"])
+async def test_what_is_over_a_limit_is_not_hashed(tmp_path: Path, work: Work, durability: str) -> None:
+    trail = tmp_path / "audit.jsonl"
+    it = Guarded(trail, Issuer("https://as.example.com"), audit=doorward.Audit(path=str(trail), durability=durability))
     for _ in range(5):
-        (await judged(it, tool("read_x"), work)).close()
+        allowed = await judged(it, tool("read_x"), work)
+        assert work.done == ["read", "rule", "hash_arguments"]
+        await allowed.aclose()
     refused = await judged(it, tool("read_x"), work)
     assert refused.refusal is not None
     assert refused.refusal.code == "rate_limited"
     assert work.done == ["read", "rule", "digest_arguments"]
+    hashes = {
+        line["arguments_hash"] for line in it.lines() if (line["event"], line["tool_name"]) == ("intent", "read_x")
+    }
+    hashed = doorward.hash_arguments(json.loads(tool("read_x"))["params"]["arguments"])
+    assert hashes == ({hashed} if durability == "durable" else set())
+    it.gate.close()
 
 
 async def test_what_finds_no_place_in_flight_is_not_hashed(it: Guarded, work: Work) -> None:
