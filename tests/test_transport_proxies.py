@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from judging import CLIENT, PROXY, transport, verdict
 
+from doorward.addresses import Address, parse_address
 from doorward.certificates import CERTIFICATE_HEADERS
 from doorward.request import Request
 
@@ -54,6 +55,21 @@ def test_plain_text(peer: str | None, forwarded: list[str], may_be_plain: bool) 
     judge = transport(trusted_proxies=["10.0.0.0/8", "fd00::/8", "127.0.0.9"])
     headers = [("x-forwarded-proto", scheme) for scheme in forwarded]
     found = verdict(judge, *headers, scheme="http", peer=peer)
+    assert found == (None if may_be_plain else "insecure_transport")
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "may_be_plain"),
+    [
+        pytest.param(["https," * 41 + "https"], True, id="as many stages as are read"),
+        pytest.param(["https," * 42 + "https"], False, id="one more"),
+        pytest.param(["https," * 10_000 + "https"], False, id="a header of 60 KB"),
+        pytest.param(["https", "https," * 43 + "https"], False, id="in the second line"),
+    ],
+)
+def test_a_list_of_schemes_is_bounded(forwarded: list[str], may_be_plain: bool) -> None:
+    headers = [("x-forwarded-proto", schemes) for schemes in forwarded]
+    found = verdict(transport(trusted_proxies=["10.0.0.0/8"]), *headers, scheme="http", peer=PROXY)
     assert found == (None if may_be_plain else "insecure_transport")
 
 
@@ -147,6 +163,23 @@ def test_the_scheme_is_that_of_the_client_not_of_the_proxy_s_connection(
 def test_addresses(peer: str | None, forwarded: list[str], address: str) -> None:
     headers = [("x-forwarded-for", value) for value in forwarded]
     assert transport(trusted_proxies=["10.0.0.0/8"]).address(Request(peer=peer, headers=headers)) == address
+
+
+def test_of_a_list_of_addresses_only_the_end_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(text: str) -> Address | None:
+        read.append(text)
+        return parse_address(text)
+
+    judge = transport(trusted_proxies=["10.0.0.0/8"])
+    monkeypatch.setattr("doorward.transport.parse_address", counted)
+    typed = ", ".join(["10.9.9.9"] * 5_000)
+    assert judge.address(Request(peer=PROXY, headers=[("x-forwarded-for", f"{typed}, {CLIENT}")])) == CLIENT
+    assert read == [PROXY, CLIENT]
+    read.clear()
+    assert judge.address(Request(peer=PROXY, headers=[("x-forwarded-for", typed)])) == "10.9.9.9"
+    assert len(read) <= 33
 
 
 def test_behind_a_trusted_socket_the_address_is_what_it_tells() -> None:

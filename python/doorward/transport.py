@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -29,6 +30,12 @@ LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
 
 _MAX_QUERY: Final = 4096
 """Characters of a query: MCP has none, and a stranger's is looked through before anything is known of them."""
+
+_MAX_PROXIES: Final = 32
+"""Members of X-Forwarded-For that are read: more than any chain of proxies has. A client may send any number itself."""
+
+_MAX_SCHEMES: Final = 256
+"""Characters of an X-Forwarded-Proto line: 32 stages. A longer one is not https."""
 
 _MAX_CODINGS: Final = 64
 """Characters of a Content-Encoding, for the same reason: the one coding that is served is ``identity``."""
@@ -85,7 +92,7 @@ class Transport:
             raise refusal("token_in_query")
         if any(len(value) > _MAX_CODINGS for value in request.header_values("content-encoding")):
             raise refusal("unsupported_encoding")
-        for coding in _listed(request, "content-encoding"):
+        for coding in _from_the_end(request.header_values("content-encoding")):
             if coding.lower() != "identity":
                 raise refusal("unsupported_encoding")
         self._check_declared_size(request.header_values("content-length"))
@@ -103,7 +110,7 @@ class Transport:
         if not peer.is_trusted:
             return peer.text
         # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
-        for part in reversed(_listed(request, "x-forwarded-for")):
+        for part in islice(_from_the_end(request.header_values("x-forwarded-for")), _MAX_PROXIES):
             before = parse_address(part)
             if before is None:
                 break
@@ -131,10 +138,11 @@ class Transport:
         """Whether the client's own connection is https or within this machine. What a trusted proxy says of it counts
         more than the connection to the gate, which the proxy may have encrypted anew."""
         peer = self._peer(request.peer)
-        schemes = _listed(request, "x-forwarded-proto") if peer.is_trusted else ()
-        if schemes:
+        values = request.header_values("x-forwarded-proto") if peer.is_trusted else ()
+        if values:
             # One value for each stage; the first may be the client's own claim, so all must be https.
-            return all(scheme.lower() == "https" for scheme in schemes)
+            is_bounded = all(len(value) <= _MAX_SCHEMES for value in values)
+            return is_bounded and all(scheme.lower() == "https" for scheme in _from_the_end(values))
         return request.scheme == "https" or peer.is_loopback
 
     def _check_certificate_headers(self, request: Request) -> None:
@@ -202,21 +210,31 @@ class _Peer(NamedTuple):
     is_trusted: bool
 
 
-def _listed(request: Request, name: str) -> Sequence[str]:
-    """The members of a header that is a list (RFC 9110 section 5.3): several lines are as good as one with commas."""
-    values = request.header_values(name)
-    return [part.strip() for value in values for part in value.split(",")] if values else ()
+def _from_the_end(values: Sequence[str]) -> Iterator[str]:
+    """The members of a header that is a list, the last one first (RFC 9110 section 5.3: several lines are one list).
+    Only what is taken from it is read: a caller may have put any number of members before those of a proxy."""
+    for value in reversed(values):
+        end = len(value)
+        while end >= 0:
+            start = value.rfind(",", 0, end)
+            yield value[start + 1 : end].strip()
+            end = start
 
 
 def _has_token(query: str) -> bool:
     """Whether a parameter of the query is the one of RFC 6750 section 2.3, which is not for us, in any spelling that a
     server may read. The whole query is decoded at once: a list of its parameters would cost far more than it does."""
+    if "%" in query and _NAME_IN_ANY_ENCODING.search(query) is None:
+        return False  # decoding costs most where everything is encoded
     # What is encoded separates nothing, and a lone percent sign stands for nothing.
     spelled = _ENCODED_SEPARATOR.sub(".", query).replace("+", " ").encode("utf-8", "surrogatepass")
     text = unquote_to_bytes(spelled).decode(errors="replace").lower()
     return "access_token" in text and _ACCESS_TOKEN.search(text) is not None
 
 
+_NAME_IN_ANY_ENCODING: Final = re.compile(
+    "".join(f"(?:{letter}|%(?:{ord(letter):x}|{ord(letter.upper()):x}))" for letter in "access_token"), re.IGNORECASE
+)
 _ENCODED_SEPARATOR: Final = re.compile("%(?:26|3[bd]|(?![0-9a-f]{2}))", re.IGNORECASE)
 _ACCESS_TOKEN: Final = re.compile(r"(?:^|[&;])\s*access_token\s*(?:[=&;]|\Z)")
 """Some servers still separate by semicolons, and drop the white space around a name."""
