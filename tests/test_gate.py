@@ -51,7 +51,7 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "token_id": "t-1",
         "verified": True,
         "transport": "http",
-        "peer": "192.0.2.7",
+        "peer": "unix",  # the gate was told of none
         "http_method": "POST",
         "path": "/mcp",
         "method": "tools/call",
