@@ -68,8 +68,9 @@ def least(app: Any, resource: str, jwks: dict[str, Any], *, issuer: str, trail: 
             elif not message.get("more_body"):
                 method, rpc_id, name, fingerprint = called.method, called.id, called.name, called.hash_arguments()
                 record = core.call_record(
-                    *("call", now, own_id, None, rpc_id, None, seen.caller, "http", method, name, fingerprint, None),
-                    *("[]", ("success", None, None, None, None), "*", (), False, (time.time() - now) * 1000),
+                    *("call", now, own_id, None, rpc_id, None, seen.caller, "http"),
+                    *(scope["client"][0], "POST", scope["path"], method, name, fingerprint, None),
+                    *("[]", ("success", *[None] * 6), None, "*", (), False, (time.time() - now) * 1000),
                 )
                 os.write(trail, chain.seal(record))
             await send(message)

@@ -41,6 +41,10 @@ pub struct Outcome<'a> {
     pub detail: Option<Text<'a>>,
     /// The violated budget.
     pub budget: Option<Text<'a>>,
+    /// Who shares that budget: `client`, `total`, `organization` or `failed_auth`.
+    pub budget_scope: Option<Text<'a>>,
+    /// The unit of time of its limit, such as `minute`.
+    pub budget_window: Option<Text<'a>>,
     /// How long to wait for it.
     pub retry_after_ms: Option<i64>,
 }
@@ -58,12 +62,16 @@ pub struct CallRecord<'a> {
     pub trace_id: Option<Text<'a>>,
     pub who: &'a str,
     pub transport: Text<'a>,
+    pub peer: Option<Text<'a>>,
+    pub http_method: Option<Text<'a>>,
+    pub path: Option<Text<'a>>,
     pub method: Option<Text<'a>>,
     pub name: Option<Text<'a>>,
     pub arguments_hash: Option<Text<'a>>,
     pub hash_key: Option<Text<'a>>,
     pub scopes: &'a str,
     pub outcome: Option<Outcome<'a>>,
+    pub limits_fallback: Option<Text<'a>>,
     pub rule: Option<Text<'a>>,
     pub would_deny: &'a [Text<'a>],
     pub disconnected: bool,
@@ -93,6 +101,9 @@ impl CallRecord<'_> {
         line.raw(self.who);
         line.raw(",\"transport\":");
         line.text(self.transport);
+        line.member("peer", self.peer);
+        line.member("http_method", self.http_method);
+        line.member("path", self.path);
         line.member("method", self.method);
         line.member("tool_name", self.name);
         line.member("arguments_hash", self.arguments_hash);
@@ -100,6 +111,7 @@ impl CallRecord<'_> {
         line.raw(",\"scopes\":");
         line.raw(self.scopes);
         line.outcome(self.outcome);
+        line.member("limits_fallback", self.limits_fallback);
         line.member("rule", self.rule);
         line.raw(",\"would_deny\":[");
         for (position, slug) in self.would_deny.iter().enumerate() {
@@ -156,6 +168,14 @@ impl Line {
         self.member("reason", outcome.and_then(|outcome| outcome.reason));
         self.member("detail", outcome.and_then(|outcome| outcome.detail));
         self.member("budget", outcome.and_then(|outcome| outcome.budget));
+        self.member(
+            "budget_scope",
+            outcome.and_then(|outcome| outcome.budget_scope),
+        );
+        self.member(
+            "budget_window",
+            outcome.and_then(|outcome| outcome.budget_window),
+        );
         self.raw(",\"retry_after_ms\":");
         match outcome.and_then(|outcome| outcome.retry_after_ms) {
             None => self.raw("null"),

@@ -51,6 +51,9 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "token_id": "t-1",
         "verified": True,
         "transport": "http",
+        "peer": "unix",  # the gate was told of none
+        "http_method": "POST",
+        "path": "/mcp",
         "method": "tools/call",
         "tool_name": "read_order",
         "arguments_hash": doorward.hash_arguments({}),
@@ -60,7 +63,10 @@ async def test_a_good_call_is_allowed_and_recorded_once_when_it_ends(guarded: Ma
         "reason": None,
         "detail": None,
         "budget": None,
+        "budget_scope": None,
+        "budget_window": None,
         "retry_after_ms": None,
+        "limits_fallback": None,
         "rule": "read_*",
         "would_deny": [],
         "disconnected": False,
@@ -245,7 +251,7 @@ async def test_a_subscription_names_only_so_much_also_where_longer_messages_are_
 async def test_a_decision_ends_in_one_of_four_ways(guarded: Make) -> None:
     it = guarded()
     decision = await it.call("read_order", "read")
-    with pytest.raises(ValueError, match="success, tool_error, error, cancelled"):
+    with pytest.raises(ValueError, match="success, tool_error, tool_failure, error, cancelled"):
         decision.close('ok","verified":false')
     decision.close("tool_error")
     assert [record["result"] for record in it.records()] == ["tool_error"]

@@ -62,7 +62,7 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
         ),
     ),
     "over a limit": (
-        Limited("rate_limited", retry_after=11.2, budget="delete_*", limit="60/minute", shared_by="client"),
+        Limited("rate_limited", retry_after=11.2, budget="delete_*", limit="60/minute", scope="client"),
         429,
         {
             "retry-after": "12",
@@ -73,18 +73,18 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
             '{"jsonrpc":"2.0","id":7,"error":{"code":429,"message":'
             '"over 60/minute for delete_* (client): retry in 12 s",'
             '"data":{"reason":"rate_limited","retryable":true,"requestId":"r1","retryAfterMs":11200,"budget":"delete_*",'
-            '"limit":"60/minute","remaining":0}}}'
+            '"limit":"60/minute","budgetScope":"client","window":"minute","remaining":0}}}'
         ),
     ),
     "never fits": (
-        Limited("cost_exceeds_limit", budget="client", limit="5/day"),
+        Limited("cost_exceeds_limit", budget="client", limit="5/day", scope="client"),
         429,
         {},
         (
             '{"jsonrpc":"2.0","id":7,"error":{"code":429,'
             '"message":"over 5/day for client: the call costs more than this limit ever holds; do not retry",'
             '"data":{"reason":"cost_exceeds_limit","retryable":false,"requestId":"r1","budget":"client","limit":"5/day",'
-            '"remaining":0}}}'
+            '"budgetScope":"client","window":"day","remaining":0}}}'
         ),
     ),
     "cannot tell now": (
@@ -142,8 +142,8 @@ def test_every_refusal_renders_and_keeps_its_detail_to_itself(code: str) -> None
 @pytest.mark.parametrize(
     "refused",
     [
-        Limited("rate_limited", retry_after=2.0001, budget='"\\ü\n', limit="5/minute", remaining=3, shared_by="total"),
-        Limited("too_many_in_flight", retry_after=1.0, budget="client", limit="4 in flight", shared_by="client"),
+        Limited("rate_limited", retry_after=2.0001, budget='"\\ü\n', limit="5/minute", remaining=3, scope="total"),
+        Limited("too_many_in_flight", retry_after=1.0, budget="client", limit="4 in flight", scope="client"),
         Limited("too_many_failures", retry_after=0.5, budget="failed_auth"),
         Limited("cost_exceeds_limit", budget="b", limit="5/minute"),
         Unavailable("store_unavailable", retry_after=3.0),

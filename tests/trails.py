@@ -36,8 +36,10 @@ def record(name: str | None = None, **given: Any) -> str:
 
 
 _MEMBERS = (
-    *("event", "at", "request_id", "parent_id", "rpc_id", "trace_id", "who", "transport", "method", "name"),
-    *("arguments_hash", "hash_key", "scopes", "outcome", "rule", "would_deny", "disconnected", "latency_ms"),
+    *("event", "at", "request_id", "parent_id", "rpc_id", "trace_id", "who", "transport"),
+    *("peer", "http_method", "path", "method", "name"),
+    *("arguments_hash", "hash_key", "scopes", "outcome", "limits_fallback", "rule", "would_deny"),
+    *("disconnected", "latency_ms"),
 )
 """What `call_record` takes, in its order."""
 

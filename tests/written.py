@@ -115,12 +115,12 @@ def write_as_earlier(directory: Path) -> None:
     """A trail as the first releases wrote it: no schema, and signatures over another context."""
 
     def without_schema(chain: Chain, text: str, sign: Callable[[bytes], bytes]) -> bytes:
-        return seal_signed(chain, text.replace('"schema":1,', ""), sign)
+        return seal_signed(chain, text.replace('"schema":2,', ""), sign)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("doorward.audit.checkpoints.CONTEXT", b"another audit checkpoint\n")
         patched.setattr("doorward.audit.checkpoints.seal_signed", without_schema)
-        writer = Writer(directory, "early", start=event("start").replace(',"schema":1', ""))
+        writer = Writer(directory, "early", start=event("start").replace(',"schema":2', ""))
         writer.calls(7)
         writer.sign()
 

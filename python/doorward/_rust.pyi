@@ -189,12 +189,16 @@ def call_record(
     trace_id: str | None,
     who: str,
     transport: str,
+    peer: str | None,
+    http_method: str | None,
+    path: str | None,
     method: str | None,
     name: str | None,
     arguments_hash: str | None,
     hash_key: str | None,
     scopes: str,
-    outcome: tuple[str | None, str | None, str | None, int | None, str | None] | None,
+    outcome: tuple[str | None, str | None, str | None, int | None, str | None, str | None, str | None] | None,
+    limits_fallback: str | None,
     rule: str | None,
     would_deny: tuple[str, ...],
     disconnected: bool,
@@ -203,8 +207,8 @@ def call_record(
 ) -> str:
     """A record of a call as JSON, without its closing brace: the chain adds `instance`, `sequence` and `previous`.
     `at`: seconds since the epoch; `who` and `scopes` are members that were encoded before; `outcome`: the result, why,
-    the violated budget, how many milliseconds to wait for it, and the detail; the result is null while the call has not
-    ended."""
+    the violated budget, how many milliseconds to wait for it, the detail, and the budget's scope and window; the
+    result is null while the call has not ended."""
 
 def spelt(name: str | None, /) -> str:
     """A name as a record spells it: a JSON string in ASCII, and one of over 256 characters cut, with a hash of the

@@ -53,7 +53,7 @@ class Admitting:
     async def spend(self, decision: Decision, spending: Spending) -> None:
         """Its place and its budgets."""
         self.hold(decision, spending)
-        self._spent(decision, spending, await self.spender.admit(spending, tick=self._tick()))
+        self._spent(decision, spending, await self._admitted(decision, spending))
 
     async def intend(self, decision: Decision) -> None:
         """The intent on disk, before the call runs. One that cannot be put there costs nothing."""
@@ -77,6 +77,10 @@ class Admitting:
         await self.spend(decision, spending)
         admitted()
         await self.intend(decision)
+
+    async def _admitted(self, decision: Decision, spending: Spending) -> Grant | RemoteGrant | None:
+        on_fallback = decision.decided_without_store
+        return await self.spender.admit(spending, tick=self._tick(), on_fallback=on_fallback)
 
     def _spent(self, decision: Decision, spending: Spending, grant: Grant | RemoteGrant | None) -> None:
         decision.grant = grant

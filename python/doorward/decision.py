@@ -31,7 +31,7 @@ __all__ = ["Decision", "Sink", "current", "current_decision"]
 
 current_decision: Final[ContextVar[Decision | None]] = ContextVar("doorward_decision", default=None)
 
-RESULTS: Final = ("success", "tool_error", "error", "cancelled", "asked")
+RESULTS: Final = ("success", "tool_error", "tool_failure", "error", "cancelled", "asked")
 """How a call that was allowed can end; one that was answered with a question has not run."""
 
 MAX_HASHED: Final = 65_536
@@ -95,6 +95,13 @@ class Decision:
     """The id of the call that led to it."""
     transport = "http"
     """How its message came: ``http`` or ``stdio``."""
+    peer: str | None = None
+    """The address of the client: the peer's, or the one that trusted proxies vouch for. None without HTTP."""
+    http_method: str | None = None
+    path: str | None = None
+    """Of the URL that was asked for, without its query."""
+    limits_fallback: str | None = None
+    """What decided its budgets where the store did not: ``local``, ``allow`` or ``deny``."""
     grant: Any = None
     """What was spent, and what it takes to settle it."""
     held: Held | None = None
@@ -118,6 +125,8 @@ class Decision:
     """Whether its own call has begun to run."""
     running = 0
     """How many handlers run under it now: one, or several for a notification that is dispatched more than once."""
+    has_crashed = False
+    """Whether its tool raised an exception that it did not mean to raise."""
     has_run = False
     """Whether the handler of its own call has returned or raised."""
     exchange_is_over = False
@@ -167,6 +176,7 @@ class Decision:
         """The call of ``parent`` led to it: the same principal, and one place in flight for both, as long as that one
         has it."""
         self.belongs_to(parent.caller)
+        self.peer, self.http_method, self.path = parent.peer, parent.http_method, parent.path
         self.transport, self.parent_id, self.hash_key = parent.transport, parent.request_id, parent.hash_key
         place = parent.shared or parent.held
         self.shared = None if place is None else place.shared()
@@ -221,7 +231,8 @@ class Decision:
             self.ticket = self._sink.write(self._ended(outcome_of(refusal)))
 
     def close(self, result: str = "success", *, reason: str | None = None) -> None:
-        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error``, ``error``,
+        """Write the one record; every later call does nothing. ``result``: ``success``, ``tool_error`` (the tool
+        reported an error), ``tool_failure`` (it raised an exception that it did not mean to raise), ``error``,
         ``cancelled`` or ``asked``; that of a refused decision is the refusal's."""
         if result not in RESULTS:
             raise ValueError(f"result is {result!r}: it must be {', '.join(RESULTS)}")
@@ -255,6 +266,10 @@ class Decision:
         if self.ticket is not None:
             await self._sink.kept(self.ticket)
 
+    def decided_without_store(self, policy: str) -> None:
+        """Its budgets were not decided by the store but by ``on_error``, which is ``policy``."""
+        self.limits_fallback = policy
+
     def intent(self) -> str:
         """The record that it is about to run."""
         return self._record(None, self._sink.clock(), None, self.disconnected)
@@ -262,7 +277,7 @@ class Decision:
     def note(self, event: str, *, by: str) -> None:
         """Record a confirmation that is under way: ``asked`` or ``confirmed``. ``by``: who is asked or has answered,
         ``client`` or ``approver``; it becomes the reason of the record."""
-        known = (None, by, None, None, None)
+        known = (None, by, None, None, None, None, None)
         self._sink.write(partial(self._record, known, self._sink.clock(), None, self.disconnected, event))
 
     def __repr__(self) -> str:
@@ -302,7 +317,7 @@ class Decision:
 
     def _record(
         self,
-        outcome: tuple[str | None, str | None, str | None, int | None, str | None] | None,
+        outcome: tuple[str | None, str | None, str | None, int | None, str | None, str | None, str | None] | None,
         at: float,
         latency: float | None,
         disconnected: bool,
@@ -319,12 +334,16 @@ class Decision:
             None if trace is None else trace.trace_id,
             who,
             self.transport,
+            self.peer,
+            self.http_method,
+            self.path,
             call.method,
             call.name,
             call.arguments_hash,
             None if key is None or not (self._has_digest or call.arguments_hash) else key.id,
             scopes,
             outcome,
+            self.limits_fallback,
             None if self.rule is None else self.rule.match,
             self.would_deny,
             disconnected,
@@ -345,6 +364,9 @@ class Decision:
             result=outcome.result,
             reason=outcome.reason,
             budget=outcome.budget,
+            budget_scope=outcome.budget_scope,
+            budget_window=outcome.budget_window,
+            limits_fallback=self.limits_fallback,
             retry_after_ms=outcome.retry_after_ms,
             would_deny=self.would_deny,
             disconnected=self.disconnected,

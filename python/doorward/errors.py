@@ -136,7 +136,8 @@ class Limited(Refused):
 
     Out of a `Limiter`, ``budget`` is the key of the worst violated charge, whose bucket has ``remaining`` tokens, and
     ``violated`` are the keys of all. Out of a `Gate`, ``budget`` is the rule's match, or ``client``, ``organization``
-    or ``failed_auth``; ``limit`` is its rate, and ``shared_by`` says who shares it.
+    or ``failed_auth``; ``limit`` is its rate, such as ``60/minute``, and ``scope`` says who shares it: ``client``,
+    ``total``, ``organization`` or ``failed_auth`` (one address).
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class Limited(Refused):
         violated: tuple[str, ...] = (),
         limit: str = "",
         remaining: int = 0,
-        shared_by: str = "",
+        scope: str = "",
     ) -> None:
         super().__init__(code, detail)
         self.retry_after = retry_after
@@ -157,12 +158,17 @@ class Limited(Refused):
         self.violated = violated
         self.limit = limit
         self.remaining = remaining
-        self.shared_by = shared_by
+        self.scope = scope
 
     @property
     def retryable(self) -> bool:
         """Whether waiting helps."""
         return self.retry_after is not None
+
+    @property
+    def window(self) -> str:
+        """The unit of time of the limit: ``second``, ``minute``, ``hour`` or ``day``; empty where it has none."""
+        return self.limit.partition("/")[2].partition(" ")[0]
 
 
 class Unavailable(Refused):

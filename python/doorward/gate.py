@@ -268,13 +268,15 @@ class Gate:
                 await left
         return decision
 
-    def recognise(self, headers: object, *, scheme: str, peer: str | None) -> tuple[Decision, Recognised[Any]] | None:
+    def recognise(
+        self, headers: object, *, scheme: str, peer: str | None, path: str | None = None
+    ) -> tuple[Decision, Recognised[Any]] | None:
         """Steps 2 and 3 on the fast path: for a POST without a query whose headers are all known to be harmless and
         whose token is cached and still valid. None means "take the slow path", which is `begin`. ``headers``: a list of
-        pairs of bytes, as ASGI has them."""
+        pairs of bytes, as ASGI has them; ``path``: of the URL, for the record."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
-        return self._steps.recognise(headers, scheme=scheme, peer=peer)
+        return self._steps.recognise(headers, scheme=scheme, peer=peer, path=path)
 
     async def begin(self, request: Request) -> Decision:
         """Steps 2 and 3, for which no body is needed."""
@@ -398,7 +400,7 @@ class Gate:
 
     async def _begin_call(self, authorization: str | None, peer: str | None) -> Decision:
         parts = urlsplit(self.resource)
-        known = self.recognise(_headers(parts.netloc, authorization), scheme="https", peer=peer)
+        known = self.recognise(_headers(parts.netloc, authorization), scheme="https", peer=peer, path=parts.path)
         if known is not None:
             return known[0]
         headers = () if authorization is None else (("authorization", authorization),)

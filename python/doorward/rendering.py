@@ -79,7 +79,9 @@ def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
     if isinstance(refusal, Limited):
         if refusal.retry_after is not None:
             data["retryAfterMs"] = math.ceil(refusal.retry_after * 1000)
-        data |= {"budget": refusal.budget, "limit": refusal.limit, "remaining": refusal.remaining}
+        data |= {"budget": refusal.budget, "limit": refusal.limit}
+        data |= {"budgetScope": refusal.scope or None, "window": refusal.window or None}
+        data["remaining"] = refusal.remaining
     elif isinstance(refusal, Unavailable):
         data["retryAfterMs"] = math.ceil(refusal.retry_after * 1000)
     elif isinstance(refusal, Forbidden) and refusal.required_scopes:
@@ -90,7 +92,7 @@ def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
 def _over_limit(refusal: Limited, wait: float, request_id: str, rpc_id: str | int | None) -> Response:
     """Floods are answered with these, so that they are put together from what all answers over one limit share:
     `error_of`, ``Retry-After``, and the fields of draft-ietf-httpapi-ratelimit-headers-10 for the violated budget."""
-    words = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by)
+    words = _words(refusal.code, refusal.budget, refusal.limit, refusal.scope)
     seconds = _whole_seconds(wait)
     spelt_id = str(rpc_id) if type(rpc_id) is int else _encode(rpc_id)  # nearly all are, and an encoder takes longer
     body = (
@@ -151,11 +153,12 @@ class _Words(NamedTuple):
 
 
 @lru_cache(256)
-def _words(code: str, budget: str, limit: str, shared_by: str) -> _Words:
-    over = f"over {limit} for {budget}" + (f" ({shared_by})" if shared_by else "")
+def _words(code: str, budget: str, limit: str, scope: str) -> _Words:
+    over = f"over {limit} for {budget}" + (f" ({scope})" if scope not in ("", budget) else "")
     name, policy = "", ""
     quota, _, period = limit.partition("/")
     unit = period.partition(" ")[0]
+    window = f'"{unit}"' if unit in _UNIT_SECONDS else "null"
     if code == "too_many_in_flight":
         name, policy = _structured(f"{budget}-concurrency"), f'q={limit.partition(" ")[0]};qu="concurrent-requests"'
     elif unit in _UNIT_SECONDS:
@@ -163,7 +166,8 @@ def _words(code: str, budget: str, limit: str, shared_by: str) -> _Words:
     return _Words(
         over,
         encode_basestring_ascii(over)[1:-1],
-        f'"budget":{encode_basestring_ascii(budget)},"limit":{encode_basestring_ascii(limit)}',
+        f'"budget":{encode_basestring_ascii(budget)},"limit":{encode_basestring_ascii(limit)},'
+        f'"budgetScope":{encode_basestring_ascii(scope) if scope else "null"},"window":{window}',
         name.encode(),
         (b"ratelimit-policy", f"{name};{policy}".encode()) if policy else None,
     )
@@ -177,7 +181,7 @@ def _structured(text: str) -> str:
 def _message(refusal: Refused) -> str:
     """Words an agent can act on."""
     if isinstance(refusal, Limited):
-        over = _words(refusal.code, refusal.budget, refusal.limit, refusal.shared_by).over
+        over = _words(refusal.code, refusal.budget, refusal.limit, refusal.scope).over
         if refusal.retry_after is None:
             return f"{over}: the call costs more than this limit ever holds; do not retry"
         return f"{over}: retry in {_whole_seconds(refusal.retry_after)} s"

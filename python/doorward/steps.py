@@ -138,7 +138,7 @@ class Steps:
         warn_of_unbounded_lifetimes(configuration.issuers)
 
     def recognise(
-        self, headers: object, *, scheme: str, peer: str | None
+        self, headers: object, *, scheme: str, peer: str | None, path: str | None
     ) -> tuple[Decision, Recognised[Caller]] | None:
         """See `Gate.recognise`."""
         now = self._clock()
@@ -147,6 +147,7 @@ class Steps:
             return None
         decision = self._made(now)
         decision.protocol = seen.protocol
+        decision.peer, decision.http_method, decision.path = self.transport.peer_name(peer), "POST", path
         if decision.trace is not None and seen.traceparent is not None:
             decision.trace.claimed = traceparent_of((seen.traceparent,))
         decision.belongs_to(seen.caller)
@@ -159,6 +160,8 @@ class Steps:
         if decision.trace is not None:
             decision.trace.claimed = traceparent_of(request.header_values("traceparent"))
         decision.protocol = request.header("mcp-protocol-version")
+        decision.http_method, decision.path = request.method, request.path
+        decision.peer = self.transport.address(request)
         try:
             self.transport.check(request)
             decision.belongs_to(await self._callers.of(request, now=now, tick=self._tick()))

@@ -119,6 +119,10 @@ class Transport:
                 break
         return UNIX if address is None else str(address)
 
+    def peer_name(self, peer: str | None) -> str:
+        """The address of the other end of the connection, where no header says more."""
+        return self._peer(peer).text
+
     def certificate(self, request: Request) -> bytes | None:
         """The SHA-256 of the client's certificate: the one given with the request, or the one in the configured header
         if a trusted proxy sent it. No other header is read. The request must have passed `check`."""

@@ -57,7 +57,7 @@ async def test_a_handler_sees_the_caller_and_never_the_token(desk: Desk, mode: s
 
 
 @ERAS
-@pytest.mark.parametrize(("tool", "result"), [("read_failing", "tool_error"), ("read_unknown", None)])
+@pytest.mark.parametrize(("tool", "result"), [("read_failing", "tool_failure"), ("read_unknown", None)])
 async def test_the_message_tier_names_the_outcome(desk: Desk, mode: str, tool: str, result: str | None) -> None:
     async with desk.client(mode, "read") as client:
         try:

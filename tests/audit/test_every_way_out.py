@@ -99,7 +99,7 @@ NOBODY = dict.fromkeys(["client_id", "subject", "issuer", "token_id", "scopes"])
 
 WAYS: dict[str, tuple[Way, int, dict[str, Any]]] = {
     "success": (call("read_caller", "read"), 200, KNOWN | {"result": "success", "reason": None, "rule": "read_*"}),
-    "tool error": (call("read_failing", "read"), 200, KNOWN | {"result": "tool_error"}),
+    "tool error": (call("read_failing", "read"), 200, KNOWN | {"result": "tool_failure"}),
     "protocol error": (call("read_refusing", "read"), 200, KNOWN | {"result": "error", "reason": "rpc-32050"}),
     "no such tool": (call("read_nothing", "read"), 200, KNOWN | {"tool_name": "read_nothing"}),
     "arguments of the wrong type": (call("delete_user", "write", name=[1]), 200, KNOWN | {"tool_name": "delete_user"}),
@@ -203,7 +203,7 @@ def test_exactly_one_record(desk: Desk, way: Way, status: int, expected: dict[st
     assert record["event"] == "call"
     assert {name: record[name] for name in expected} == expected
     assert {record["request_id"] for record in written(desk)} - before == {answer.headers["x-request-id"]}
-    ran = record["result"] in ("success", "tool_error", "error", "cancelled")
+    ran = record["result"] in ("success", "tool_error", "tool_failure", "error", "cancelled")
     durable = desk.gate._steps.trail.is_durable
     assert [intent["event"] for intent in intents] == (["intent"] if ran and durable else [])
     for intent in intents:

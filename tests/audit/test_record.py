@@ -18,8 +18,10 @@ from doorward.principal import Principal
 MEMBERS = [
     *("event", "timestamp", "request_id", "parent_id", "rpc_id", "trace_id"),
     *("client_id", "subject", "issuer", "organization", "token_id", "verified", "transport"),
+    *("peer", "http_method", "path"),
     *("method", "tool_name", "arguments_hash", "hash_key", "scopes"),
-    *("result", "reason", "detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms"),
+    *("result", "reason", "detail", "budget", "budget_scope", "budget_window", "retry_after_ms", "limits_fallback"),
+    *("rule", "would_deny", "disconnected", "latency_ms"),
     *("instance", "sequence", "previous"),
 ]
 
@@ -58,13 +60,17 @@ def test_a_record_of_everything_has_them_in_the_same_order() -> None:
         name="delete_user",
         parent_id="r-0",
         rpc_id="seven",
+        peer="192.0.2.7",
+        http_method="POST",
+        path="/mcp",
+        limits_fallback="local",
         principal=principal(client_id="c", organization="o", scopes=("read", "write"), token_id="t"),
         arguments_hash="hmac-sha256:00",
         hash_key="2026-11",
         rule="delete_*",
         would_deny=("client", "insufficient_scope"),
         disconnected=True,
-        outcome=Outcome("denied_rate", "rate_limited", "client", 12_000, "in particular"),
+        outcome=Outcome("denied_rate", "rate_limited", "client", 12_000, "in particular", "client", "minute"),
     )
     assert list(made) == MEMBERS
     assert made | {"latency_ms": 0, "timestamp": ""} == {
@@ -81,6 +87,9 @@ def test_a_record_of_everything_has_them_in_the_same_order() -> None:
         "token_id": "t",
         "verified": True,
         "transport": "http",
+        "peer": "192.0.2.7",
+        "http_method": "POST",
+        "path": "/mcp",
         "method": "tools/call",
         "tool_name": "delete_user",
         "arguments_hash": "hmac-sha256:00",
@@ -90,6 +99,9 @@ def test_a_record_of_everything_has_them_in_the_same_order() -> None:
         "reason": "rate_limited",
         "detail": "in particular",
         "budget": "client",
+        "budget_scope": "client",
+        "budget_window": "minute",
+        "limits_fallback": "local",
         "retry_after_ms": 12_000,
         "rule": "delete_*",
         "would_deny": ["client", "insufficient_scope"],

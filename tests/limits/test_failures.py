@@ -51,7 +51,7 @@ def test_too_many_failures_are_told_by_their_budget() -> None:
         attempts.record("192.0.2.7", tick=0)
     told = limited.value
     assert (told.code, told.budget, told.limit) == ("too_many_failures", "failed_auth", "3/minute")
-    assert (told.shared_by, told.retry_after) == ("address", 20.0)
+    assert (told.scope, told.window, told.retry_after) == ("failed_auth", "minute", 20.0)
 
 
 def test_strangers_do_not_answer_for_a_flood_that_fills_the_table() -> None:

@@ -19,7 +19,7 @@ def test_no_more_than_there_are() -> None:
     with pytest.raises(Limited) as limited:
         slots.take([TOOL])
     told = limited.value
-    assert (told.code, told.budget, told.limit, told.shared_by) == (
+    assert (told.code, told.budget, told.limit, told.scope) == (
         "too_many_in_flight",
         "delete_*",
         "2 in flight",

@@ -182,9 +182,9 @@ def refused(calls: Calls, rule: Rule, principal: Principal | None = None) -> Lim
     [
         ({}, LIMITED, ("delete_*", "3/minute", "client", 20.0)),
         ({}, SHARED, ("delete_*", "3/minute", "total", 20.0)),
-        ({"client": ["2/minute"]}, LIMITED, ("client", "2/minute", "", 30.0)),
-        ({"organization": ["1/hour"]}, LIMITED, ("organization", "1/hour", "", 3600.0)),
-        ({"client": ["3/minute", "3/hour"]}, LIMITED, ("client", "3/hour", "", 1200.0)),
+        ({"client": ["2/minute"]}, LIMITED, ("client", "2/minute", "client", 30.0)),
+        ({"organization": ["1/hour"]}, LIMITED, ("organization", "1/hour", "organization", 3600.0)),
+        ({"client": ["3/minute", "3/hour"]}, LIMITED, ("client", "3/hour", "client", 1200.0)),
     ],
     ids=["rule", "total", "client", "organisation", "several: the longest wait"],
 )
@@ -192,7 +192,7 @@ def test_it_is_told_in_the_words_of_the_configuration(
     limits: dict[str, Any], rule: Rule, told: tuple[str, str, str, float]
 ) -> None:
     limited = refused(Calls(**limits), rule)
-    assert (limited.budget, limited.limit, limited.shared_by, limited.retry_after) == told
+    assert (limited.budget, limited.limit, limited.scope, limited.retry_after) == told
     assert (limited.code, limited.remaining) == ("rate_limited", 0)
 
 

@@ -13,6 +13,7 @@ from guarded import Guarded, message
 from servers.standalone import RedisServer
 
 import doorward
+from doorward._redis import Patience
 from doorward.testing import Issuer
 
 pytestmark = pytest.mark.anyio
@@ -118,3 +119,37 @@ async def test_an_observed_budget_in_the_store_only_tells(
         decisions = [await gates[call % 2].call("list_orders", "read") for call in range(4)]
     assert [decision.allowed for decision in decisions] == [True, True, True, False]
     assert [decision.would_deny for decision in decisions[:3]] == [(), ("client",), ("client",)]
+
+
+@pytest.mark.parametrize("mode", ["exact", "leased"])
+async def test_a_store_that_answers_with_errors_is_reported_and_each_record_says_what_decided(
+    tmp_path: Path, issuer: Issuer, redis_server: RedisServer, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    async with instances(tmp_path, issuer, redis_server.url, count=1, mode=mode) as [it]:
+        it.gate._steps._remote.store.patience = Patience(connect=5.0, answer=5.0)
+        (await it.call("read_order", "read")).close()
+        redis_server.client.acl_setuser(
+            "default", enabled=True, nopass=True, categories=["+@all"], commands=["-evalsha", "-eval"]
+        )
+        for tool in ("read_order", "read_order", "delete_order", "list_orders"):
+            decision = await it.call(tool, "read", client_id="agent-2")
+            if decision.allowed:
+                decision.close()
+        told = [(record["result"], record["limits_fallback"]) for record in it.records()]
+        assert told == [
+            ("success", None),
+            ("success", "local"),
+            ("denied_rate", "local"),
+            ("unavailable", "deny"),
+            ("success", "allow"),
+        ]
+        assert it.records()[3]["detail"] == "the store answered NOPERM"
+        assert it.gate.alarms["redis_refuses"] == 1
+        redis_server.client.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"])
+        (await it.call("delete_order", "read", client_id="agent-2")).close()
+        assert (it.records()[-1]["result"], it.records()[-1]["limits_fallback"]) == ("success", None)
+    lines = [record.getMessage() for record in caplog.records if "redis: " in record.getMessage()]
+    assert [line.partition(" answers ")[2].partition(":")[0] for line in lines] == [
+        "limits with the error NOPERM",
+        "limits again",
+    ]

@@ -13,6 +13,7 @@ import pytest
 from doorward._redis import Command, Patience, Request
 from doorward._redis.deadline import Bells
 from doorward._redis.express import Express
+from doorward._redis.refusals import Refusals
 from doorward._redis.wire import Wire
 
 pytestmark = pytest.mark.anyio
@@ -186,9 +187,16 @@ class Opened:
     def __init__(self, seconds: float = 5.0) -> None:
         self.queue: deque[Request] = deque()
         self.troubles = 0
-        self.express = Express(self.queue, Patience(answer=seconds), on_trouble=self._trouble)
+        self.said: list[str] = []
+        self.express = Express(self.queue, Patience(answer=seconds), Refusals(self), on_trouble=self._trouble)
         self.wire = FakeWire()
         self.express.open(cast("Wire", self.wire))
+
+    def refused(self, name: str, word: str) -> None:
+        self.said.append(f"{name}: {word}")
+
+    def answered(self, name: str) -> None:
+        self.said.append(f"{name} again")
 
     def _trouble(self) -> None:
         self.troubles += 1

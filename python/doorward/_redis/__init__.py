@@ -6,12 +6,13 @@ Nothing here is imported before a store is made, and a store connects when it is
 from doorward._redis.address import parse_url
 from doorward._redis.command import Command, Script
 from doorward._redis.deadline import Patience, wait
-from doorward._redis.errors import StoreAway, StoreError, StoreRefused, StoreSlow
+from doorward._redis.errors import NotAnAnswer, StoreAway, StoreError, StoreRefused, StoreSlow
 from doorward._redis.request import Request
 from doorward._redis.store import Store
 
 __all__ = [
     "Command",
+    "NotAnAnswer",
     "Patience",
     "Request",
     "Script",

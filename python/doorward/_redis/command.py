@@ -13,12 +13,13 @@ Words = tuple[Any, ...]
 
 
 class Script:
-    """A Lua script, and the name that Redis keeps it under."""
+    """A Lua script, and the digest under which Redis keeps it. ``name`` is what the log calls it."""
 
-    __slots__ = ("digest", "text")
+    __slots__ = ("digest", "name", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, name: str = "a script") -> None:
         self.text = text
+        self.name = name
         # Redis's name for it, no protection of anything.
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -37,6 +38,11 @@ class Command:
     def of_script(cls, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Command:
         """A call of a script, by its name."""
         return cls("EVALSHA", script.digest, len(keys), *keys, *args, script=script)
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return str(self.words[0]) if self.script is None else self.script.name
 
     def pack(self) -> bytes:
         """In the bytes of the protocol. Raises `TypeError` or `ValueError` for a word that cannot be sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["StoreAway", "StoreError", "StoreRefused", "StoreSlow"]
+__all__ = ["NotAnAnswer", "StoreAway", "StoreError", "StoreRefused", "StoreSlow"]
 
 
 class StoreError(Exception):
@@ -23,3 +23,10 @@ class StoreRefused(StoreError):
     def __init__(self, word: str) -> None:
         super().__init__(f"the store answered {word}")
         self.word = word
+
+
+class NotAnAnswer(StoreRefused):
+    """The reply is none that the script can give: something else may stand between Redis and this process."""
+
+    def __init__(self) -> None:
+        super().__init__("NOTHING")

@@ -12,6 +12,7 @@ from typing import Any, Final
 from anyio import Event
 
 from doorward._redis.deadline import TURNS, Patience
+from doorward._redis.refusals import Refusals
 from doorward._redis.request import Request
 from doorward._redis.wire import Wire
 
@@ -28,9 +29,12 @@ class Express:
     """Sends what waits over the wire of its owner, who opens and closes it. One flight is under way at a time, so that
     whoever goes away while others are asked costs nothing."""
 
-    def __init__(self, queue: deque[Request], patience: Patience, *, on_trouble: Callable[[], None]) -> None:
+    def __init__(
+        self, queue: deque[Request], patience: Patience, refusals: Refusals, *, on_trouble: Callable[[], None]
+    ) -> None:
         self._queue = queue
         self._patience = patience
+        self._refusals = refusals
         self._on_trouble = on_trouble
         self._wire: Wire | None = None
         self._flight: list[Request] = []
@@ -111,6 +115,8 @@ class Express:
         flight, self._flight = self._flight, []
         self._is_lone = len(flight) == 1
         if _is_well(flight, replies):
+            if self._refusals:
+                self._refusals.look(flight, replies)
             for request, reply in zip(flight, replies, strict=True):
                 request.answer(reply)
         else:

@@ -22,6 +22,7 @@ from doorward._redis.errors import StoreAway, StoreError, StoreSlow
 from doorward._redis.express import BATCH, Express, waiting
 from doorward._redis.links import Link
 from doorward._redis.outcomes import is_forgotten, named, outcome
+from doorward._redis.refusals import Refusals
 from doorward._redis.request import Request
 
 __all__ = ["Events", "Owner"]
@@ -41,6 +42,12 @@ class Events(Protocol):
 
     def closed(self) -> None:
         """There are answers again."""
+
+    def refused(self, name: str, word: str) -> None:
+        """The server answers this kind of command with an error."""
+
+    def answered(self, name: str) -> None:
+        """It answers that kind again."""
 
     def connected(self) -> Sequence[Request]:
         """The first answer has come. What is to be asked once?"""
@@ -71,7 +78,8 @@ class Owner:
         self._queue: deque[Request] = deque()
         self.bells = Bells(usual=patience.answer)
         self._wake = Event()
-        self._express = Express(self._queue, patience, on_trouble=self._rouse)
+        self._refusals = Refusals(events)
+        self._express = Express(self._queue, patience, self._refusals, on_trouble=self._rouse)
         self._ended = Event()
         self._closing = False
         self._known = False
@@ -203,6 +211,7 @@ class Owner:
                 self._succeeded()
             else:
                 self._failed("answers come too late" if answered else named(replies))
+            self._refusals.look(batch, outcomes)
             for request, found in zip(batch, outcomes, strict=True):
                 if isinstance(found, StoreError):
                     request.answer(error=found)

@@ -18,10 +18,28 @@ _log = logging.getLogger("doorward")
 class Request:
     """A command. Cancelling who waits leaves it to be skipped or its answer to be dropped: no socket notices."""
 
-    __slots__ = ("_bell", "_on_answer", "abandoned", "command", "error", "is_answered", "is_late", "reply")
+    __slots__ = (
+        "_bell",
+        "_on_answer",
+        "abandoned",
+        "command",
+        "error",
+        "is_answered",
+        "is_late",
+        "may_be_refused",
+        "reply",
+    )
 
-    def __init__(self, command: Command, *, on_answer: Callable[[Request], None] | None = None) -> None:
+    def __init__(
+        self,
+        command: Command,
+        *,
+        on_answer: Callable[[Request], None] | None = None,
+        may_be_refused: bool = False,
+    ) -> None:
+        """``may_be_refused``: whether an error of the server is an answer, and no fault to report."""
         self.command = command
+        self.may_be_refused = may_be_refused
         self.reply: Any = None
         self.error: StoreError | None = None
         self.abandoned = False

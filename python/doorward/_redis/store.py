@@ -21,6 +21,16 @@ __all__ = ["Store"]
 
 _log = logging.getLogger("doorward")
 
+_MAX_WORD: Final = 32
+"""Characters of an error's first word that reach the log."""
+
+_REMEDIES: Final = {
+    "OOM": "it is full, give it more memory",
+    "NOPERM": "the ACL of its user forbids a command or key, which `ACL LOG` names",
+    "NOTHING": "what answers there is not Redis, or a proxy changes its replies",
+}
+"""What to do about an error, by its first word."""
+
 _INHERITED: Final[list[Any]] = []
 """What a fork brought along: sockets of the parent's, never to be closed or written to from here."""
 
@@ -29,8 +39,9 @@ class Store:
     """One Redis. Starts by itself on the loop that asks first; another loop, or a forked process, gets a connection of
     its own.
 
-    ``alarm`` is told `redis_unreachable` when nobody answers and `redis_evicts` when the server may evict keys. Raises
-    `ValueError` for a URL that cannot be read and `ImportError` without redis-py or hiredis.
+    ``alarm`` is called with `redis_unreachable` when the server does not answer, `redis_refuses` when it answers with
+    errors, and `redis_evicts` when it may evict keys. Raises `ValueError` for a URL that cannot be read and
+    `ImportError` without redis-py or hiredis.
     """
 
     def __init__(self, url: str, *, alarm: Callable[[str], None] | None = None) -> None:
@@ -111,9 +122,20 @@ class Store:
         """There are answers again."""
         _log.warning("redis: %s answers again", self._address.shown)
 
+    def refused(self, name: str, word: str) -> None:
+        """The server answers with an error."""
+        remedy = _REMEDIES.get(word, "see its log")
+        _log.error("redis: %s answers %s with the error %s: %s", self._address.shown, name, word[:_MAX_WORD], remedy)
+        self._raise_alarm("redis_refuses")
+
+    def answered(self, name: str) -> None:
+        """It answers again."""
+        _log.warning("redis: %s answers %s again", self._address.shown, name)
+
     def connected(self) -> Sequence[Request]:
         """Ask once whether the server may forget what it was told."""
-        return [Request(Command("CONFIG GET", "maxmemory-policy"), on_answer=self._check_eviction)]
+        asked = Command("CONFIG GET", "maxmemory-policy")
+        return [Request(asked, on_answer=self._check_eviction, may_be_refused=True)]
 
     def ahead(self) -> Sequence[Request]:
         """What has to be done first."""

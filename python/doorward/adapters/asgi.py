@@ -161,7 +161,7 @@ class GateASGI:
     def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
         client = scope.get("client")
         scheme, peer = scope.get("scheme", "http"), client[0] if client else None
-        return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer)
+        return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer, path=scope["path"])
 
     async def _judged(self, decision: Decision, left: Awaitable[None], receive: Receive, *, by_client: bool) -> None:
         """What is left of steps 4 to 7. Before a server without a message tier the operator's approver is waited for

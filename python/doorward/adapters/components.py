@@ -10,7 +10,7 @@ from typing import Any, Final
 from mcp.server import Server
 from mcp.server.lowlevel.server import HandlerEntry
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ToolError, UnexpectedResourceError, UnexpectedToolError
 
 from doorward.adapters.messages import error_for
 from doorward.adapters.nested import Component, Nesting
@@ -22,9 +22,14 @@ __all__ = ["install", "install_below"]
 def install(gate: Gate, server: MCPServer[Any]) -> None:
     """The gate around what the server runs, once: its handlers and its tools come the same way."""
     if not isinstance(vars(server).get("call_tool"), _Gated):
-        nesting = Nesting(gate, error_for, (ToolError, ResourceError))
+        nesting = Nesting(gate, error_for, (ToolError, ResourceError), _is_crash)
         for attribute, (method, asked) in _METHODS.items():
             setattr(server, attribute, _Gated(nesting, server, method, asked, getattr(server, attribute)))
+
+
+def _is_crash(error: Exception) -> bool:
+    """Whether the SDK raised it for an exception that the component did not mean to raise."""
+    return isinstance(error, UnexpectedToolError | UnexpectedResourceError)
 
 
 def install_below(gate: Gate, server: Server[Any]) -> None:

@@ -222,13 +222,13 @@ async def run_under(
     result, reason = "cancelled", None
     try:
         answer = await run()
-        result = "tool_error" if is_error(answer) else "success"
+        result = _failed(decision) if is_error(answer) else "success"
         return answer
     except MCPError as error:
         result, reason = "error", f"rpc{error.error.code}"
         raise
     except tool_errors:
-        result = "tool_error"
+        result = _failed(decision)
         raise
     except Exception:
         result, reason = "error", "exception"
@@ -300,6 +300,11 @@ def _hold_until_the_session_ends(decision: Decision, ctx: ServerRequestContext[A
     held = None if decision.held is None else decision.held.shared()
     if held is not None:
         ctx.session._connection.exit_stack.callback(held.free)
+
+
+def _failed(decision: Decision) -> str:
+    """How a call ends whose tool failed: on purpose, or by an exception that it did not mean to raise."""
+    return "tool_failure" if decision.has_crashed else "tool_error"
 
 
 def _is_error(answer: HandlerResult) -> bool:

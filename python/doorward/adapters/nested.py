@@ -93,6 +93,8 @@ class Nesting:
     """A refusal in the framework's own words, with the id of the decision."""
     tool_errors: tuple[type[Exception], ...] = ()
     """What its tools raise to say that they failed."""
+    is_crash: Callable[[Exception], bool] = lambda error: False
+    """Whether an exception stands for one that a component did not mean to raise."""
 
     def decision(self) -> Decision:
         """The decision that covers what runs now. Raises where none of this gate does."""
@@ -118,11 +120,11 @@ class Nesting:
         if above is not None and above.decision is not decision:
             above = None
         if is_last and above is not None and above.begins(component, arguments):
-            return await run()
+            return await self._entered(above, run)
         digest = await _covered(decision, above, component, arguments, names)
         if digest is None:
             return await self._run_anew(decision, component, arguments, run, names, is_last)
-        return await _entered(_Run(decision, component, digest, is_last), run)
+        return await self._entered(_Run(decision, component, digest, is_last), run)
 
     async def _run_anew(
         self,
@@ -151,10 +153,21 @@ class Nesting:
         once_more = partial(self.run, component, arguments, run, names=names) if is_last else run
         return await run_under(
             decision,
-            lambda: _entered(_Run(decision, component, digest), once_more),
+            lambda: self._entered(_Run(decision, component, digest), once_more),
             is_error=lambda answer: getattr(answer, "is_error", None) is True,
             tool_errors=self.tool_errors,
         )
+
+    async def _entered(self, what: _Run, run: Callable[[], Awaitable[T]]) -> T:
+        token = _running.set(what)
+        try:
+            return await run()
+        except Exception as error:
+            if self.is_crash(error):
+                what.decision.has_crashed = True
+            raise
+        finally:
+            _running.reset(token)
 
     def _call(self, parent: Decision, component: Component, params: dict[str, Any]) -> Call:
         rpc_id = parent.call.id if parent.call else None
@@ -197,11 +210,3 @@ def _digest(decision: Decision, component: Component, arguments: dict[str, Any] 
 
 def _params(method: str, name: str, arguments: dict[str, Any] | None) -> dict[str, Any]:
     return {"uri": name} if method == "resources/read" else {"name": name, "arguments": arguments or {}}
-
-
-async def _entered(what: _Run, run: Callable[[], Awaitable[T]]) -> T:
-    token = _running.set(what)
-    try:
-        return await run()
-    finally:
-        _running.reset(token)

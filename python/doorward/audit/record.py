@@ -41,18 +41,23 @@ class Outcome(NamedTuple):
     """How a call ended."""
 
     result: str
-    """``success``, ``tool_error``, ``error``, ``cancelled``, ``denied_auth``, ``denied_scope``, ``denied_policy``,
-    ``denied_rate``, ``unavailable``, ``malformed`` or ``asked``."""
+    """``success``, ``tool_error``, ``tool_failure``, ``error``, ``cancelled``, ``denied_auth``, ``denied_scope``,
+    ``denied_policy``, ``denied_rate``, ``unavailable``, ``malformed`` or ``asked``."""
     reason: str | None = None
     budget: str | None = None
     retry_after_ms: int | None = None
     detail: str | None = None
     """What was found in particular: fixed words and numbers, nothing that a caller chose."""
+    budget_scope: str | None = None
+    """Who shares the violated budget: ``client``, ``total``, ``organization`` or ``failed_auth``."""
+    budget_window: str | None = None
+    """The unit of time of its limit; None where that has none, such as for calls in flight."""
 
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The number of the record's schema, in every ``start`` and ``checkpoint``. It rises when a reader of today would
-misunderstand the records, or could not verify them; readers accept earlier ones. The first releases wrote no number."""
+misunderstand the records, or could not verify them; readers accept earlier ones. The first releases wrote no number; 2
+adds `peer`, `http_method`, `path`, `budget_scope`, `budget_window`, `limits_fallback` and the result `tool_failure`."""
 
 SUCCESS: Final = Outcome("success")
 """The one outcome that most calls share."""
@@ -63,7 +68,7 @@ def outcome_of(refusal: Refused) -> Outcome:
     code, detail = refusal.code, refusal.detail or None
     if isinstance(refusal, Limited):
         wait = None if refusal.retry_after is None else min(math.ceil(refusal.retry_after * 1000), _LONGEST_WAIT)
-        return Outcome("denied_rate", code, refusal.budget, wait, detail)
+        return Outcome("denied_rate", code, refusal.budget, wait, detail, refusal.scope or None, refusal.window or None)
     if isinstance(refusal, Unavailable):
         return Outcome("unavailable", code, None, math.ceil(refusal.retry_after * 1000), detail)
     return Outcome(_result_of(refusal), code, detail=detail)
@@ -121,6 +126,20 @@ def _nulls(*members: str) -> str:
 
 _NOBODY: Final = _nulls(
     *("request_id", "parent_id", "rpc_id", "trace_id", "client_id", "subject", "issuer", "organization", "token_id"),
-    *("verified", "transport", "method", "tool_name", "arguments_hash", "hash_key", "scopes"),
+    *(
+        "verified",
+        "transport",
+        "peer",
+        "http_method",
+        "path",
+        "method",
+        "tool_name",
+        "arguments_hash",
+        "hash_key",
+        "scopes",
+    ),
 )
-_NOTHING: Final = _nulls("detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected", "latency_ms")
+_NOTHING: Final = _nulls(
+    *("detail", "budget", "budget_scope", "budget_window", "retry_after_ms", "limits_fallback", "rule", "would_deny"),
+    *("disconnected", "latency_ms"),
+)

@@ -110,5 +110,5 @@ def _too_many_open() -> Limited:
         budget="confirmation",
         violated=("confirmation",),
         limit=f"{MAX_OF_CLIENT} in flight",
-        shared_by="client",
+        scope="client",
     )

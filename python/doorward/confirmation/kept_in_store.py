@@ -21,13 +21,16 @@ _ANSWER_SECONDS: Final = 0.5
 _KEY_DIGITS: Final = 64
 """Of a question's key, in hexadecimal."""
 
-_TAKE: Final = Script("""\
+_TAKE: Final = Script(
+    """\
 -- KEYS: a question. Returns 1 to the one who takes it.
 local kept = redis.call('GET', KEYS[1])
 if not kept or kept == '' then return 0 end
 redis.call('SET', KEYS[1], '', 'KEEPTTL')
 return 1
-""")
+""",
+    name="confirmations",
+)
 
 
 class KeptInStore:
@@ -61,15 +64,15 @@ class KeptInStore:
         del now
         try:
             taken = await self._store.script(_TAKE, keys=[self._name(nonce)], timeout=_ANSWER_SECONDS)
-        except StoreError:
-            raise refusal("store_unavailable", "redis") from None
+        except StoreError as error:
+            raise refusal("store_unavailable", str(error)) from None
         return bool(taken == 1)
 
     async def _ask(self, *words: str | int) -> object:
         try:
             return await self._store.command(*words, timeout=_ANSWER_SECONDS)
-        except StoreError:
-            raise refusal("store_unavailable", "redis") from None
+        except StoreError as error:
+            raise refusal("store_unavailable", str(error)) from None
 
     def _name(self, nonce: str) -> str:
         return f"{self._prefix}:confirmation:{hashlib.sha256(nonce.encode()).hexdigest()}"

@@ -75,7 +75,7 @@ class FailedAttempts:
             retry_after=limited.retry_after,
             budget="failed_auth",
             limit=self._budget.rate,
-            shared_by="address",
+            scope="failed_auth",
         )
 
 

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 
 from doorward import checks
 from doorward._core import Charge, RemoteGrant
-from doorward._redis import Store, StoreError
+from doorward._redis import NotAnAnswer, Store, StoreError
 from doorward.errors import refusal
 from doorward.limits.fallback import LocalShare
 from doorward.limits.leases import Leases
@@ -46,7 +46,7 @@ class RedisLimiter:
     ``mode``: ``exact`` asks Redis about every call; ``leased`` takes tokens of hot keys in advance. ``on_error``: what
     a call gets while Redis does not answer within 50 ms. ``local`` is a share of one in ``instances`` in this process,
     ``deny`` a refusal, ``allow`` an admission; `fallbacks` counts each. ``alarm`` is told slugs: ``redis_unreachable``,
-    ``redis_evicts``, ``redis_debts_lost``.
+    ``redis_refuses``, ``redis_evicts``, ``redis_debts_lost``.
 
     Starts on the running loop (asyncio or trio) with the first call; nothing here waits for Redis before that. Raises
     `ValueError` for an argument that cannot be right and `ImportError` without redis-py.
@@ -89,8 +89,16 @@ class RedisLimiter:
     def __repr__(self) -> str:
         return f"RedisLimiter({self._store!r}, mode={self._mode!r}, on_error={self._on_error!r})"
 
-    async def admit(self, *, domain: str, charges: Sequence[Charge], on_error: str | None = None) -> RemoteGrant:
-        """Spend all charges or none, within 50 ms. ``on_error`` overrides the limiter's own for this call.
+    async def admit(
+        self,
+        *,
+        domain: str,
+        charges: Sequence[Charge],
+        on_error: str | None = None,
+        on_fallback: Callable[[str], None] | None = None,
+    ) -> RemoteGrant:
+        """Spend all charges or none, within 50 ms. ``on_error`` overrides the limiter's own for this call;
+        ``on_fallback`` is called with it where Redis did not decide.
 
         Raises `Limited` with nothing spent: its ``retry_after`` is that of the longest violated budget, in seconds,
         exact; None when it never fits. Raises `Unavailable` when Redis cannot be asked and ``on_error`` is ``deny``.
@@ -110,10 +118,16 @@ class RedisLimiter:
             if leases is not None and leases.serve(plan):
                 return await leases.admit(plan)
             return _granted(plan, await self._buckets.spend(plan))
-        except StoreError:
+        except StoreError as error:
             # Who asks again and again without a pause must not keep the loop from finding Redis back.
             await checkpoint()
-        return self._without(plan, on_error or self._on_error)
+            problem = str(error)
+            if isinstance(error, NotAnAnswer):
+                self._store.refused("limits", error.word)
+        policy = on_error or self._on_error
+        if on_fallback is not None:
+            on_fallback(policy)
+        return self._without(plan, policy, problem)
 
     async def refund(self, grant: RemoteGrant) -> None:
         """Give back what a call spent that never started, as far as the time since has not given it back already. A
@@ -149,11 +163,11 @@ class RedisLimiter:
         elif source is not None and self._leases is not None:
             self._buckets.send(self._leases.settle(plan, source, actual))
 
-    def _without(self, plan: Plan, policy: str) -> RemoteGrant:
-        """What a call gets that Redis did not decide."""
+    def _without(self, plan: Plan, policy: str, problem: str) -> RemoteGrant:
+        """What a call gets that Redis did not decide, because of the ``problem``."""
         if policy == "deny":
             self.fallbacks[policy] += 1
-            raise refusal("store_unavailable", "redis")
+            raise refusal("store_unavailable", problem)
         if policy == "allow":
             self.fallbacks[policy] += 1
             self._buckets.owe(plan)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from doorward._redis import Command, Script, StoreRefused
+from doorward._redis import Command, NotAnAnswer, Script
 from doorward.errors import Limited
 from doorward.limits.redis_keys import Plan, Slot
 
@@ -19,7 +19,7 @@ __all__ = ["Answer", "command", "limited", "read", "short_of", "spend_command"]
 @cache
 def _script() -> Script:
     """The script, read once."""
-    return Script(files("doorward.limits").joinpath("admit.lua").read_text(encoding="utf-8"))
+    return Script(files("doorward.limits").joinpath("admit.lua").read_text(encoding="utf-8"), name="limits")
 
 
 class Answer:
@@ -106,12 +106,12 @@ def command(verb: str, names: Sequence[str], words: Sequence[float], *, now: str
 
 
 def read(reply: object, buckets: int) -> Answer:
-    """The script's reply about so many buckets. Raises `StoreRefused` for what cannot be one: something else may stand
+    """The script's reply about so many buckets. Raises `NotAnAnswer` for what cannot be one: something else may stand
     between Redis and us."""
     try:
         return Answer(reply, buckets)  # type: ignore[arg-type]  # or TypeError
     except (LookupError, OverflowError, TypeError, ValueError, struct.error):
-        raise StoreRefused("NOTHING") from None
+        raise NotAnAnswer() from None
 
 
 def short_of(plan: Plan, wait: Sequence[float], *, observe: bool) -> tuple[str, ...]:
@@ -126,10 +126,10 @@ def short_of(plan: Plan, wait: Sequence[float], *, observe: bool) -> tuple[str, 
 
 def limited(plan: Plan, wait: Sequence[float], left: Sequence[int] = ()) -> Limited:
     """The refusal: of the longest wait, or of what never fits. Where nobody told what is ``left``, it says nothing.
-    Raises `StoreRefused` where nothing is short: then that cannot be an answer."""
+    Raises `NotAnAnswer` where nothing is short: then that cannot be an answer."""
     enforced = [position for position in plan.order if wait[position] and not plan.buckets[position].observe]
     if not enforced:
-        raise StoreRefused("NOTHING")
+        raise NotAnAnswer()
     worst = max(enforced, key=lambda position: math.inf if wait[position] < 0 else wait[position])
     return Limited(
         "cost_exceeds_limit" if wait[worst] < 0 else "rate_limited",

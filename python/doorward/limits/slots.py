@@ -120,5 +120,5 @@ def _limited(short: Sequence[Slot]) -> Limited:
         budget=worst.budget,
         violated=tuple(slot.budget for slot in short),
         limit=f"{worst.concurrency} in flight",
-        shared_by="client",
+        scope="client",
     )

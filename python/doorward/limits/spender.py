@@ -101,14 +101,20 @@ class Spender:
             _explain(limited, spending)
             raise
 
-    async def admit(self, spending: Spending, *, tick: int) -> Grant | RemoteGrant | None:
-        """Spend all or nothing. Raises `Limited` in the words of the configuration, and `Unavailable` where the store
-        is away and the rule says ``deny``."""
+    async def admit(
+        self, spending: Spending, *, tick: int, on_fallback: Callable[[str], None] | None = None
+    ) -> Grant | RemoteGrant | None:
+        """Spend all or nothing. ``on_fallback`` is called with ``local``, ``allow`` or ``deny`` where the store did not
+        decide. Raises `Limited` in the words of the configuration, and `Unavailable` where the store cannot decide and
+        the rule says ``deny``."""
         if self._remote is None or not spending.charges:
             return self.admit_at_once(spending, tick=tick)
         try:
             return await self._remote.admit(
-                domain=spending.domain, charges=spending.charges, on_error=spending.on_error
+                domain=spending.domain,
+                charges=spending.charges,
+                on_error=spending.on_error,
+                on_fallback=on_fallback,
             )
         except Limited as limited:
             _explain(limited, spending)
@@ -129,7 +135,7 @@ class Spender:
         """The budgets a call under the rule spends, a line each."""
         nobody = Principal("", "", None, None, (), None, 0.0)
         for charge, label in charged(nobody, rule, limits=self._limits, governed=True):
-            shared = f" ({label.shared_by})" if label.shared_by else ""
+            shared = "" if label.scope == label.budget else f" ({label.scope})"
             yield f"spends {charge.cost} of {charge.limit} for {label.budget}{shared}{' (observed)' * charge.observe}"
         for slot in spending_of(nobody, rule, limits=self._limits, governed=True).slots:
             yield f"at most {slot.concurrency} in flight for {slot.budget} (client){' (observed)' * slot.observe}"
@@ -153,7 +159,7 @@ class Spender:
 def _explain(limited: Limited, spending: Spending) -> None:
     """Put the words of the configuration in the place of the keys."""
     label = spending.labels[limited.budget]
-    limited.budget, limited.limit, limited.shared_by = label.budget, label.limit, label.shared_by
+    limited.budget, limited.limit, limited.scope = label.budget, label.limit, label.scope
     limited.violated = (label.budget,) if len(limited.violated) == 1 else _names(spending, limited.violated)
 
 

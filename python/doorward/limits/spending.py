@@ -26,7 +26,7 @@ class Label:
 
     budget: str
     limit: str
-    shared_by: str
+    scope: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ def charged(
     if governed:
         organization = digest(joined("organization", principal.organization_identity))
         for budget in budgets_of(limits.organization):
-            yield charge(organization, budget), Label("organization", budget.rate, "")
+            yield charge(organization, budget), Label("organization", budget.rate, "organization")
         client = digest(joined("client", principal.identity))
         for budget in budgets_of(limits.client):
-            yield charge(client, budget), Label("client", budget.rate, "")
+            yield charge(client, budget), Label("client", budget.rate, "client")
     if rule is not None:
         own = digest(joined(type(rule).__name__, rule.match, principal.identity))
         observe = rule.mode == "observe"

@@ -37,6 +37,10 @@ class Ended(NamedTuple):
     result: str
     reason: str | None
     budget: str | None
+    budget_scope: str | None
+    budget_window: str | None
+    limits_fallback: str | None
+    """What decided its budgets where the store did not."""
     retry_after_ms: int | None
     would_deny: tuple[str, ...]
     disconnected: bool

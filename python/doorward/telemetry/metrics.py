@@ -51,6 +51,12 @@ class Metrics:
             labels["error.type"] = bounded_reason(ended.reason or ended.result)
         if ended.budget is not None:
             labels["doorward.budget"] = ended.budget
+        if ended.budget_scope is not None:
+            labels["doorward.budget.scope"] = ended.budget_scope
+        if ended.budget_window is not None:
+            labels["doorward.budget.window"] = ended.budget_window
+        if ended.limits_fallback is not None:
+            labels["doorward.limits.fallback"] = ended.limits_fallback
         self._duration.record(ended.seconds, labels)
         for reason in ended.would_deny:
             self._would_deny.add(1, {"doorward.rule": ended.rule or "", "error.type": reason})

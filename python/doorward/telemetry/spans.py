@@ -28,7 +28,7 @@ Spans = trace.Tracer
 _MAX_NAME: Final = 256
 """Characters of a name that reach a span, as in a record."""
 
-_FAILED: Final = frozenset({"error", "tool_error", "unavailable"})
+_FAILED: Final = frozenset({"error", "tool_error", "tool_failure", "unavailable"})
 """What is nobody's refusal."""
 
 
@@ -145,6 +145,9 @@ def _attributes(ended: Ended) -> Sequence[tuple[str, str | int | bool | Sequence
         ("doorward.result", ended.result),
         ("error.type", None if ended.is_well else ended.reason or ended.result),
         ("doorward.budget", ended.budget),
+        ("doorward.budget.scope", ended.budget_scope),
+        ("doorward.budget.window", ended.budget_window),
+        ("doorward.limits.fallback", ended.limits_fallback),
         ("doorward.retry_after_ms", ended.retry_after_ms),
         ("doorward.would_deny", ended.would_deny or None),
         ("doorward.disconnected", ended.disconnected or None),

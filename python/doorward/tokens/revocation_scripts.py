@@ -19,7 +19,8 @@ PAGE: Final = 200
 MAX_BYTES: Final = 200_000
 """Of one revocation: an issuer and a value as long as a token each, every character of them escaped."""
 
-READ: Final = Script("""\
+READ: Final = Script(
+    """\
 -- KEYS: log, ends, state. ARGV: the epoch and the number known, how many to read, how long one may be.
 local epoch, number = unpack(redis.call('HMGET', KEYS[3], 'epoch', 'number'))
 if not epoch then return {} end
@@ -33,9 +34,12 @@ for i = 1, #found, 2 do
   answer[#answer + 1] = redis.call('ZSCORE', KEYS[2], found[i]) or '0'
 end
 return answer
-""")
+""",
+    name="revocations, reading",
+)
 
-WRITE: Final = Script("""\
+WRITE: Final = Script(
+    """\
 -- KEYS: log, ends, state. ARGV: an epoch to begin, how many may be kept, how many to trim, seconds of grace; then
 -- revocations and their ends in turn. Returns how many found no room.
 redis.call('HSETNX', KEYS[3], 'epoch', ARGV[1])
@@ -58,7 +62,9 @@ for i = 5, #ARGV, 2 do
   end
 end
 return refused
-""")
+""",
+    name="revocations, writing",
+)
 
 
 def keys(prefix: str) -> list[str]:

@@ -327,20 +327,20 @@ def test_what_this_release_wrote_behind_an_earlier_one_is_verified_since_then(di
 def test_a_checkpoint_of_this_release_is_not_made_one_of_an_earlier(directory: Path, check: Check) -> None:
     Writer(directory, "one").calls(7)
     path = directory / "audit.jsonl"
-    path.write_bytes(path.read_bytes().replace(b'"schema":1,"signing_key"', b'"signing_key"'))
+    path.write_bytes(path.read_bytes().replace(b'"schema":2,"signing_key"', b'"signing_key"'))
     found = check(directory)
     assert found.changed
     assert "bad_signature" in kinds(found)
 
 
-@pytest.mark.parametrize("schema", [b"2", b'"1"', b"true", b"[1]"])
+@pytest.mark.parametrize("schema", [b"3", b'"2"', b"true", b"[1]"])
 def test_a_schema_that_is_not_known_is_refused(directory: Path, check: Check, schema: bytes) -> None:
     Writer(directory, "one", every=None).calls(2)
     path = directory / "audit.jsonl"
     first = lines_of(path)[0]
     chain = Chain("one")
-    made = first.partition(b',"instance"')[0].replace(b'"schema":1', b'"schema":' + schema)
+    made = first.partition(b',"instance"')[0].replace(b'"schema":2', b'"schema":' + schema)
     path.write_bytes(chain.seal(made.decode()) + chain.seal(record()))
     for found in (verify([path]), check(path)):
         assert "other_release" in kinds(found)
-        assert "this release knows 1" in str(found.problems[0])
+        assert "this release knows 2" in str(found.problems[0])

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from fastmcp import FastMCP
 from fastmcp.exceptions import AuthorizationError, FastMCPError
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from mcp.shared.exceptions import MCPError
 
 from doorward.adapters.fastmcp.mounts import Mounts, is_part_of_another, parts_of_a_list
 from doorward.adapters.lists import shown
@@ -27,7 +28,7 @@ class ComponentMiddleware(Middleware):
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-        self._nesting = Nesting(gate, _error, (FastMCPError,))
+        self._nesting = Nesting(gate, _error, (FastMCPError,), _is_crash)
         self.mounts: Mounts | None = None
         """Of the protected server; None until it is known which one that is."""
 
@@ -161,6 +162,17 @@ def _server(context: MiddlewareContext[Any]) -> FastMCP[Any]:
     if context.fastmcp_context is None:
         raise _error(refusal("no_decision"), "")
     return context.fastmcp_context.fastmcp
+
+
+def _is_crash(error: Exception) -> bool:
+    """Whether fastmcp raised it for an exception that the component did not mean to raise. fastmcp has no type for
+    that: it is raised with a cause, by the module of the server instead of by the component."""
+    if error.__cause__ is None or isinstance(error.__cause__, FastMCPError | MCPError):
+        return False
+    raised = error.__traceback__
+    while raised is not None and raised.tb_next is not None:
+        raised = raised.tb_next
+    return raised is not None and raised.tb_frame.f_globals.get("__name__") == FastMCP.__module__
 
 
 def _error(refused: Refused, request_id: str) -> AuthorizationError:

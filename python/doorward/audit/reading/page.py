@@ -198,7 +198,7 @@ def _text(text: str) -> str:
 def _style(result: str) -> str:
     if result in ("success", "asked"):
         return "good"
-    return "failed" if result in ("tool_error", "error", "cancelled") else "bad"
+    return "failed" if result in ("tool_error", "tool_failure", "error", "cancelled") else "bad"
 
 
 def _count(value: float) -> str:

@@ -8,7 +8,7 @@ __all__ = ["ANSWERS", "CALLERS", "COLUMNS", "LINES", "LOOPS", "SERIES", "TABLES"
 
 COLUMNS: Final = {
     **dict.fromkeys(("event", "timestamp", "request_id", "issuer", "client_id", "subject", "method"), "VARCHAR"),
-    **dict.fromkeys(("tool_name", "arguments_hash", "result", "instance"), "VARCHAR"),
+    **dict.fromkeys(("http_method", "tool_name", "arguments_hash", "result", "instance"), "VARCHAR"),
     "verified": "BOOLEAN",
     "retry_after_ms": "BIGINT",
     "latency_ms": "DOUBLE",
@@ -22,12 +22,12 @@ select
     request_id,
     issuer,
     case when verified then coalesce(client_id, subject, '?') else '(not verified)' end as client,
-    coalesce(tool_name, method, '-') as tool,
+    coalesce(tool_name, method, http_method, '-') as tool,
     moment,
     try(moment + to_milliseconds(retry_after_ms)) as back_at,
     starts_with(result, 'denied') as denied,
-    case when result in ('success', 'tool_error', 'error', 'cancelled') and isfinite(latency_ms) then latency_ms
-        end as latency,
+    case when result in ('success', 'tool_error', 'tool_failure', 'error', 'cancelled') and isfinite(latency_ms)
+        then latency_ms end as latency,
     result,
     -- A question and the call that it was about are not the same call twice.
     case when result <> 'asked' then try(unhex(split_part(arguments_hash, ':', 2))) end as arguments,
@@ -170,7 +170,7 @@ select
     count(*) filter (result = 'denied_scope') as denied_scope,
     count(*) filter (result = 'denied_policy') as denied_policy,
     count(*) filter (result = 'denied_rate') as denied_rate,
-    count(*) filter (result in ('tool_error', 'error', 'unavailable', 'malformed')) as failures,
+    count(*) filter (result in ('tool_error', 'tool_failure', 'error', 'unavailable', 'malformed')) as failures,
     round(quantile_cont(latency, 0.5), 3) as p50_ms,
     round(quantile_cont(latency, 0.99), 3) as p99_ms,
 from calls

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,7 +25,14 @@ _POLL_SECONDS: Final = 0.25
 _MAX_LINES: Final = 100_000
 """Shown at first: more is a matter for ``report``, or for reading the file."""
 
-_STYLES: Final = {"success": "green", "tool_error": "yellow", "error": "red", "cancelled": "yellow", "asked": "cyan"}
+_STYLES: Final = {
+    "success": "green",
+    "tool_error": "yellow",
+    "tool_failure": "red",
+    "error": "red",
+    "cancelled": "yellow",
+    "asked": "cyan",
+}
 
 
 def tail(
@@ -77,7 +85,7 @@ def _filter(client: str | None, tool: str | None, result: str | None) -> Callabl
 
     def fits(record: dict[str, Any]) -> bool:
         return all(
-            any(isinstance(record[member], str) and pattern.fits(record[member]) for member in members)
+            any(isinstance(record.get(member), str) and pattern.fits(record[member]) for member in members)
             for pattern, members in wanted
         )
 
@@ -99,14 +107,17 @@ def _shower() -> Callable[[Entry], None]:
     return lambda entry: console.print(Text("  ").join(Text(text, style) for text, style in _cells(entry.members)))
 
 
-def _cells(record: dict[str, Any]) -> list[tuple[str, str]]:
+def _cells(members: dict[str, Any]) -> list[tuple[str, str]]:
+    record: dict[str, Any] = defaultdict(lambda: None, members)  # earlier releases wrote fewer members
     event, result = record["event"], record["result"]
     said = result if event == "call" else event
     who = record["client_id"] or record["subject"] or "-"
-    what = record["tool_name"] or record["method"] or "-"
+    what = record["tool_name"] or record["method"] or record["http_method"] or "-"
     latency = f"{record['latency_ms']:.1f} ms" if isinstance(record["latency_ms"], int | float) else "-"
     wait = record["retry_after_ms"]
     notes = [record["reason"], record["detail"], f"retry after {wait / 1000:g} s" if isinstance(wait, int) else None]
+    notes += [record["budget_scope"], record["limits_fallback"] and f"limits: {record['limits_fallback']}"]
+    notes += [f"from {record['peer']}"] if record["peer"] and result == "denied_auth" else []
     notes += ["client gone"] if record["disconnected"] else []
     notes += [f"would deny: {', '.join(map(str, record['would_deny']))}"] if record["would_deny"] else []
     return [
@@ -115,6 +126,6 @@ def _cells(record: dict[str, Any]) -> list[tuple[str, str]]:
         (printable(who).ljust(20), "bold" if record["verified"] else "dim"),
         (printable(what).ljust(24), ""),
         (latency.rjust(10), "dim"),
-        (printable(", ".join(filter(None, notes))), "yellow"),
+        (printable(", ".join(map(str, filter(None, notes)))), "yellow"),
         (printable(record["request_id"] or ""), "dim"),
     ]
