@@ -5,6 +5,7 @@
 //! audience. It must not count: every client and every log of that client holds ID tokens. So it is not enough that no
 //! sign of another kind is found; something has to show an access token.
 
+use crate::claims::claim;
 use crate::json::Value;
 
 /// What the claims show.
@@ -122,7 +123,7 @@ fn named_kind(claims: &Value<'_>) -> Kind {
         (&KIND_CLAIMS[..], Kind::Other),
         (&LOOSE_KIND_CLAIMS[..], Kind::Unknown),
     ] {
-        for value in names.iter().filter_map(|name| claims.get(name)) {
+        for value in names.iter().filter_map(|name| claim(claims, name)) {
             match kind_of_name(value, unknown) {
                 Kind::Other => return Kind::Other,
                 Kind::Access => found = Kind::Access,
@@ -135,11 +136,7 @@ fn named_kind(claims: &Value<'_>) -> Kind {
 
 fn kind_of_name(value: &Value<'_>, unknown: Kind) -> Kind {
     let Some(name) = value.as_str().map(str::to_ascii_lowercase) else {
-        return if value.is_null() {
-            Kind::Unknown
-        } else {
-            unknown
-        };
+        return unknown;
     };
     if ACCESS_KINDS.contains(&name.as_str()) {
         Kind::Access
@@ -173,7 +170,7 @@ fn names_a_client(claims: &Value<'_>) -> bool {
         _ => return false,
     };
     let is_audience = texts(claims, "aud").any(|audience| audience == client);
-    claims.get("nonce").is_none() && !(is_audience && claims.get("auth_time").is_some())
+    claim(claims, "nonce").is_none() && !(is_audience && claim(claims, "auth_time").is_some())
 }
 
 /// Whether the audience is a URL and not a client: tokens of workloads (Kubernetes, GitHub Actions), which name no
@@ -185,7 +182,7 @@ fn is_for_a_resource(claims: &Value<'_>) -> bool {
 }
 
 fn has_any(claims: &Value<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| claims.get(name).is_some())
+    names.iter().any(|name| claim(claims, name).is_some())
 }
 
 /// The strings in a claim that is a string or an array of them; of any other, none.
