@@ -102,9 +102,7 @@ def test_a_parameter_of_the_right_type_decides_nothing(core: ModuleType, header:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_why_no_key_fits(
-    core: ModuleType, keys: list[tuple[str, str]], header: dict[str, Any], detail: str
-) -> None:
+def test_why_no_key_fits(core: ModuleType, keys: list[tuple[str, str]], header: dict[str, Any], detail: str) -> None:
     published = jwks(*(signing_key(*key) for key in keys))
     with pytest.raises(Refused) as refused:
         verifier(core, published).verify(mint(key=signing_key("ES256", "a"), header=header), now=NOW)

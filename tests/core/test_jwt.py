@@ -108,7 +108,9 @@ def test_a_claim_that_is_null_is_absent(core: ModuleType, name: str) -> None:
     assert verdict(verify, mint(claims(**{name: None}))) == verdict(verify, mint(claims(**{name: ABSENT})))
 
 
-@pytest.mark.parametrize("name", ["nonce", "auth_time", "at_hash", "events", "azpacr", "gty", "token_use", "typ", "email"])
+@pytest.mark.parametrize(
+    "name", ["nonce", "auth_time", "at_hash", "events", "azpacr", "gty", "token_use", "typ", "email"]
+)
 def test_a_claim_that_is_null_shows_no_kind(core: ModuleType, name: str) -> None:
     verify = verifier(core)
     for changes in ({}, {"client_id": ABSENT, "azp": "agent-1"}, {"client_id": ABSENT, "aud": [AUDIENCE, "app"]}):

@@ -124,9 +124,7 @@ def _names_a_client(claims: Mapping[str, Any]) -> bool:
         client = claims.get("azp")
     if not isinstance(client, str):
         return False
-    return not (
-        _has_any(claims, ("nonce",)) or (client in _texts(claims, "aud") and _has_any(claims, ("auth_time",)))
-    )
+    return not (_has_any(claims, ("nonce",)) or (client in _texts(claims, "aud") and _has_any(claims, ("auth_time",))))
 
 
 def _is_for_a_resource(claims: Mapping[str, Any]) -> bool:
