@@ -4,7 +4,7 @@
 use crate::json::{self, Value};
 use crate::jwk;
 use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, malformed, too_large};
-use crate::kind::{Kind, kind};
+use crate::kind::{Kind, claim, kind};
 use crate::refusal::{Refusal, Refused};
 use crate::subject::SubjectRule;
 
@@ -158,11 +158,6 @@ fn required<T>(name: &'static str, claim: Option<T>) -> Result<T, Refused> {
 
 const fn invalid(name: &'static str, detail: &'static str) -> Refused {
     Refused::of(Refusal::InvalidClaim, name, detail)
-}
-
-/// A claim, where it is there: several issuers write null for one that they leave out.
-pub(crate) fn claim<'c, 'v>(value: &'c Value<'v>, name: &str) -> Option<&'c Value<'v>> {
-    value.get(name).filter(|claim| !claim.is_null())
 }
 
 /// A claim that must be a string, and not an empty one, where it is there.

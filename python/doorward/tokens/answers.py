@@ -1,8 +1,8 @@
 """What an introspection endpoint answered (RFC 7662 section 2.2), and whether that is enough.
 
 Two kinds of fault are kept apart. Without a boolean `active` the endpoint has not answered the question: that is a
-`ValueError` here, and the token cannot be checked now. Any other member of a wrong type is about this one token, which is
-refused by the name of the member. A member that is null is absent, as several servers write it.
+`ValueError` here, and the token cannot be checked now. Any other member of a wrong type is about this one token, which
+is refused by the name of the member. A member that is null is absent, as several servers write it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from doorward._core import subject_by, token_kind
 from doorward.errors import Refused, Unauthenticated, refusal
 from doorward.settings import Issuer
+from doorward.tokens.shapes import unexpected_audience
 
 __all__ = ["Answer", "Judge"]
 
@@ -55,8 +56,8 @@ class Answer:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Answer:
-        """Raises `ValueError`, in fixed words, where ``active`` is not a boolean, and `Unauthenticated` with the name of
-        the member for any other one of a wrong type."""
+        """Raises `ValueError`, in fixed words, where ``active`` is not a boolean, and `Unauthenticated` with the name
+        of the member for any other one of a wrong type."""
         active = document.get("active")
         if not isinstance(active, bool):  # "true" and 1 are neither
             raise ValueError("active is not a boolean")
@@ -96,6 +97,7 @@ class Judge:
 
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
         self._issuer = issuer.url
+        self._accepted = tuple(audiences)
         self._audiences = frozenset(audiences)
         self._leeway = issuer.leeway
         self._max_token_lifetime = issuer.max_token_lifetime
@@ -136,7 +138,7 @@ class Judge:
         if answer.issuer not in (None, self._issuer):
             raise refusal("invalid_issuer", "iss is not the issuer whose endpoint this is")
         if answer.audience is not None and self._audiences.isdisjoint(answer.audience):
-            raise refusal("invalid_audience", "aud does not name this resource")
+            raise refusal("invalid_audience", unexpected_audience(self._accepted, answer.audience))
 
     def _check_times(self, answer: Answer, now: float) -> None:
         if answer.expires_at is not None and not answer.expires_at > now - self._leeway:

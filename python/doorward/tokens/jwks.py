@@ -40,6 +40,7 @@ from doorward.settings import Issuer
 from doorward.tokens.discovery import find_key_set_url
 from doorward.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
 from doorward.tokens.flights import Landing
+from doorward.tokens.skipped_keys import log_skipped, reasons
 
 __all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys"]
 
@@ -88,6 +89,10 @@ class FetchedKeys:
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
         self._failures = 0
+        self._failure = ""
+        """Why the last fetches failed; it was logged."""
+        self._skipped: frozenset[str] = frozenset()
+        """Keys of the last set that cannot be used; they were logged."""
         self._flight: Landing | None = None
         self._lock = Lock()
         """Held over no await: a gate may serve several event loops."""
@@ -203,11 +208,13 @@ class FetchedKeys:
         else:
             self._fetched_at = now
             self._failures = 0
+            self._failure = ""
 
     def _publish(self, document: bytes) -> None:
         keys = KeySet.from_json(document)
         if len(keys) == 0:
-            raise Malformed("malformed_key_set", "no key can be used")
+            raise Malformed("malformed_key_set", f"no key can be used: {reasons(keys.skipped)}")
+        self._skipped = log_skipped(self._issuer.url, keys.skipped, said=self._skipped)
         published = _fingerprints(document)
         if published == self._published:
             return
@@ -220,7 +227,9 @@ class FetchedKeys:
         self._failures += 1
         self._url = self._issuer.jwks_url  # what was discovered may have moved
         self._alarm(slug)
-        _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
+        if why != self._failure:
+            self._failure = why
+            _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
         if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
             self._alarm("keys_stale")
 

@@ -8,6 +8,7 @@ from doorward._core import Claims
 from doorward.errors import Unauthenticated, refusal
 from doorward.principal import Principal
 from doorward.tokens.keys import Keys
+from doorward.tokens.shapes import foreign_issuer
 from doorward.tokens.verified import Verified, organization_of
 
 __all__ = ["AccessTokens"]
@@ -26,7 +27,7 @@ class AccessTokens:
         `Unavailable` where its issuer's keys cannot be had."""
         keys = self._keys.get(issuer)
         if keys is None:
-            raise refusal("invalid_issuer", "the issuer is not configured")
+            raise refusal("invalid_issuer", foreign_issuer(issuer, self._keys))
         # Read before the keys are used: a change in between makes the result look older than it is, never newer.
         generation = keys.generation
         claims = await self._claims(token, keys, now, certificate_sha256)
