@@ -42,7 +42,7 @@ from doorward.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavaila
 from doorward.tokens.flights import Landing
 from doorward.tokens.skipped_keys import log_skipped, reasons
 
-__all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys"]
+__all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys", "fetched_document"]
 
 LIFETIME: Final = 3600.0
 """Seconds for which keys count unasked: a withdrawn one dies within them, where nothing else fetches sooner."""
@@ -232,6 +232,13 @@ class FetchedKeys:
             _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
         if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
             self._alarm("keys_stale")
+
+
+async def fetched_document(issuer: Issuer) -> bytes:
+    """The JWK Set that an issuer publishes, fetched as a server does. Raises `Unavailable` and `Malformed`."""
+    fetcher = Fetcher(issuer.jwks_url or issuer.url)
+    url = issuer.jwks_url or await find_key_set_url(issuer.url, fetcher)
+    return await fetcher.get(url, max_bytes=MAX_KEY_SET_BYTES)
 
 
 _MEMBERS: Final = ("kid", "kty", "crv", "x", "y", "n", "e", "alg", "use", "key_ops")

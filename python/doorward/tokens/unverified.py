@@ -10,7 +10,7 @@ from doorward._core import token_issuer
 from doorward.errors import Refused
 from doorward.tokens.agent_tokens import AGENTS_ISSUER, id_of, is_agent_token
 
-__all__ = ["Named", "algorithm_of", "audience_of", "named"]
+__all__ = ["Named", "algorithm_of", "audience_of", "claims_of", "header_of", "named"]
 
 _AFTER_THE_SIGNATURE: Final = frozenset(
     {
@@ -51,25 +51,31 @@ def named(token: str, refused: Refused) -> Named | None:
     # Without an issuer no key has verified it, however much it looks like a JWT.
     if not token_issuer(token):
         return None
-    claims = _claims(token)
+    claims = claims_of(token)
     texts = {name: value for name, value in claims.items() if isinstance(value, str)}
     return Named(texts.get("client_id") or texts.get("azp"), texts.get("sub"), texts.get("iss"), texts.get("jti"))
 
 
 def audience_of(token: str) -> tuple[str, ...]:
     """The ``aud`` of a JWT that the core has read: none but for one whose signature is good may be shown."""
-    audience = _claims(token).get("aud")
+    audience = claims_of(token).get("aud")
     return tuple(audience) if isinstance(audience, list) else (str(audience),)
 
 
 def algorithm_of(token: str) -> str | None:
     """The ``alg`` of a JWT that the core has read, where it is a name of `ALGORITHMS`."""
-    algorithm = _part(token, 0).get("alg")
+    algorithm = header_of(token).get("alg")
     return next((name for name in ALGORITHMS if name == algorithm), None)
 
 
-def _claims(token: str) -> dict[str, Any]:
+def claims_of(token: str) -> dict[str, Any]:
+    """The claims of a JWT that the core has read."""
     return _part(token, 1)
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """The header of a JWT that the core has read."""
+    return _part(token, 0)
 
 
 def _part(token: str, position: int) -> dict[str, Any]:
