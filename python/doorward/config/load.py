@@ -68,9 +68,9 @@ def load_rules(path: str | PathLike[str]) -> dict[str, Any]:
 
 
 def load_for_tokens(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """What decides about tokens alone: the resource, the issuers, the agents and what was revoked, without the rest of the
-    file and without the secrets that it names. The second value is the ``introspection`` of each issuer that has one, by
-    the issuer's URL and as it is written, since it cannot be made without its secret. Raises as `load` does."""
+    """What decides about tokens: the resource, the issuers, the agents and what was revoked. The rest of the file is
+    not looked at, nor are the secrets that it names. The second value is the ``introspection`` of each issuer that has
+    one, by the issuer's URL and as it is written, since it cannot be made without its secret. Raises as `load` does."""
     file = Path(path)
     text = _text(file)
     found = {key: value for key, value in _parsed(file, text).items() if key in _FOR_TOKENS}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from doorward._core import Claims, KeySet, token_issuer
 from doorward.errors import Refused, Unauthenticated, refusal
@@ -68,8 +68,8 @@ def explain_jwt(
     revocations: Revocations,
     now: float,
 ) -> Explained:
-    """Every check of a JWT of that issuer. ``now``: seconds since the epoch. Raises `Malformed` for a set of keys that is
-    none."""
+    """Every check of a JWT of that issuer. ``now``: seconds since the epoch. Raises `Malformed` where the document of the
+    issuer is no JWK Set."""
     found = Explained(keys=fits_of(token, keyed.document))
     claims = _checked(token, keyed, audiences, now, found.faults)
     if claims is None:
