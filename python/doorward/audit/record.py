@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     budget: str | None = None
     retry_after_ms: int | None = None
     detail: str | None = None
-    """What was found in particular: fixed words and numbers, nothing that a caller chose."""
+    """What was found in particular: see `doorward.errors`."""
 
 
 SCHEMA: Final = 1

@@ -68,8 +68,8 @@ def explain_jwt(
     revocations: Revocations,
     now: float,
 ) -> Explained:
-    """Every check of a JWT of that issuer. ``now``: seconds since the epoch. Raises `Malformed` where the document of the
-    issuer is no JWK Set."""
+    """Every check of a JWT of that issuer. ``now``: seconds since the epoch. Raises `Malformed` where the document of
+    the issuer is no JWK Set."""
     found = Explained(keys=fits_of(token, keyed.document))
     claims = _checked(token, keyed, audiences, now, found.faults)
     if claims is None:

@@ -121,7 +121,7 @@ class FetchedKeys:
             self._look_for_all(now)
         if self._verifier is None or self._is_dead(now):
             retry_after = self._pause - abs(now - self._tried_at)
-            raise unavailable("the keys of the issuer cannot be had", retry_after=max(retry_after, 1.0))
+            raise unavailable(self._unavailable, retry_after=max(retry_after, 1.0))
         return self._verifier
 
     async def renewed(self, *, now: float) -> bool:
@@ -131,8 +131,12 @@ class FetchedKeys:
         if self._flight is not None or abs(now - self._tried_at) >= COOL_DOWN:
             await self._look(now)
         if self._published is before and self._failures:
-            raise unavailable("the key is not known, and the issuer's keys cannot be had", retry_after=self._pause)
+            raise unavailable(f"kid names no known key, and {self._unavailable}", retry_after=self._pause)
         return self._published is not before
+
+    @property
+    def _unavailable(self) -> str:
+        return f"the keys of {self._issuer.url} cannot be had: {self._failure or 'nothing was fetched yet'}"
 
     # --- when to look -------------------------------------------------------------------------------------------------
     # Ages are distances: a clock that jumped says nothing about the keys, in whichever direction.

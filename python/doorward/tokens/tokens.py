@@ -89,7 +89,7 @@ class Tokens:
         await self.revocations.ready()
         verified = await self._verified(token, now, certificate_sha256, may_ask, site)
         if self.revocations.cover(verified.principal, now=now):
-            raise refusal("token_revoked")
+            raise refusal("token_revoked", "the token or its holder was revoked")
         return verified
 
     def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
