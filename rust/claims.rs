@@ -4,7 +4,7 @@
 use crate::json::{self, Value};
 use crate::jwk;
 use crate::jws::{DEFAULT_MAX_TOKEN_BYTES, Header, malformed, too_large};
-use crate::kind::{Kind, kind};
+use crate::kind::{Kind, claim, kind};
 use crate::refusal::{Refusal, Refused};
 use crate::subject::SubjectRule;
 
@@ -54,9 +54,9 @@ impl Claims {
         if !declared {
             check_kind(value)?;
         }
-        let issuer = required(text(value, "iss")?)?.to_owned();
-        let audience = required(texts(value, "aud")?)?;
-        let expires_at = required(time(value, "exp")?)?;
+        let issuer = required("iss", text(value, "iss")?)?.to_owned();
+        let audience = required("aud", texts(value, "aud")?)?;
+        let expires_at = required("exp", time(value, "exp")?)?;
         let (starts_at, issued_at) = (time(value, "nbf")?, time(value, "iat")?);
         let (subject, client_id) = (text(value, "sub")?, client_id(value)?);
         Ok(Self {
@@ -99,7 +99,7 @@ pub fn parse(payload: &[u8]) -> Result<Value<'_>, Refused> {
 /// # Errors
 /// `missing_claim` and `invalid_claim`.
 pub fn issuer<'v>(value: &'v Value<'_>) -> Result<&'v str, Refused> {
-    required(text(value, "iss")?)
+    required("iss", text(value, "iss")?)
 }
 
 /// The `iss` that a JWT claims, nothing of it verified; empty where it names none, and None for what is not a JWT by
@@ -148,32 +148,33 @@ fn check_kind(value: &Value<'_>) -> Result<(), Refused> {
     }
 }
 
-fn required<T>(claim: Option<T>) -> Result<T, Refused> {
-    claim.ok_or(Refused::new(
+fn required<T>(name: &'static str, claim: Option<T>) -> Result<T, Refused> {
+    claim.ok_or(Refused::of(
         Refusal::MissingClaim,
-        "iss, aud and exp are required (RFC 9068 section 2.2)",
+        name,
+        "is missing (RFC 9068 section 2.2)",
     ))
 }
 
-const fn invalid(detail: &'static str) -> Refused {
-    Refused::new(Refusal::InvalidClaim, detail)
+const fn invalid(name: &'static str, detail: &'static str) -> Refused {
+    Refused::of(Refusal::InvalidClaim, name, detail)
 }
 
 /// A claim that must be a string, and not an empty one, where it is there.
-fn text<'v>(value: &'v Value<'_>, name: &str) -> Result<Option<&'v str>, Refused> {
-    match value.get(name) {
+fn text<'v>(value: &'v Value<'_>, name: &'static str) -> Result<Option<&'v str>, Refused> {
+    match claim(value, name) {
         None => Ok(None),
         Some(claim) => claim
             .as_str()
             .filter(|text| !text.is_empty())
             .map(Some)
-            .ok_or(invalid("a claim is not a string, or empty")),
+            .ok_or(invalid(name, "is not a string, or empty")),
     }
 }
 
 /// RFC 7519 section 4.1.3: a string or an array of strings.
-fn texts(value: &Value<'_>, name: &str) -> Result<Option<Vec<String>>, Refused> {
-    let Some(claim) = value.get(name) else {
+fn texts(value: &Value<'_>, name: &'static str) -> Result<Option<Vec<String>>, Refused> {
+    let Some(claim) = claim(value, name) else {
         return Ok(None);
     };
     if let Some(text) = claim.as_str() {
@@ -188,12 +189,12 @@ fn texts(value: &Value<'_>, name: &str) -> Result<Option<Vec<String>>, Refused> 
                 .collect()
         })
         .map(Some)
-        .ok_or(invalid("a claim is not a string or an array of strings"))
+        .ok_or(invalid(name, "is not a string or an array of strings"))
 }
 
 /// RFC 7519 section 2: a NumericDate is a number, not necessarily an integer.
-fn time(value: &Value<'_>, name: &str) -> Result<Option<f64>, Refused> {
-    match value.get(name) {
+fn time(value: &Value<'_>, name: &'static str) -> Result<Option<f64>, Refused> {
+    match claim(value, name) {
         None => Ok(None),
         Some(claim) => claim
             .as_number()
@@ -202,7 +203,8 @@ fn time(value: &Value<'_>, name: &str) -> Result<Option<f64>, Refused> {
             .filter(|seconds| (-MAX_TIME..=MAX_TIME).contains(seconds))
             .map(Some)
             .ok_or(invalid(
-                "a time is not a number of seconds before the year 10000",
+                name,
+                "is not a number of seconds before the year 10000",
             )),
     }
 }
@@ -220,11 +222,11 @@ fn username<'v>(value: &'v Value<'_>) -> Option<&'v str> {
 
 /// `scope` is a string (RFC 8693 section 4.2); `scp`, which some issuers send instead, a string or an array.
 fn scopes(value: &Value<'_>) -> Result<Vec<String>, Refused> {
-    let sent = match value.get("scope") {
+    let sent = match claim(value, "scope") {
         Some(scope) => vec![
             scope
                 .as_str()
-                .ok_or(invalid("scope is not a string"))?
+                .ok_or(invalid("scope", "is not a string"))?
                 .to_owned(),
         ],
         None => texts(value, "scp")?.unwrap_or_default(),
@@ -241,7 +243,7 @@ fn scopes(value: &Value<'_>) -> Result<Vec<String>, Refused> {
 /// RFC 7800 section 3.1, RFC 8705 section 3.1: the one binding we can check. Any other one makes the token
 /// worthless without a proof we cannot ask for, so it is no bearer token.
 fn confirmation(value: &Value<'_>) -> Result<Option<[u8; 32]>, Refused> {
-    let Some(confirmation) = value.get("cnf") else {
+    let Some(confirmation) = claim(value, "cnf") else {
         return Ok(None);
     };
     match confirmation.as_object() {
@@ -249,12 +251,12 @@ fn confirmation(value: &Value<'_>) -> Result<Option<[u8; 32]>, Refused> {
             .as_str()
             .and_then(thumbprint_bytes)
             .map(Some)
-            .ok_or(invalid("x5t#S256 is not a SHA-256")),
+            .ok_or(invalid("x5t#S256", "is not a SHA-256")),
         Some([_, ..]) => Err(Refused::new(
             Refusal::ProofRequired,
-            "bound to a proof other than a certificate",
+            "cnf binds the token to a proof other than a certificate",
         )),
-        _ => Err(invalid("cnf is not an object with a member")),
+        _ => Err(invalid("cnf", "is not an object with a member")),
     }
 }
 

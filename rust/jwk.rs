@@ -13,8 +13,8 @@ use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::{self, Value};
 use crate::refusal::{Refusal, Refused};
 
-use key::Key;
 pub use key::MAX_KEY_ID_BYTES;
+use key::{Key, Reason};
 
 mod key;
 
@@ -39,7 +39,7 @@ impl KeySet {
     /// `malformed_key_set` for anything that is not a JWK Set at all.
     pub fn from_json(document: &[u8]) -> Result<Self, Refused> {
         if document.len() > MAX_DOCUMENT_BYTES {
-            return Err(malformed("the document is too large"));
+            return Err(malformed("the document is larger than 512 KiB"));
         }
         let document = json::parse(document).map_err(|error| malformed(error.0))?;
         let members = document
@@ -47,7 +47,7 @@ impl KeySet {
             .and_then(Value::as_array)
             .ok_or(malformed("there is no array named keys"))?;
         if members.len() > MAX_KEYS {
-            return Err(malformed("there are too many keys"));
+            return Err(malformed("there are more than 256 keys"));
         }
         let mut read: Vec<_> = members.iter().map(Key::read).collect();
         refuse_ambiguous(&mut read);
@@ -121,22 +121,22 @@ impl KeySet {
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<&Arc<VerificationKey>, Refused> {
+        let is_meant =
+            |key: &&Key| id.is_none() || self.secret.is_some() || key.id.as_deref() == id;
         let mut fitting = self
             .keys
             .iter()
-            .filter(|key| id.is_none() || self.secret.is_some() || key.id.as_deref() == id)
+            .filter(is_meant)
             .flat_map(|key| &key.prepared)
             .filter(|prepared| prepared.algorithm() == algorithm);
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(key),
-            (None, _) => Err(Refused::new(
-                Refusal::UnknownKey,
-                "no key of the set fits the header",
-            )),
-            _ => Err(Refused::new(
-                Refusal::UnknownKey,
-                "no kid, and several keys fit",
-            )),
+            (None, _) if id.is_none() => Err(unknown_key("no kid, and no key is for its alg")),
+            (None, _) if self.keys.iter().any(|key| is_meant(&key)) => {
+                Err(unknown_key("the key that kid names is not for its alg"))
+            }
+            (None, _) => Err(unknown_key("kid names no key that can be used")),
+            _ => Err(unknown_key("no kid, and several keys fit")),
         }
     }
 }
@@ -154,24 +154,28 @@ static BASE64URL: std::sync::LazyLock<engine::Simd> =
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static BASE64URL: engine::GeneralPurpose = engine::general_purpose::URL_SAFE_NO_PAD;
 
+const fn unknown_key(detail: &'static str) -> Refused {
+    Refused::new(Refusal::UnknownKey, detail)
+}
+
 fn malformed(detail: &'static str) -> Refused {
     Refused::new(Refusal::MalformedKeySet, detail)
 }
 
 /// One `kid`, two keys, one algorithm: which of them signed cannot be told, so neither is used. Repeating
 /// one and the same key is harmless.
-fn refuse_ambiguous(read: &mut [Result<Key, &'static str>]) {
+fn refuse_ambiguous(read: &mut [Result<Key, Reason>]) {
     let verdicts: Vec<_> = (0..read.len())
         .map(|position| ambiguity(read, position))
         .collect();
     for (outcome, verdict) in read.iter_mut().zip(verdicts) {
         if let Some(reason) = verdict {
-            *outcome = Err(reason);
+            *outcome = Err(reason.into());
         }
     }
 }
 
-fn ambiguity(read: &[Result<Key, &'static str>], position: usize) -> Option<&'static str> {
+fn ambiguity(read: &[Result<Key, Reason>], position: usize) -> Option<&'static str> {
     let key = read.get(position)?.as_ref().ok()?;
     let mut repeats = false;
     for (other_position, other) in read.iter().enumerate() {

@@ -118,15 +118,37 @@ impl<'a> Header<'a> {
     ///
     /// # Errors
     /// `malformed_token`.
-    pub fn text(&self, name: &str) -> Result<Option<&str>, Refused> {
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, Refused> {
         self.0
             .get(name)
-            .map(|value| {
-                value
-                    .as_str()
-                    .ok_or(malformed("a header parameter has the wrong type"))
-            })
+            .map(|value| value.as_str().ok_or(wrong_type(name, "is not a string")))
             .transpose()
+    }
+
+    /// Every registered parameter that is there must have its JSON type, also where it is not used: two readers of
+    /// one header could otherwise differ about what it says.
+    ///
+    /// # Errors
+    /// `malformed_token`, with the name of the parameter.
+    pub fn check_types(&self) -> Result<(), Refused> {
+        for name in STRINGS {
+            self.text(name)?;
+        }
+        for name in OBJECTS {
+            if self
+                .0
+                .get(name)
+                .is_some_and(|one| one.as_object().is_none())
+            {
+                return Err(wrong_type(name, "is not an object"));
+            }
+        }
+        for name in LISTS {
+            if self.0.get(name).is_some_and(|one| !is_list_of_strings(one)) {
+                return Err(wrong_type(name, "is not an array of strings"));
+            }
+        }
+        Ok(())
     }
 
     /// One allowed algorithm, and the one key for it.
@@ -164,6 +186,29 @@ impl<'a> Header<'a> {
 
 fn decode(part: &[u8]) -> Result<Vec<u8>, Refused> {
     jwk::base64url(part).ok_or(malformed("a part is not strict base64url"))
+}
+
+/// Header parameters that are strings: RFC 7515 section 4.1, RFC 7516 section 4.1.2, RFC 7518 sections 4.6.1, 4.7.1 and
+/// 4.8.1, RFC 7519 section 5.3, RFC 8555 section 6.
+const STRINGS: [&str; 18] = [
+    "alg", "typ", "cty", "kid", "jku", "x5u", "x5t", "x5t#S256", "enc", "zip", "apu", "apv", "iv",
+    "tag", "p2s", "iss", "nonce", "url",
+];
+
+/// Header parameters that are objects: RFC 7515 section 4.1.3, RFC 7518 section 4.6.1.1.
+const OBJECTS: [&str; 2] = ["jwk", "epk"];
+
+/// Header parameters that are arrays of strings: RFC 7515 section 4.1.6, OpenID Federation 1.0 section 4.3.
+const LISTS: [&str; 2] = ["x5c", "trust_chain"];
+
+fn is_list_of_strings(value: &Value<'_>) -> bool {
+    value
+        .as_array()
+        .is_some_and(|items| items.iter().all(|item| item.as_str().is_some()))
+}
+
+const fn wrong_type(name: &'static str, detail: &'static str) -> Refused {
+    Refused::of(Refusal::MalformedToken, name, detail)
 }
 
 /// What stands before the first dot, and behind it.

@@ -143,9 +143,7 @@ impl Verifier {
 
     /// Whether `typ` says that this is an access token, where it may say nothing.
     fn check_header(&self, header: &Header<'_>) -> Result<bool, Refused> {
-        for name in ["cty", "jku", "x5u", "x5t", "x5t#S256"] {
-            header.text(name)?;
-        }
+        header.check_types()?;
         if header.has("zip")
             || header
                 .text("cty")?

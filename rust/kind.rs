@@ -122,7 +122,7 @@ fn named_kind(claims: &Value<'_>) -> Kind {
         (&KIND_CLAIMS[..], Kind::Other),
         (&LOOSE_KIND_CLAIMS[..], Kind::Unknown),
     ] {
-        for value in names.iter().filter_map(|name| claims.get(name)) {
+        for value in names.iter().filter_map(|name| claim(claims, name)) {
             match kind_of_name(value, unknown) {
                 Kind::Other => return Kind::Other,
                 Kind::Access => found = Kind::Access,
@@ -135,11 +135,7 @@ fn named_kind(claims: &Value<'_>) -> Kind {
 
 fn kind_of_name(value: &Value<'_>, unknown: Kind) -> Kind {
     let Some(name) = value.as_str().map(str::to_ascii_lowercase) else {
-        return if value.is_null() {
-            Kind::Unknown
-        } else {
-            unknown
-        };
+        return unknown;
     };
     if ACCESS_KINDS.contains(&name.as_str()) {
         Kind::Access
@@ -173,7 +169,7 @@ fn names_a_client(claims: &Value<'_>) -> bool {
         _ => return false,
     };
     let is_audience = texts(claims, "aud").any(|audience| audience == client);
-    claims.get("nonce").is_none() && !(is_audience && claims.get("auth_time").is_some())
+    claim(claims, "nonce").is_none() && !(is_audience && claim(claims, "auth_time").is_some())
 }
 
 /// Whether the audience is a URL and not a client: tokens of workloads (Kubernetes, GitHub Actions), which name no
@@ -184,8 +180,13 @@ fn is_for_a_resource(claims: &Value<'_>) -> bool {
         && texts(claims, "aud").all(|audience| audience.contains("://") && Some(audience) != client)
 }
 
+/// A claim, where it is there: several issuers write null for one that they leave out.
+pub(crate) fn claim<'c, 'v>(value: &'c Value<'v>, name: &str) -> Option<&'c Value<'v>> {
+    value.get(name).filter(|claim| !claim.is_null())
+}
+
 fn has_any(claims: &Value<'_>, names: &[&str]) -> bool {
-    names.iter().any(|name| claims.get(name).is_some())
+    names.iter().any(|name| claim(claims, name).is_some())
 }
 
 /// The strings in a claim that is a string or an array of them; of any other, none.

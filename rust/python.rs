@@ -26,7 +26,7 @@ impl From<Refused> for PyErr {
         Python::attach(|py| {
             REFUSAL
                 .import(py, "doorward.errors", "refusal")
-                .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.detail)))
+                .and_then(|refusal| refusal.call1((refused.refusal.slug(), refused.text())))
                 .map_or_else(|error| error, Self::from_value)
         })
     }

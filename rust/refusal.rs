@@ -3,6 +3,7 @@
 //! The slugs are the keys of `CODES` in `python/doorward/errors.py`, which says what each means to
 //! the caller: its HTTP status and its words. A test compares the two lists.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A reason to refuse. The comment of each variant says what was found.
@@ -101,6 +102,8 @@ impl Refusal {
 pub struct Refused {
     /// The reason.
     pub refusal: Refusal,
+    /// The claim or header parameter it is about; empty where it is about none.
+    pub member: &'static str,
     /// What in particular was wrong, in words fixed at compile time.
     pub detail: &'static str,
 }
@@ -109,13 +112,37 @@ impl Refused {
     /// A refusal with its detail.
     #[must_use]
     pub const fn new(refusal: Refusal, detail: &'static str) -> Self {
-        Self { refusal, detail }
+        Self {
+            refusal,
+            member: "",
+            detail,
+        }
+    }
+
+    /// A refusal that names a claim or header parameter: `aud` and `is missing`.
+    #[must_use]
+    pub const fn of(refusal: Refusal, member: &'static str, detail: &'static str) -> Self {
+        Self {
+            refusal,
+            member,
+            detail,
+        }
+    }
+
+    /// The name of the member, if any, and what was wrong.
+    #[must_use]
+    pub fn text(&self) -> Cow<'static, str> {
+        if self.member.is_empty() {
+            Cow::Borrowed(self.detail)
+        } else {
+            Cow::Owned(format!("{} {}", self.member, self.detail))
+        }
     }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.refusal.slug(), self.detail)
+        write!(f, "{}: {}", self.refusal.slug(), self.text())
     }
 }
 

@@ -60,6 +60,7 @@ PYTHON = {
     "limits": Row(2, "0 1"),
     "metadata": Row(2, "0 1"),
     "policy": Row(2, "0 1"),
+    "refusal_log": Row(2, "0 1"),
     "rendering": Row(2, "0 1"),
     "telemetry": Row(2, "0 1"),
     "tokens": Row(2, "0 1"),

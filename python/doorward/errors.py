@@ -10,7 +10,8 @@
     └── Malformed         400   not a request that can be judged
 
 A subclass exists only where a caller acts differently. `code` is stable and safe to show; `detail` is for the
-operator's record alone and holds fixed words, never a token, a header or an argument.
+operator's record and log alone. It holds fixed words, names of claims and parameters, configured values, and values of
+a claim only where the signature was good; never a token, a header or an argument.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from doorward.limits import FailedAttempts, Spender, Spending, remote_limiter
 from doorward.metadata import Metadata
 from doorward.methods import HANDSHAKES
 from doorward.policy import MAX_FILTER_BYTES, Policy, call_of, watched_by, with_hash
+from doorward.refusal_log import RefusalLog
 from doorward.rendering import Challenge, Response, render
 from doorward.request import Call, Request
 from doorward.request_ids import request_id
@@ -126,6 +127,7 @@ class Steps:
             self._hash_key = before._hash_key
         self._admitting = Admitting(self.spender, self.trail, tick=tick)
         self.confirming = Confirming(self._confirmations, self._admitting, ensure_still=self._ensure_still, tick=tick)
+        self._refusals: RefusalLog = RefusalLog() if before is None else before._refusals
         self._callers = Callers(self.tokens, self.policy, self._failures, self.transport)
         self._sink = Sink(
             write=self.trail.write,
@@ -168,6 +170,7 @@ class Steps:
             if decision.trace is not None and request.method != "POST":
                 decision.trace.start(None, is_known=True)  # no message will say what it is part of
         except Refused as refused:
+            self._refusals.note(refused, tick=self._tick())
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
             return decision
@@ -195,7 +198,11 @@ class Steps:
 
     async def caller_of(self, token: str) -> Caller:
         """Whose token it is, and nothing else. Raises `Unauthenticated` or `Unavailable`."""
-        return await self._callers.holder_of(token, now=self._clock())
+        try:
+            return await self._callers.holder_of(token, now=self._clock())
+        except Refused as refused:
+            self._refusals.note(refused, tick=self._tick())
+            raise
 
     def judge(self, decision: Decision, body: bytes, *, by_client: bool = False) -> Awaitable[None] | None:
         """Steps 4 to 7, for the request that `begin` let through. See `Gate.judge`."""

@@ -77,12 +77,12 @@ class Transport:
     def check(self, request: Request) -> None:
         """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
         if request.host not in self._hosts and not self._is_allowed_host(request.host):
-            raise refusal("invalid_host")
+            raise refusal("invalid_host", "Host is none of allowed_hosts")
         for origin in request.header_values("origin"):
             if not self.is_allowed_origin(origin):
-                raise refusal("invalid_origin")
+                raise refusal("invalid_origin", "Origin is none of allowed_origins")
         if not self._is_secure(request):
-            raise refusal("insecure_transport")
+            raise refusal("insecure_transport", "http for a resource of https: is the proxy in trusted_proxies?")
         self._check_certificate_headers(request)
         if request.method not in HTTP_METHODS:
             raise refusal("method_not_allowed")

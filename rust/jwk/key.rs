@@ -1,5 +1,6 @@
 //! One JWK (RFC 7517 section 4, RFC 7518 section 6, RFC 8037): members in, a key for its algorithms out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::base64url;
@@ -8,6 +9,9 @@ use crate::json::Value;
 
 /// A `kid` is a thumbprint, a date or a short name; what is longer only fills logs.
 pub const MAX_KEY_ID_BYTES: usize = 1024;
+
+/// Why a key cannot be used: fixed words, with the name of a member at most.
+pub(super) type Reason = Cow<'static, str>;
 
 /// A key ready to verify.
 #[derive(Debug)]
@@ -21,31 +25,31 @@ pub(super) struct Key {
 
 impl Key {
     /// A member of a set, or why it is unusable.
-    pub(super) fn read(member: &Value<'_>) -> Result<Self, &'static str> {
+    pub(super) fn read(member: &Value<'_>) -> Result<Self, Reason> {
         if member.as_object().is_none() {
-            return Err("not an object");
+            return Err("not an object".into());
         }
         // RFC 7517 section 4.1.
         let kind = text(member, "kty")?.ok_or("kty is missing")?;
         if kind == "oct" {
-            return Err("a shared secret in a published set");
+            return Err("a shared secret in a published set".into());
         }
         if PRIVATE_MEMBERS
             .iter()
             .any(|name| member.get(name).is_some())
         {
-            return Err("a private key in a published set");
+            return Err("a private key in a published set".into());
         }
         check_purpose(member)?;
         let id = text(member, "kid")?;
         if id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
-            return Err("kid is too long");
+            return Err("kid is too long".into());
         }
         let (material, prepared) = match kind {
             "RSA" => read_rsa(member)?,
             "EC" => read_elliptic(member)?,
             "OKP" => read_edwards(member)?,
-            _ => return Err("an unsupported kty"),
+            _ => return Err("an unsupported kty".into()),
         };
         Ok(Self {
             id: id.map(str::to_owned),
@@ -72,9 +76,9 @@ const PRIVATE_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"]
 type Material = (Vec<u8>, Vec<VerificationKey>);
 
 /// RFC 7517 sections 4.2 and 4.3.
-fn check_purpose(member: &Value<'_>) -> Result<(), &'static str> {
+fn check_purpose(member: &Value<'_>) -> Result<(), Reason> {
     if text(member, "use")?.is_some_and(|purpose| purpose != "sig") {
-        return Err("use is not sig");
+        return Err("use is not sig".into());
     }
     let Some(operations) = member.get("key_ops") else {
         return Ok(());
@@ -86,11 +90,11 @@ fn check_purpose(member: &Value<'_>) -> Result<(), &'static str> {
     {
         Ok(())
     } else {
-        Err("key_ops lacks verify")
+        Err("key_ops lacks verify".into())
     }
 }
 
-fn read_rsa(member: &Value<'_>) -> Result<Material, &'static str> {
+fn read_rsa(member: &Value<'_>) -> Result<Material, Reason> {
     let (modulus, exponent) = (octets(member, "n")?, octets(member, "e")?);
     let algorithms = match declared_algorithm(member)? {
         Some(algorithm) => vec![algorithm],
@@ -103,12 +107,12 @@ fn read_rsa(member: &Value<'_>) -> Result<Material, &'static str> {
     Ok(([modulus, exponent].concat(), prepared))
 }
 
-fn read_elliptic(member: &Value<'_>) -> Result<Material, &'static str> {
+fn read_elliptic(member: &Value<'_>) -> Result<Material, Reason> {
     // RFC 7518 section 3.4: the algorithm is bound to its curve.
     let algorithm = match text(member, "crv")?.ok_or("crv is missing")? {
         "P-256" => Algorithm::ES256,
         "P-384" => Algorithm::ES384,
-        _ => return Err("an unsupported crv"),
+        _ => return Err("an unsupported crv".into()),
     };
     require_algorithm(member, algorithm)?;
     let (x, y) = (octets(member, "x")?, octets(member, "y")?);
@@ -116,9 +120,9 @@ fn read_elliptic(member: &Value<'_>) -> Result<Material, &'static str> {
     Ok(([x, y].concat(), vec![key]))
 }
 
-fn read_edwards(member: &Value<'_>) -> Result<Material, &'static str> {
+fn read_edwards(member: &Value<'_>) -> Result<Material, Reason> {
     if text(member, "crv")?.ok_or("crv is missing")? != "Ed25519" {
-        return Err("an unsupported crv");
+        return Err("an unsupported crv".into());
     }
     require_algorithm(member, Algorithm::EdDSA)?;
     let x = octets(member, "x")?;
@@ -126,27 +130,31 @@ fn read_edwards(member: &Value<'_>) -> Result<Material, &'static str> {
     Ok((x, vec![key]))
 }
 
-fn declared_algorithm(member: &Value<'_>) -> Result<Option<Algorithm>, &'static str> {
+fn declared_algorithm(member: &Value<'_>) -> Result<Option<Algorithm>, Reason> {
     text(member, "alg")?
-        .map(|name| crypto::algorithm(name).ok_or("an unsupported alg"))
+        .map(|name| crypto::algorithm(name).ok_or("an unsupported alg".into()))
         .transpose()
 }
 
-fn require_algorithm(member: &Value<'_>, algorithm: Algorithm) -> Result<(), &'static str> {
+fn require_algorithm(member: &Value<'_>, algorithm: Algorithm) -> Result<(), Reason> {
     match declared_algorithm(member)? {
-        Some(declared) if declared != algorithm => Err("alg does not fit crv"),
+        Some(declared) if declared != algorithm => Err("alg does not fit crv".into()),
         _ => Ok(()),
     }
 }
 
-fn text<'v>(member: &'v Value<'_>, name: &str) -> Result<Option<&'v str>, &'static str> {
+fn text<'v>(member: &'v Value<'_>, name: &'static str) -> Result<Option<&'v str>, Reason> {
     member
         .get(name)
-        .map(|value| value.as_str().ok_or("a member is not a string"))
+        .map(|value| {
+            value
+                .as_str()
+                .ok_or_else(|| format!("{name} is not a string").into())
+        })
         .transpose()
 }
 
-fn octets(member: &Value<'_>, name: &str) -> Result<Vec<u8>, &'static str> {
-    let text = text(member, name)?.ok_or("a part of the key is missing")?;
-    base64url(text.as_bytes()).ok_or("a part of the key is not base64url")
+fn octets(member: &Value<'_>, name: &'static str) -> Result<Vec<u8>, Reason> {
+    let text = text(member, name)?.ok_or_else(|| format!("{name} is missing"))?;
+    base64url(text.as_bytes()).ok_or_else(|| format!("{name} is not base64url").into())
 }

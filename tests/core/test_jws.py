@@ -64,6 +64,51 @@ def test_ed25519_has_two_names(core: ModuleType, names: tuple[str, str]) -> None
     assert verdict(verifier(core, jwks(key), algorithms=[allowed]), mint(key=key, header={"alg": sent})) == "accepted"
 
 
+STRINGS = (
+    *("alg", "typ", "cty", "kid", "jku", "x5u", "x5t", "x5t#S256"),
+    *("enc", "zip", "apu", "apv", "iv", "tag", "p2s", "iss", "nonce", "url"),
+)
+TYPES = {
+    **{f"{name} is not a string": (name, (None, 1, True, ["x"], {})) for name in STRINGS},
+    **{f"{name} is not an object": (name, (None, 1, "x", ["x"])) for name in ("jwk", "epk")},
+    **{
+        f"{name} is not an array of strings": (name, (None, 1, "x", {}, ["x", 1], [None]))
+        for name in ("x5c", "trust_chain")
+    },
+}
+
+
+@pytest.mark.parametrize("detail", TYPES)
+def test_a_registered_header_parameter_has_its_json_type(core: ModuleType, detail: str) -> None:
+    name, values = TYPES[detail]
+    for value in values:
+        with pytest.raises(Refused) as refused:
+            verifier(core).verify(mint(header={name: value}), now=NOW)
+        assert (refused.value.code, refused.value.detail) == ("malformed_token", detail), value
+
+
+@pytest.mark.parametrize("header", [{"x5c": ["AA"]}, {"jwk": {}}, {"nonce": "n"}, {"x-unknown": 1}], ids=str)
+def test_a_parameter_of_the_right_type_decides_nothing(core: ModuleType, header: dict[str, Any]) -> None:
+    assert verdict(verifier(core), mint(header=header)) == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("keys", "header", "detail"),
+    [
+        ([("ES256", "a")], {"kid": "b"}, "kid names no key that can be used"),
+        ([("ES384", "a")], {"kid": "a"}, "the key that kid names is not for its alg"),
+        ([("ES384", "a")], {"kid": ABSENT}, "no kid, and no key is for its alg"),
+        ([("ES256", "a"), ("ES256", "b")], {"kid": ABSENT}, "no kid, and several keys fit"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_why_no_key_fits(core: ModuleType, keys: list[tuple[str, str]], header: dict[str, Any], detail: str) -> None:
+    published = jwks(*(signing_key(*key) for key in keys))
+    with pytest.raises(Refused) as refused:
+        verifier(core, published).verify(mint(key=signing_key("ES256", "a"), header=header), now=NOW)
+    assert (refused.value.code, refused.value.detail) == ("unknown_key", detail)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

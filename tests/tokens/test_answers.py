@@ -38,18 +38,18 @@ async def test_an_active_token_is_a_principal(served: Endpoint) -> None:
 
 WRONG_TYPES = {
     "active": ("true", 1, None, ABSENT, [True], {}),
-    "iss": (7, "", None, [ISSUER]),
-    "sub": (7, "", None, ["user-1"]),
-    "client_id": (7, "", None),
+    "iss": (7, "", [ISSUER]),
+    "sub": (7, "", ["user-1"]),
+    "client_id": (7, ""),
     "azp": (7,),
-    "aud": (7, None, {}, [AUDIENCE, 7]),
-    "exp": ("soon", None, True, [NOW + 600], 1e15, str(NOW + 600)),
-    "nbf": ("now", None, False),
-    "iat": ("now", None, False),
-    "scope": (["read"], None, 7),
+    "aud": (7, {}, [AUDIENCE, 7]),
+    "exp": ("soon", True, [NOW + 600], 1e15, str(NOW + 600)),
+    "nbf": ("now", False),
+    "iat": ("now", False),
+    "scope": (["read"], 7),
     "jti": (7, ""),
     "token_type": (7, ""),
-    "cnf": ("x", None, {}, [], {"x5t#S256": 7}, {"x5t#S256": "short"}, {"x5t#S256": f"{THUMBPRINT}="}),
+    "cnf": ("x", {}, [], {"x5t#S256": 7}, {"x5t#S256": "short"}, {"x5t#S256": f"{THUMBPRINT}="}),
 }
 ANSWERS = {
     "as a JWT": (good(), "accepted"),
@@ -92,11 +92,39 @@ ANSWERS = {
     ),
     "an organisation that is none": (good(org=7), "invalid_claim"),
     **{
-        f"{name}: {value!r:.30}": (good(**{name: value}), UNAVAILABLE)
+        f"{name}: {value!r:.30}": (good(**{name: value}), UNAVAILABLE if name == "active" else "invalid_claim")
         for name, values in WRONG_TYPES.items()
         for value in values
     },
 }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["iss", "sub", "client_id", "azp", "aud", "exp", "nbf", "iat", "scope", "jti", "token_type", "cnf", "username"],
+)
+async def test_a_member_that_is_null_is_absent(served: Endpoint, name: str) -> None:
+    asking, found = Asking(served), []
+    for number, value in enumerate((None, ABSENT)):
+        served.answer(good(**{name: value}))
+        found.append(await asking.verdict(f"token-{number}"))
+    assert found[0] == found[1]
+    assert not asking.alarms
+
+
+async def test_an_odd_answer_refuses_its_token_alone_and_names_the_member(served: Endpoint) -> None:
+    asking = Asking(served)
+    served.answer(good(exp="soon"))
+    for _ in range(2):
+        with pytest.raises(Unauthenticated) as refused:
+            await asking.verify()
+        assert (
+            refused.value.detail == "in the introspection answer exp is not a number of seconds before the year 10000"
+        )
+    assert len(served.asked) == 1, "remembered, as every refusal that the token's holder cannot change"
+    served.answer(good())
+    assert await asking.verdict("another-token") == "accepted"
+    assert not asking.alarms
 
 
 @pytest.mark.parametrize(("answer", "expected"), ANSWERS.values(), ids=ANSWERS)

@@ -61,9 +61,9 @@ def read(payload: bytes, *, declared: bool, leeway: float, rule: str) -> Claims:
     if not declared:
         _check_kind(value)
     # In the order of the native core, so that both name the same fault first.
-    issuer = _required(_text(value, "iss"))
-    audience = _required(_texts(value, "aud"))
-    expires_at = _required(_time(value, "exp"))
+    issuer = _required("iss", _text(value, "iss"))
+    audience = _required("aud", _texts(value, "aud"))
+    expires_at = _required("exp", _time(value, "exp"))
     starts = (_time(value, "nbf"), _time(value, "iat"))
     sub, client_id = _text(value, "sub"), _client_id(value)
     subject = subject_by(rule, sub, _username(value), client_id)
@@ -87,7 +87,7 @@ def read(payload: bytes, *, declared: bool, leeway: float, rule: str) -> Claims:
 
 def issuer(value: dict[str, Any]) -> str:
     """The `iss` that chooses among several issuers."""
-    return _required(_text(value, "iss"))
+    return _required("iss", _text(value, "iss"))
 
 
 def token_issuer(token: str | bytes) -> str | None:
@@ -137,9 +137,9 @@ def _check_kind(value: dict[str, Any]) -> None:
         raise refusal("invalid_type", "the claims are those of another kind of token")
 
 
-def _required(claim: _T | None) -> _T:
+def _required(name: str, claim: _T | None) -> _T:
     if claim is None:
-        raise refusal("missing_claim", "iss, aud and exp are required (RFC 9068 section 2.2)")
+        raise refusal("missing_claim", f"{name} is missing (RFC 9068 section 2.2)")
     return claim
 
 
@@ -149,32 +149,32 @@ def _invalid(detail: str) -> Refused:
 
 def _text(value: dict[str, Any], name: str) -> str | None:
     """A claim that must be a string, and not an empty one, where it is there."""
-    if name not in value:
+    claim = value.get(name)  # several issuers write null for one that they leave out, here and below
+    if claim is None:
         return None
-    claim = value[name]
     if not isinstance(claim, str) or not claim:
-        raise _invalid("a claim is not a string, or empty")
+        raise _invalid(f"{name} is not a string, or empty")
     return claim
 
 
 def _texts(value: dict[str, Any], name: str) -> tuple[str, ...] | None:
     """RFC 7519 section 4.1.3: a string or an array of strings."""
-    if name not in value:
+    claim = value.get(name)
+    if claim is None:
         return None
-    claim = value[name]
     items = [claim] if isinstance(claim, str) else claim
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise _invalid("a claim is not a string or an array of strings")
+        raise _invalid(f"{name} is not a string or an array of strings")
     return tuple(items)
 
 
 def _time(value: dict[str, Any], name: str) -> float | None:
     """RFC 7519 section 2: a NumericDate is a number, not necessarily an integer."""
-    if name not in value:
+    claim = value.get(name)
+    if claim is None:
         return None
-    claim = value[name]
     if isinstance(claim, bool) or not isinstance(claim, (int, float)) or not -MAX_TIME <= claim <= MAX_TIME:
-        raise _invalid("a time is not a number of seconds before the year 10000")
+        raise _invalid(f"{name} is not a number of seconds before the year 10000")
     return float(claim) + 0.0  # which makes -0.0 the 0.0 it is
 
 
@@ -191,7 +191,7 @@ def _username(value: dict[str, Any]) -> str | None:
 
 def _scopes(value: dict[str, Any]) -> tuple[str, ...]:
     """`scope` is a string (RFC 8693 section 4.2); `scp`, which some issuers send instead, a string or an array."""
-    if "scope" in value:
+    if value.get("scope") is not None:
         if not isinstance(value["scope"], str):
             raise _invalid("scope is not a string")
         sent: tuple[str, ...] = (value["scope"],)
@@ -203,13 +203,13 @@ def _scopes(value: dict[str, Any]) -> tuple[str, ...]:
 def _confirmation(value: dict[str, Any]) -> bytes | None:
     """RFC 7800 section 3.1, RFC 8705 section 3.1: the one binding we can check. Any other one makes the token worthless
     without a proof we cannot ask for, so it is no bearer token."""
-    if "cnf" not in value:
+    confirmation = value.get("cnf")
+    if confirmation is None:
         return None
-    confirmation = value["cnf"]
     if not isinstance(confirmation, dict) or not confirmation:
         raise _invalid("cnf is not an object with a member")
     if list(confirmation) != ["x5t#S256"]:
-        raise refusal("proof_required", "bound to a proof other than a certificate")
+        raise refusal("proof_required", "cnf binds the token to a proof other than a certificate")
     thumbprint = confirmation["x5t#S256"]
     certificate = thumbprint_bytes(thumbprint) if isinstance(thumbprint, str) else None
     if certificate is None:

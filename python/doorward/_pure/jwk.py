@@ -59,7 +59,7 @@ class KeySet:
         """Parse a JWK Set; raises `Malformed` for anything that is not one."""
         data = _bytes(document)
         if len(data) > MAX_DOCUMENT_BYTES:
-            raise _malformed("the document is too large")
+            raise _malformed("the document is larger than 512 KiB")
         try:
             parsed = json.parse(data)
         except json.JsonError as error:
@@ -68,7 +68,7 @@ class KeySet:
         if not isinstance(members, list):
             raise _malformed("there is no array named keys")
         if len(members) > MAX_KEYS:
-            raise _malformed("there are too many keys")
+            raise _malformed("there are more than 256 keys")
         read = _refuse_ambiguous([_read(member) for member in members])
         return KeySet(
             tuple(key for key in read if isinstance(key, _Key)),
@@ -101,11 +101,23 @@ class KeySet:
         fitting = list(self._fitting(key_id, algorithm))
         if len(fitting) == 1:
             return fitting[0]
-        raise refusal("unknown_key", "no kid, and several keys fit" if fitting else "no key of the set fits the header")
+        raise refusal("unknown_key", self._why_not(key_id, fits_several=bool(fitting)))
+
+    def _why_not(self, key_id: str | None, *, fits_several: bool) -> str:
+        if fits_several:
+            return "no kid, and several keys fit"
+        if key_id is None:
+            return "no kid, and no key is for its alg"
+        if any(self._is_meant(key, key_id) for key in self._keys):
+            return "the key that kid names is not for its alg"
+        return "kid names no key that can be used"
+
+    def _is_meant(self, key: _Key, key_id: str | None) -> bool:
+        return key_id is None or self.secret_algorithm is not None or key.id == key_id
 
     def _fitting(self, key_id: str | None, algorithm: str) -> Iterator[VerificationKey]:
         for key in self._keys:
-            if key_id is None or self.secret_algorithm or key.id == key_id:
+            if self._is_meant(key, key_id):
                 yield from (prepared for prepared in key.prepared if prepared.algorithm == algorithm)
 
 
@@ -255,15 +267,15 @@ def _text(member: dict[str, Any], name: str) -> str | None:
         return None
     value = member[name]
     if not isinstance(value, str):
-        raise BadKeyError("a member is not a string")
+        raise BadKeyError(f"{name} is not a string")
     return value
 
 
 def _octets(member: dict[str, Any], name: str) -> bytes:
     text = _text(member, name)
     if text is None:
-        raise BadKeyError("a part of the key is missing")
+        raise BadKeyError(f"{name} is missing")
     data = base64url(text.encode())
     if data is None:
-        raise BadKeyError("a part of the key is not base64url")
+        raise BadKeyError(f"{name} is not base64url")
     return data

@@ -22,6 +22,19 @@ __all__ = [
     "verify_jws",
 ]
 
+_STRINGS: Final = (
+    *("alg", "typ", "cty", "kid", "jku", "x5u", "x5t", "x5t#S256"),
+    *("enc", "zip", "apu", "apv", "iv", "tag", "p2s", "iss", "nonce", "url"),
+)
+"""Header parameters that are strings: RFC 7515 section 4.1, RFC 7516 section 4.1.2, RFC 7518 sections 4.6.1, 4.7.1 and
+4.8.1, RFC 7519 section 5.3, RFC 8555 section 6."""
+
+_OBJECTS: Final = ("jwk", "epk")
+"""Header parameters that are objects: RFC 7515 section 4.1.3, RFC 7518 section 4.6.1.1."""
+
+_LISTS: Final = ("x5c", "trust_chain")
+"""Header parameters that are arrays of strings: RFC 7515 section 4.1.6, OpenID Federation 1.0 section 4.3."""
+
 DEFAULT_MAX_TOKEN_BYTES: Final = 16_384
 """What fits into the headers of every common server; a token is sent with every request."""
 
@@ -90,8 +103,20 @@ class Header:
             return None
         value = self.parameters[name]
         if not isinstance(value, str):
-            raise malformed("a header parameter has the wrong type")
+            raise malformed(f"{name} is not a string")
         return value
+
+    def check_types(self) -> None:
+        """Every registered parameter that is there must have its JSON type, also where it is not used: two readers of
+        one header could otherwise differ about what it says."""
+        for name in _STRINGS:
+            self.text(name)
+        for name in _OBJECTS:
+            if name in self.parameters and not isinstance(self.parameters[name], dict):
+                raise malformed(f"{name} is not an object")
+        for name in _LISTS:
+            if name in self.parameters and not _is_list_of_strings(self.parameters[name]):
+                raise malformed(f"{name} is not an array of strings")
 
     def key(self, keys: KeySet, allowed: tuple[str, ...]) -> VerificationKey:
         """One allowed algorithm, and the one key for it."""
@@ -141,6 +166,10 @@ def token_bytes(token: str | bytes) -> bytes:
         return token.encode("utf-8")
     except UnicodeEncodeError:
         raise malformed("the text has lone surrogates") from None
+
+
+def _is_list_of_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _decode(part: bytes) -> bytes:

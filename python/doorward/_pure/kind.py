@@ -91,8 +91,8 @@ def kind(claims: Mapping[str, Any]) -> Kind:
 
 def _named_kind(claims: Mapping[str, Any]) -> Kind:
     """The kind that the claims name."""
-    found = {_kind_of_name(claims[name], "other") for name in _KIND_CLAIMS if name in claims}
-    found |= {_kind_of_name(claims[name], "unknown") for name in _LOOSE_KIND_CLAIMS if name in claims}
+    found = {_kind_of_name(claims[name], "other") for name in _KIND_CLAIMS if _has_any(claims, (name,))}
+    found |= {_kind_of_name(claims[name], "unknown") for name in _LOOSE_KIND_CLAIMS if _has_any(claims, (name,))}
     if "other" in found:
         return "other"
     return "access" if "access" in found else "unknown"
@@ -100,7 +100,7 @@ def _named_kind(claims: Mapping[str, Any]) -> Kind:
 
 def _kind_of_name(value: Any, unknown: Kind) -> Kind:
     if not isinstance(value, str):
-        return "unknown" if value is None else unknown
+        return unknown
     name = value.translate(ASCII_LOWER)
     if name in _ACCESS_KINDS:
         return "access"
@@ -124,7 +124,7 @@ def _names_a_client(claims: Mapping[str, Any]) -> bool:
         client = claims.get("azp")
     if not isinstance(client, str):
         return False
-    return "nonce" not in claims and not (client in _texts(claims, "aud") and "auth_time" in claims)
+    return not (_has_any(claims, ("nonce",)) or (client in _texts(claims, "aud") and _has_any(claims, ("auth_time",))))
 
 
 def _is_for_a_resource(claims: Mapping[str, Any]) -> bool:
@@ -137,7 +137,8 @@ def _is_for_a_resource(claims: Mapping[str, Any]) -> bool:
 
 
 def _has_any(claims: Mapping[str, Any], names: Collection[str]) -> bool:
-    return any(name in claims for name in names)
+    """Whether one of these is there; null is absent, as for every claim."""
+    return any(claims.get(name) is not None for name in names)
 
 
 def _texts(claims: Mapping[str, Any], name: str) -> Iterator[str]:

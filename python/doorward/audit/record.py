@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     budget: str | None = None
     retry_after_ms: int | None = None
     detail: str | None = None
-    """What was found in particular: fixed words and numbers, nothing that a caller chose."""
+    """What was found in particular: see `doorward.errors`."""
     budget_scope: str | None = None
     """Who shares the violated budget: ``client``, ``total``, ``organization`` or ``failed_auth``."""
     budget_window: str | None = None

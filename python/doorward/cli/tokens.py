@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from doorward.cli.durations import parse_duration, written_duration
+from doorward.cli.explain import explain
 from doorward.cli.instances import instances, revoke_agent
 from doorward.cli.places import agents_file
 from doorward.cli.saying import fail
@@ -145,6 +146,9 @@ def revoke(
     except ValueError as error:
         fail(f"only {path} says so. {error}. Servers with another file do not know yet: run this again")
     _say("All servers that share the Redis were told.")
+
+
+app.command()(explain)
 
 
 def _path(file: Path | None, config: Path | None) -> Path:

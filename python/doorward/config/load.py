@@ -11,12 +11,14 @@ from typing import Any
 from doorward.config.places import Place
 from doorward.config.tables import GATE, LAYOUT
 
-__all__ = ["MAX_BYTES", "load", "load_rules", "located", "read"]
+__all__ = ["MAX_BYTES", "load", "load_for_tokens", "load_rules", "located", "read"]
 
 MAX_BYTES = 4 * 1024 * 1024
 """Of a configuration file: rules by the ten thousand, and a bound."""
 
 _RULES = ("tool", "resource_rule", "prompt", "method", "scopes")
+
+_FOR_TOKENS = ("resource", "audiences", "organization_claim", "issuer", "agents", "revocation")
 
 _PLACE = re.compile(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$")
 
@@ -63,6 +65,21 @@ def load_rules(path: str | PathLike[str]) -> dict[str, Any]:
     text = _text(file)
     found = _parsed(file, text)
     return Place(file, text, layout=LAYOUT).table({key: found[key] for key in _RULES if key in found}, GATE)
+
+
+def load_for_tokens(path: str | PathLike[str]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What decides about tokens: the resource, the issuers, the agents and what was revoked. The rest of the file is
+    not looked at, nor are the secrets that it names. The second value is the ``introspection`` of each issuer that has
+    one, by the issuer's URL and as it is written, since it cannot be made without its secret. Raises as `load` does."""
+    file = Path(path)
+    text = _text(file)
+    found = {key: value for key, value in _parsed(file, text).items() if key in _FOR_TOKENS}
+    asked: dict[str, dict[str, Any]] = {}
+    issuers = found.get("issuer")
+    for issuer in issuers if isinstance(issuers, list) else ():
+        if isinstance(issuer, dict) and isinstance(asking := issuer.pop("introspection", None), dict):
+            asked[str(issuer.get("url"))] = asking
+    return Place(file, text, layout=LAYOUT).table(found, GATE, required=("resource",)), asked
 
 
 def _text(file: Path) -> str:

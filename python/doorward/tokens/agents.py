@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from doorward.errors import refusal
@@ -16,7 +16,7 @@ from doorward.tokens.last_use import LastUse
 from doorward.tokens.verified import Verified
 from doorward.tokens.watched import INTERVAL, Watched
 
-__all__ = ["AgentTokens"]
+__all__ = ["AgentTokens", "holder"]
 
 
 class AgentTokens:
@@ -46,21 +46,12 @@ class AgentTokens:
 
     def verify(self, token: str, *, now: float) -> Verified:
         """Who the token's agent is. Raises `Unauthenticated`."""
-        agent_id = id_of(token)
+        id_of(token)
         self.keep_up(now)
         # Read before the hashes are: a change in between makes the result look older than it is, never newer.
         generation = self._generation
-        digest = digest_of(token)
-        # Looked up by its hash, not by its id, a wrong secret and an agent that does not exist are the same miss; and
-        # what is found or not is compared in constant time.
-        agent, kept = self._hashes.get(digest, _NOTHING)
-        if not hmac.compare_digest(kept.digest, digest) or agent.id != agent_id:
-            raise refusal("unknown_agent", "no agent has this token")
-        if agent.revoked is not None:
-            raise refusal("token_revoked", "the agent was revoked")
-        if now >= kept.expires:
-            raise refusal("token_expired")
-        self._last_use.note(agent_id, self._agents, now=now)
+        agent, kept = _holder(token, self._hashes, now)
+        self._last_use.note(agent.id, self._agents, now=now)
         looked_at = self._file.looked_at
         return Verified(
             principal=_principal(agent, kept),
@@ -87,6 +78,25 @@ _NOTHING: Final = (
     Hash(secrets.token_bytes(32), created=0.0, expires=0.0),
 )
 """What stands in for a hash that is not there: the same work, and never a match."""
+
+
+def holder(token: str, agents: Iterable[Agent], *, now: float) -> Principal:
+    """Who the token's agent is, of these agents. Notes no use. Raises `Unauthenticated`."""
+    return _principal(*_holder(token, _by_hash({agent.id: agent for agent in agents}), now))
+
+
+def _holder(token: str, hashes: Mapping[bytes, tuple[Agent, Hash]], now: float) -> tuple[Agent, Hash]:
+    agent_id, digest = id_of(token), digest_of(token)
+    # Looked up by its hash, not by its id, a wrong secret and an agent that does not exist are the same miss; and
+    # what is found or not is compared in constant time.
+    agent, kept = hashes.get(digest, _NOTHING)
+    if not hmac.compare_digest(kept.digest, digest) or agent.id != agent_id:
+        raise refusal("unknown_agent", "no agent has this token")
+    if agent.revoked is not None:
+        raise refusal("token_revoked", "the agent was revoked")
+    if now >= kept.expires:
+        raise refusal("token_expired")
+    return agent, kept
 
 
 def _by_id(data: bytes) -> Mapping[str, Agent]:

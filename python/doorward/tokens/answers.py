@@ -1,7 +1,8 @@
 """What an introspection endpoint answered (RFC 7662 section 2.2), and whether that is enough.
 
-Two kinds of fault are kept apart. An answer with a member of a wrong type comes from an endpoint that is broken: it
-says nothing about the token, and is a `ValueError` here. One that is well formed and not enough is about the token.
+Two kinds of fault are kept apart. Without a boolean `active` the endpoint has not answered the question: that is a
+`ValueError` here, and the token cannot be checked now. Any other member of a wrong type is about this one token, which
+is refused by the name of the member. A member that is null is absent, as several servers write it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from doorward._core import subject_by, token_kind
-from doorward.errors import Unauthenticated, refusal
+from doorward.errors import Refused, Unauthenticated, refusal
 from doorward.settings import Issuer
+from doorward.tokens.shapes import unexpected_audience
 
 __all__ = ["Answer", "Judge"]
 
@@ -54,7 +56,8 @@ class Answer:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Answer:
-        """Raises `ValueError`, in fixed words, for a member of a wrong type."""
+        """Raises `ValueError`, in fixed words, where ``active`` is not a boolean, and `Unauthenticated` with the name
+        of the member for any other one of a wrong type."""
         active = document.get("active")
         if not isinstance(active, bool):  # "true" and 1 are neither
             raise ValueError("active is not a boolean")
@@ -94,6 +97,7 @@ class Judge:
 
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
         self._issuer = issuer.url
+        self._accepted = tuple(audiences)
         self._audiences = frozenset(audiences)
         self._leeway = issuer.leeway
         self._max_token_lifetime = issuer.max_token_lifetime
@@ -104,9 +108,9 @@ class Judge:
         self.check_beside_jwt(answer, now=now, certificate_sha256=certificate_sha256)
         if answer.audience is None:
             # A token for any other resource of the issuer would be as good as one for this.
-            raise refusal("missing_claim", "the answer has no aud")
+            raise refusal("missing_claim", "aud is missing in the introspection answer")
         if answer.expires_at is None:
-            raise refusal("missing_claim", "the answer has no exp")
+            raise refusal("missing_claim", "exp is missing in the introspection answer")
         if answer.kind != "access":
             raise refusal("invalid_type", "nothing shows an access token: the answer has no token_type and no scope")
         subject = subject_by(self._subject, answer.subject, answer.username, answer.client_id)
@@ -121,11 +125,11 @@ class Judge:
         self._check_parties(answer)
         self._check_times(answer, now)
         if answer.bound and (answer.certificate_sha256 is None or answer.certificate_sha256 != certificate_sha256):
-            raise refusal("proof_required", "bound to a proof that was not given")
+            raise refusal("proof_required", "cnf binds the token to a proof that was not given")
 
     def _check_kind(self, answer: Answer) -> None:
         if answer.token_type == "dpop":  # noqa: S105
-            raise refusal("proof_required", "bound to a proof other than a certificate")
+            raise refusal("proof_required", "token_type binds the token to a proof other than a certificate")
         if answer.kind == "other":
             raise refusal("invalid_type", "the answer is about another kind of token")
 
@@ -134,7 +138,7 @@ class Judge:
         if answer.issuer not in (None, self._issuer):
             raise refusal("invalid_issuer", "iss is not the issuer whose endpoint this is")
         if answer.audience is not None and self._audiences.isdisjoint(answer.audience):
-            raise refusal("invalid_audience", "aud does not name this resource")
+            raise refusal("invalid_audience", unexpected_audience(self._accepted, answer.audience))
 
     def _check_times(self, answer: Answer, now: float) -> None:
         if answer.expires_at is not None and not answer.expires_at > now - self._leeway:
@@ -165,55 +169,61 @@ def _username(document: Mapping[str, Any]) -> str | None:
     return username if isinstance(username, str) and username else None
 
 
+def _wrong(problem: str) -> Refused:
+    return refusal("invalid_claim", f"in the introspection answer {problem}")
+
+
 def _text(document: Mapping[str, Any], name: str) -> str | None:
     value = document.get(name)
-    if name in document and (not isinstance(value, str) or not value):
-        raise ValueError(f"{name} is not a string, or empty")
-    return value
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise _wrong(f"{name} is not a string, or empty")
 
 
 def _audience(document: Mapping[str, Any]) -> tuple[str, ...] | None:
     """RFC 7662 section 2.2: a string or a list of strings."""
-    if "aud" not in document:
+    given = document.get("aud")
+    if given is None:
         return None
-    given = document["aud"]
     audience = [given] if isinstance(given, str) else given
     if not isinstance(audience, list) or not all(isinstance(each, str) for each in audience):
-        raise ValueError("aud is not a string or a list of strings")
+        raise _wrong("aud is not a string or a list of strings")
     return tuple(audience)
 
 
 def _scopes(document: Mapping[str, Any]) -> tuple[str, ...]:
     """RFC 7662 section 2.2: one string, separated by spaces."""
-    given = document.get("scope", "")
+    given = document.get("scope")
+    if given is None:
+        return ()
     if not isinstance(given, str):
-        raise ValueError("scope is not a string")
+        raise _wrong("scope is not a string")
     return tuple(dict.fromkeys(filter(None, given.split(" "))))
 
 
 def _time(document: Mapping[str, Any], name: str) -> float | None:
-    if name not in document:
+    given = document.get(name)
+    if given is None:
         return None
-    given = document[name]
     if isinstance(given, bool) or not isinstance(given, int | float) or not -_MAX_TIME <= given <= _MAX_TIME:
-        raise ValueError(f"{name} is not a number of seconds before the year 10000")
+        raise _wrong(f"{name} is not a number of seconds before the year 10000")
     return float(given)
 
 
 def _binding(document: Mapping[str, Any]) -> tuple[bool, bytes | None]:
     """Whether the token is bound, and to which certificate. Anything else, or more, cannot be proven here."""
-    if "cnf" not in document:
+    confirmation = document.get("cnf")
+    if confirmation is None:
         return False, None
-    confirmation = document["cnf"]
     if not isinstance(confirmation, dict) or not confirmation:
-        raise ValueError("cnf is not an object with a member")
+        raise _wrong("cnf is not an object with a member")
     if list(confirmation) != ["x5t#S256"]:
         return True, None
     thumbprint = confirmation["x5t#S256"]
     if not isinstance(thumbprint, str) or _SHA256.fullmatch(thumbprint) is None:
-        raise ValueError("x5t#S256 is not a SHA-256")
+        raise _wrong("x5t#S256 is not a SHA-256")
     try:
         decoded = base64.b64decode(f"{thumbprint}=", altchars=b"-_", validate=True)
     except binascii.Error:
-        raise ValueError("x5t#S256 is not a SHA-256") from None
+        raise _wrong("x5t#S256 is not a SHA-256") from None
     return True, decoded

@@ -182,6 +182,9 @@ class Introspector:
             raise unavailable(
                 "too many questions to the introspection endpoint wait, in all or for this caller"
             ) from None
+        if reply.refused is not None:
+            self._remember(token, reply.refused, reply.asked_at)
+            raise refusal(reply.refused.code, reply.refused.detail)
         if reply.answer is None:
             raise unavailable(reply.failure)
         return reply.answer, reply.asked_at
@@ -203,6 +206,8 @@ class Introspector:
             return _Reply(Answer.read(parse_document(body)), now)
         except ValueError as wrong:  # in fixed words
             return self._failed(token, now, "introspection_malformed", f"the introspection endpoint's answer: {wrong}")
+        except Unauthenticated as refused:
+            return _Reply(None, now, refused=refused)
 
     def _failed(self, token: str, now: float, alarm: str, failure: str) -> _Reply:
         self._alarm(alarm)
@@ -228,8 +233,9 @@ class Introspector:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What came of one question: an answer, or why there is none."""
+    """What came of one question: an answer, why there is none, or what is wrong with the token it is about."""
 
     answer: Answer | None
     asked_at: float
     failure: str = ""
+    refused: Unauthenticated | None = None

@@ -40,8 +40,9 @@ from doorward.settings import Issuer
 from doorward.tokens.discovery import find_key_set_url
 from doorward.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
 from doorward.tokens.flights import Landing
+from doorward.tokens.skipped_keys import log_skipped, reasons
 
-__all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys"]
+__all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys", "fetched_document"]
 
 LIFETIME: Final = 3600.0
 """Seconds for which keys count unasked: a withdrawn one dies within them, where nothing else fetches sooner."""
@@ -88,6 +89,10 @@ class FetchedKeys:
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
         self._failures = 0
+        self._failure = ""
+        """Why the last fetches failed; it was logged."""
+        self._skipped: frozenset[str] = frozenset()
+        """Keys of the last set that cannot be used; they were logged."""
         self._flight: Landing | None = None
         self._lock = Lock()
         """Held over no await: a gate may serve several event loops."""
@@ -116,7 +121,7 @@ class FetchedKeys:
             self._look_for_all(now)
         if self._verifier is None or self._is_dead(now):
             retry_after = self._pause - abs(now - self._tried_at)
-            raise unavailable("the keys of the issuer cannot be had", retry_after=max(retry_after, 1.0))
+            raise unavailable(self._unavailable, retry_after=max(retry_after, 1.0))
         return self._verifier
 
     async def renewed(self, *, now: float) -> bool:
@@ -126,8 +131,12 @@ class FetchedKeys:
         if self._flight is not None or abs(now - self._tried_at) >= COOL_DOWN:
             await self._look(now)
         if self._published is before and self._failures:
-            raise unavailable("the key is not known, and the issuer's keys cannot be had", retry_after=self._pause)
+            raise unavailable(f"kid names no known key, and {self._unavailable}", retry_after=self._pause)
         return self._published is not before
+
+    @property
+    def _unavailable(self) -> str:
+        return f"the keys of {self._issuer.url} cannot be had: {self._failure or 'nothing was fetched yet'}"
 
     # --- when to look -------------------------------------------------------------------------------------------------
     # Ages are distances: a clock that jumped says nothing about the keys, in whichever direction.
@@ -203,11 +212,13 @@ class FetchedKeys:
         else:
             self._fetched_at = now
             self._failures = 0
+            self._failure = ""
 
     def _publish(self, document: bytes) -> None:
         keys = KeySet.from_json(document)
         if len(keys) == 0:
-            raise Malformed("malformed_key_set", "no key can be used")
+            raise Malformed("malformed_key_set", f"no key can be used: {reasons(keys.skipped)}")
+        self._skipped = log_skipped(self._issuer.url, keys.skipped, said=self._skipped)
         published = _fingerprints(document)
         if published == self._published:
             return
@@ -220,9 +231,18 @@ class FetchedKeys:
         self._failures += 1
         self._url = self._issuer.jwks_url  # what was discovered may have moved
         self._alarm(slug)
-        _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
+        if why != self._failure:
+            self._failure = why
+            _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
         if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
             self._alarm("keys_stale")
+
+
+async def fetched_document(issuer: Issuer) -> bytes:
+    """The JWK Set that an issuer publishes, fetched as a server does. Raises `Unavailable` and `Malformed`."""
+    fetcher = Fetcher(issuer.jwks_url or issuer.url)
+    url = issuer.jwks_url or await find_key_set_url(issuer.url, fetcher)
+    return await fetcher.get(url, max_bytes=MAX_KEY_SET_BYTES)
 
 
 _MEMBERS: Final = ("kid", "kty", "crv", "x", "y", "n", "e", "alg", "use", "key_ops")

@@ -8,9 +8,10 @@ from doorward._core import Claims
 from doorward.errors import Unauthenticated, refusal
 from doorward.principal import Principal
 from doorward.tokens.keys import Keys
+from doorward.tokens.shapes import foreign_issuer
 from doorward.tokens.verified import Verified, organization_of
 
-__all__ = ["AccessTokens"]
+__all__ = ["AccessTokens", "principal_of"]
 
 
 class AccessTokens:
@@ -26,12 +27,12 @@ class AccessTokens:
         `Unavailable` where its issuer's keys cannot be had."""
         keys = self._keys.get(issuer)
         if keys is None:
-            raise refusal("invalid_issuer", "the issuer is not configured")
+            raise refusal("invalid_issuer", foreign_issuer(issuer, self._keys))
         # Read before the keys are used: a change in between makes the result look older than it is, never newer.
         generation = keys.generation
         claims = await self._claims(token, keys, now, certificate_sha256)
         return Verified(
-            principal=self._principal(claims),
+            principal=principal_of(claims, self._organization_claim),
             voucher=keys,
             generation=generation,
             not_before=claims.not_before,
@@ -49,15 +50,17 @@ class AccessTokens:
         verifier = await keys.verifier(now=now)
         return verifier.verify(token, now=now, certificate_sha256=certificate_sha256)
 
-    def _principal(self, claims: Claims) -> Principal:
-        raw = claims.raw
-        return Principal(
-            issuer=claims.issuer,
-            subject=claims.subject,
-            client_id=claims.client_id,
-            organization=organization_of(raw, self._organization_claim),
-            scopes=claims.scopes,
-            token_id=claims.token_id,
-            expires_at=claims.expires_at,
-            claims=raw,
-        )
+
+def principal_of(claims: Claims, organization_claim: str | None) -> Principal:
+    """Who a verified token names. Raises `Unauthenticated` for an organisation that is not a string."""
+    raw = claims.raw
+    return Principal(
+        issuer=claims.issuer,
+        subject=claims.subject,
+        client_id=claims.client_id,
+        organization=organization_of(raw, organization_claim),
+        scopes=claims.scopes,
+        token_id=claims.token_id,
+        expires_at=claims.expires_at,
+        claims=raw,
+    )

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from doorward._core import Verifier
 from doorward.settings import Issuer
+from doorward.tokens.skipped_keys import log_skipped
 from doorward.tokens.verified import Voucher
 
 __all__ = ["GivenKeys", "Keys"]
@@ -35,7 +36,9 @@ class GivenKeys:
     fresh_until = float("inf")
 
     def __init__(self, issuer: Issuer, audiences: Sequence[str]) -> None:
-        self._verifier = issuer.verifier(issuer.given_keys(), audiences)
+        keys = issuer.given_keys()
+        log_skipped(issuer.url, keys.skipped)
+        self._verifier = issuer.verifier(keys, audiences)
 
     def withdraw(self) -> None:
         """See `Voucher`."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from doorward._core import token_issuer
-from doorward.errors import refusal
+from doorward.errors import Unauthenticated, refusal
 from doorward.principal import Principal
 from doorward.settings import Agents, Issuer, Revocation
 from doorward.tokens.agent_tokens import is_agent_token, is_of_former_name
@@ -18,6 +18,7 @@ from doorward.tokens.jwt import AccessTokens
 from doorward.tokens.keys import GivenKeys, Keys
 from doorward.tokens.lifetimes import warn_of_long_lifetime
 from doorward.tokens.revocation import Revocations
+from doorward.tokens.shapes import with_shape
 from doorward.tokens.verified import Verified, Voucher
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Tokens:
         await self.revocations.ready()
         verified = await self._verified(token, now, certificate_sha256, may_ask, site)
         if self.revocations.cover(verified.principal, now=now):
-            raise refusal("token_revoked")
+            raise refusal("token_revoked", "the token or its holder was revoked")
         return verified
 
     def holds(self, verified: Verified, *, now: float, certificate_sha256: bytes | None) -> bool:
@@ -173,11 +174,19 @@ class Tokens:
                 raise refusal("malformed_token", "the token is not a JWT")
             may_ask()
             return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256, site=site)
-        verified = await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
+        verified = await self._verified_jwt(token, issuer, now, certificate_sha256)
         introspector = self._introspectors.get(verified.principal.issuer)
         if introspector is not None and introspector.asks_about_jwts:
             return await introspector.confirmed(token, verified, now=now)
         return verified
+
+    async def _verified_jwt(self, token: str, issuer: str, now: float, certificate_sha256: bytes | None) -> Verified:
+        try:
+            return await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
+        except Unauthenticated as refused:
+            if issuer not in self._keys:
+                raise
+            raise with_shape(refused, token, self._keys[issuer][0], self._audiences) from None
 
 
 def _agents_of(agents: Agents, alarm: Callable[[str], None], before: Tokens | None) -> AgentTokens:
