@@ -1,4 +1,7 @@
-"""The reverse proxies that people put before a server: nginx, HAProxy and Caddy, each with the few lines it needs."""
+"""The reverse proxies that people put before a server: nginx, HAProxy and Caddy, each with the few lines it needs.
+
+They have no certificate here, and say that the client's connection is https.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ http {{
             proxy_request_buffering {buffering};
             proxy_set_header Host $http_host;
             proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Proto https;
         }}
     }}
 }}
@@ -44,9 +47,10 @@ defaults
     timeout connect 5s
     timeout client 30s
     timeout server 30s
-    option forwardfor
 frontend all
     bind 127.0.0.1:{port}
+    option forwardfor
+    http-request set-header X-Forwarded-Proto https
     default_backend gate
 backend gate
     server one 127.0.0.1:{upstream}
@@ -58,7 +62,9 @@ _CADDY: Final = """
     auto_https off
 }}
 http://127.0.0.1:{port} {{
-    reverse_proxy 127.0.0.1:{upstream}
+    reverse_proxy 127.0.0.1:{upstream} {{
+        header_up X-Forwarded-Proto https
+    }}
 }}
 """
 
