@@ -33,8 +33,8 @@ class Program(NamedTuple):
 
 PROGRAMS: Final = {
     "npm": Program("npm", "npm", "https://nodejs.org"),
-    "nginx": Program("nginx", "nginx", "https://nginx.org", is_service=True),
-    "haproxy": Program("haproxy", "haproxy", "https://www.haproxy.org", is_service=True),
+    "nginx": Program("nginx", "nginx", "https://nginx.org; its folder, often /usr/sbin, must be in PATH", is_service=True),
+    "haproxy": Program("haproxy", "haproxy", "https://www.haproxy.org; its folder, often /usr/sbin, must be in PATH", is_service=True),
     "caddy": Program("caddy", "caddy", "https://caddyserver.com", is_service=True),
     # Not the package redis-server, which starts a service. The tools' checker is the same file, and tells by its
     # first argument what it is to be.
@@ -63,18 +63,16 @@ def impossible(reason: str) -> NoReturn:
 
 
 def _find(name: str) -> str | None:
-    # Servers lie in /usr/sbin, which only root has in its path.
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
-    return shutil.which(name, path=path) or shutil.which(PROGRAMS[name].name, path=path)
+    return shutil.which(name) or shutil.which(PROGRAMS[name].name)
 
 
 @cache
 def _install(wanted: Program) -> str:
     """What the package manager complained about; nothing when all went well."""
-    if wanted.is_service and Path("/run/systemd/system").is_dir() and "CI" not in os.environ:
-        return "its package would start a service here"
     if shutil.which("apt-get") is None:
         return "there is no apt-get here"
+    if wanted.is_service and Path("/run/systemd/system").is_dir() and "CI" not in os.environ:
+        return "its package would start a service here"
     as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     if as_root and shutil.which("sudo") is None:
         return "only root may install it"

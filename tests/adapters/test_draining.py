@@ -1,4 +1,4 @@
-"""A refusal whose request body was not read: the answer goes out first, then the rest of the body is dropped, in bounds."""
+"""A refusal whose request body was not read: the answer goes out first, then the rest of the body is dropped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Answers to requests whose body was not read: the answer goes out first, then the rest of the body is dropped.
 
-A server program closes the connection of a request that was answered early, and a reverse proxy that is still sending the
-body then reports 502 or a reset instead of the answer (RFC 9112 section 9.6 describes the same loss between a server
-and its client).
+A server program closes the connection of a request that was answered early. A reverse proxy that is still sending the
+body then reports 502 or a reset instead of the answer (RFC 9112 section 9.6 describes the same loss without a proxy).
 """
 
 from __future__ import annotations
