@@ -33,8 +33,8 @@ class Program(NamedTuple):
 
 PROGRAMS: Final = {
     "npm": Program("npm", "npm", "https://nodejs.org"),
-    "nginx": Program("nginx", "nginx", "https://nginx.org; its folder, often /usr/sbin, must be in PATH", is_service=True),
-    "haproxy": Program("haproxy", "haproxy", "https://www.haproxy.org; its folder, often /usr/sbin, must be in PATH", is_service=True),
+    "nginx": Program("nginx", "nginx", "https://nginx.org (/usr/sbin in PATH)", is_service=True),
+    "haproxy": Program("haproxy", "haproxy", "https://www.haproxy.org (/usr/sbin in PATH)", is_service=True),
     "caddy": Program("caddy", "caddy", "https://caddyserver.com", is_service=True),
     # Not the package redis-server, which starts a service. The tools' checker is the same file, and tells by its
     # first argument what it is to be.
