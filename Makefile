@@ -27,7 +27,7 @@ ONCE := $(addprefix --ignore=tests/,core fuzz interop conformance servers store 
 	tokens/test_fetch.py tokens/test_discovery.py tokens/test_introspection.py tokens/test_introspection_flights.py \
 	tokens/test_shared_revocations.py tokens/test_revoking_processes.py tokens/test_memory.py \
 	adapters/test_transparent.py adapters/test_places.py adapters/test_mounted_apps.py adapters/test_workers.py \
-	adapters/test_list_answers.py adapters/test_streams.py \
+	adapters/test_list_answers.py adapters/test_streams.py adapters/test_early_refusals.py \
 	adapters/test_running.py adapters/test_traced.py adapters/test_approver.py adapters/test_confirmation.py \
 	adapters/test_confirmation_mounted.py adapters/test_confirmation_places.py adapters/test_confirmation_state.py \
 	adapters/test_confirmation_binding.py adapters/test_ended_calls.py \

@@ -27,10 +27,15 @@ class Program(NamedTuple):
     package: str
     name: str
     elsewhere: str
+    is_service: bool = False
+    """Whether the package starts a service on a machine with systemd: there it is installed in CI alone."""
 
 
 PROGRAMS: Final = {
     "npm": Program("npm", "npm", "https://nodejs.org"),
+    "nginx": Program("nginx", "nginx", "https://nginx.org (/usr/sbin in PATH)", is_service=True),
+    "haproxy": Program("haproxy", "haproxy", "https://www.haproxy.org (/usr/sbin in PATH)", is_service=True),
+    "caddy": Program("caddy", "caddy", "https://caddyserver.com", is_service=True),
     # Not the package redis-server, which starts a service. The tools' checker is the same file, and tells by its
     # first argument what it is to be.
     "redis-server": Program("redis-tools", "redis-check-rdb", "https://redis.io, or DOORWARD_REDIS_SERVER=path"),
@@ -42,7 +47,7 @@ def program(name: str) -> str:
     """The path of the program, installed if need be. Skips the test where that cannot be; fails it in CI."""
     wanted = PROGRAMS[name]
     found = _find(name)
-    if found is None and (complaint := _install(wanted.package)):
+    if found is None and (complaint := _install(wanted)):
         impossible(f"{name} is missing: apt-get install {wanted.package}, or {wanted.elsewhere} ({complaint})")
     found = found or _find(name)
     if found is None:
@@ -62,17 +67,19 @@ def _find(name: str) -> str | None:
 
 
 @cache
-def _install(package: str) -> str:
+def _install(wanted: Program) -> str:
     """What the package manager complained about; nothing when all went well."""
     if shutil.which("apt-get") is None:
         return "there is no apt-get here"
+    if wanted.is_service and Path("/run/systemd/system").is_dir() and "CI" not in os.environ:
+        return "its package would start a service here"
     as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     if as_root and shutil.which("sudo") is None:
         return "only root may install it"
     # The tests of both cores run at once, and apt-get waits for nobody.
     with (Path(tempfile.gettempdir()) / "doorward-apt.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        install = ["install", "--yes", "--quiet", "--no-install-recommends", package]
+        install = ["install", "--yes", "--quiet", "--no-install-recommends", wanted.package]
         return _run(as_root, ["update", "--quiet"]) or _run(as_root, install)
 
 

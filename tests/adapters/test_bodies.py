@@ -101,7 +101,7 @@ def test_what_receives_may_wait_in_scopes_of_its_own(backend: str, chunks: list[
         return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
 
     async def read() -> bytes:
-        found = bodies.read_body(receive, max_bytes=10)
+        found = bodies.read_body(receive, bodies.Body(10))
         return found if isinstance(found, bytes) else await found
 
     assert anyio.run(read, backend=backend) == b"{}"
@@ -114,4 +114,4 @@ def test_whoever_went_before_the_body_came_has_sent_no_bad_one() -> None:
 
     Gone.__module__ = "uvicorn.protocols.http.any"
     with pytest.raises(bodies.Disconnected):
-        bodies.read_body(Gone().receive, max_bytes=9)
+        bodies.read_body(Gone().receive, bodies.Body(9))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -53,11 +53,22 @@ class Process:
         """SIGCONT: whatever was sent in the meantime is read and done."""
         self._process.send_signal(signal.SIGCONT)
 
+    def terminate(self) -> None:
+        """SIGTERM, and SIGKILL for one that has not ended after ten seconds."""
+        self._end(self._process.terminate)
+
     def kill(self) -> None:
         """SIGKILL, of a paused one too."""
+        self._end(self._process.kill)
+
+    def _end(self, ask: Callable[[], None]) -> None:
         if self._watch.stdin is not None:
-            self._process.kill()
-            self._process.wait()
+            ask()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._watch.kill()
             self._watch.stdin.close()
             self._watch.stdin = None

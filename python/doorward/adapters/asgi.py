@@ -9,7 +9,8 @@ from contextvars import Token
 from typing import Any, Final
 
 from doorward._core import Recognised
-from doorward.adapters.bodies import Disconnected, read_body, run_unless_gone
+from doorward.adapters.bodies import Body, Disconnected, read_body, run_unless_gone
+from doorward.adapters.draining import Draining
 from doorward.adapters.exempt import exempt, with_cors
 from doorward.adapters.lifespan import running
 from doorward.adapters.list_answers import filtering
@@ -37,9 +38,6 @@ from doorward.rendering import Response
 
 __all__ = ["GateASGI"]
 
-_MUCH: Final = 100_000
-"""A declared body of fewer bytes is sooner read and dropped than its connection made anew."""
-
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
 
@@ -59,6 +57,7 @@ class GateASGI:
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.gate = gate
         self._app = app
+        self._draining = Draining(gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
@@ -124,13 +123,15 @@ class GateASGI:
                 send = with_cors(self.gate, scope, send)
             answer = None if is_post else exempt(self.gate, request)
             if answer is not None:
-                await respond(send, answer)
+                await self._draining.respond(scope, receive, send, answer)
                 return
             decision = await self.gate.begin(request)
         body = b""
+        reading: Body | None = None
         if is_post and decision.refusal is None:
+            reading = Body(self.gate.max_body_bytes)
             try:
-                read = read_body(receive, max_bytes=self.gate.max_body_bytes)
+                read = read_body(receive, reading)
                 if isinstance(read, bytes):
                     body = read
                 else:
@@ -153,7 +154,7 @@ class GateASGI:
         if decision.refusal is not None:
             if decision.ticket is not None:
                 await decision.kept()
-            await respond(send, self._refusal(decision, scope), close=_has_much_to_say(scope, seen))
+            await self._draining.respond(scope, receive, send, self._refusal(decision, scope), body=reading)
             return
         others = without_credentials(scope["headers"]) if seen is None else seen.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
@@ -287,14 +288,3 @@ class _Exchange:
         if self.started and not self._complete:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.started
-
-
-def _has_much_to_say(scope: Scope, seen: Recognised[Any] | None) -> bool:
-    """Whether a refused client may go on sending a body for long. HTTP/1.1 has no other way to stop it than to hang
-    up."""
-    if seen is not None and seen.content_length is not None and seen.content_length < _MUCH:
-        return False
-    if scope["method"] != "POST" or not scope.get("http_version", "1.1").startswith("1"):
-        return False
-    declared = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"")
-    return not declared.isdigit() or len(declared) > len(str(_MUCH)) or int(declared) >= _MUCH

@@ -12,7 +12,7 @@ import anyio
 from doorward.adapters.wire import Message, Receive
 from doorward.errors import refusal
 
-__all__ = ["Disconnected", "read_body", "run_unless_gone"]
+__all__ = ["Body", "Disconnected", "read_body", "run_unless_gone"]
 
 _READ_SECONDS: Final = 60.0
 """For a whole body to arrive: 70 kB a second at the size limit. Without it, a connection outlives its token."""
@@ -22,11 +22,43 @@ class Disconnected(Exception):
     """The client went before its request was complete."""
 
 
-def read_body(receive: Receive, *, max_bytes: int) -> bytes | Awaitable[bytes]:
-    """The whole body, or what there is to wait for. Raises `Malformed` as soon as it is longer than allowed (the rest
-    is never read) or takes too long, and `Disconnected`."""
+class Body:
+    """The body of one request as far as it was read."""
+
+    __slots__ = ("_chunks", "_max_bytes", "_size", "has_begun", "is_complete")
+
+    def __init__(self, max_bytes: int) -> None:
+        self._chunks: list[bytes] = []
+        self._max_bytes = max_bytes
+        self._size = 0
+        self.has_begun = False
+        """Whether a part of it has come."""
+        self.is_complete = False
+        """Whether the last part has come: waiting for more would wait for the client to disconnect."""
+
+    def takes(self, message: Message) -> bool:
+        """Whether this was the last part. Raises `Disconnected`, and `Malformed` for a body over the limit."""
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        self.has_begun = True
+        self.is_complete = not message.get("more_body", False)
+        chunk = message.get("body", b"")
+        self._size += len(chunk)
+        if self._size > self._max_bytes:
+            raise refusal("body_too_large")
+        self._chunks.append(chunk)
+        return self.is_complete
+
+    def whole(self) -> bytes:
+        """All parts together."""
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+
+def read_body(receive: Receive, body: Body) -> bytes | Awaitable[bytes]:
+    """The whole body, or an awaitable of it. Raises `Malformed` as soon as it is longer than allowed or takes too long,
+    and `Disconnected`; ``body`` then says what was read."""
     if not _enters_no_scope(receive):
-        return _in_time(_Body(max_bytes), receive(), receive)
+        return _in_time(body, receive(), receive)
     # A body has mostly come with its headers, and then is here without a wait: a scope and its timer would cost as much
     # as all that is decided about it.
     first = receive()
@@ -35,14 +67,9 @@ def read_body(receive: Receive, *, max_bytes: int) -> bytes | Awaitable[bytes]:
     except StopIteration as ended:
         message: Message = ended.value
     else:
-        return _in_time(_Body(max_bytes), _resumed(first, waits_for), receive)
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        whole: bytes = message.get("body", b"")
-        if len(whole) > max_bytes:
-            raise refusal("body_too_large")
-        return whole
-    body = _Body(max_bytes)
-    body.takes(message)
+        return _in_time(body, _resumed(first, waits_for), receive)
+    if body.takes(message):
+        return body.whole()
     return _in_time(body, receive(), receive)
 
 
@@ -75,7 +102,7 @@ async def run_unless_gone(receive: Receive, run: Callable[[], Awaitable[None]]) 
         raise Disconnected
 
 
-async def _in_time(body: _Body, awaited: Awaitable[Message], receive: Receive) -> bytes:
+async def _in_time(body: Body, awaited: Awaitable[Message], receive: Receive) -> bytes:
     with anyio.move_on_after(_READ_SECONDS):
         while not body.takes(await awaited):
             awaited = receive()
@@ -108,28 +135,3 @@ def _resumed(begun: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[A
         except StopIteration as ended:
             message: Message = ended.value
             return message
-
-
-class _Body:
-    """The chunks so far."""
-
-    __slots__ = ("_chunks", "_max_bytes", "_size")
-
-    def __init__(self, max_bytes: int) -> None:
-        self._chunks: list[bytes] = []
-        self._max_bytes = max_bytes
-        self._size = 0
-
-    def takes(self, message: Message) -> bool:
-        """Whether this was the last."""
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        chunk = message.get("body", b"")
-        self._size += len(chunk)
-        if self._size > self._max_bytes:
-            raise refusal("body_too_large")
-        self._chunks.append(chunk)
-        return not message.get("more_body", False)
-
-    def whole(self) -> bytes:
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from doorward.adapters.wire import Message, Receive, Scope, Send, request_of, respond, without
+from doorward.adapters.draining import Draining
+from doorward.adapters.wire import Message, Receive, Scope, Send, request_of, without
 from doorward.gate import Gate
 from doorward.rendering import Response
 from doorward.request import Request
@@ -23,6 +24,7 @@ class WellKnownASGI:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._draining = Draining(gate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is not the metadata is not found."""
@@ -31,7 +33,7 @@ class WellKnownASGI:
         if scope["type"] == "http":
             answer = exempt(self._gate, request_of(scope))
             nothing = Response(404, [_EMPTY, _own_id()], b"")
-            await respond(with_cors(self._gate, scope, send), answer or nothing)
+            await self._draining.respond(scope, receive, with_cors(self._gate, scope, send), answer or nothing)
 
 
 def exempt(gate: Gate, request: Request) -> Response | None:

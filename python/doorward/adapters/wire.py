@@ -53,11 +53,13 @@ def _host(headers: Iterable[tuple[bytes, bytes]]) -> str:
     return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
 
 
-async def respond(send: Send, response: Response, *, close: bool = False) -> None:
+async def respond(send: Send, response: Response, *, close: bool = False, more_body: bool = False) -> None:
+    """Send a response of the gate's own. ``close`` asks the server program to close the connection (HTTP/1.1 only);
+    with ``more_body`` the caller sends the last frame, an empty one."""
     # A list of this answer's own: what stands outside may add to it.
     headers = [*response.raw_headers, (b"connection", b"close")] if close else [*response.raw_headers]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+    await send({"type": "http.response.body", "body": response.body, "more_body": more_body})
 
 
 def without_credentials(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
