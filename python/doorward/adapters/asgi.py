@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from doorward._core import Recognised
 from doorward.adapters.bodies import Disconnected, read_body, run_unless_gone
-from doorward.adapters.exempt import exempt, with_cors
+from doorward.adapters.cors import with_cors
+from doorward.adapters.exempt import exempt
 from doorward.adapters.lifespan import running
 from doorward.adapters.list_answers import filtering
 from doorward.adapters.lists import LISTS
@@ -114,14 +115,13 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["method"] == "POST"
+        send = with_cors(self.gate, scope, send)
         known = self._recognised(scope) if is_post and not scope.get("query_string") else None
         if known is not None:
             decision, seen = known
         else:
             seen = None
             request = request_of(scope)
-            if request.header("origin") is not None:
-                send = with_cors(self.gate, scope, send)
             answer = None if is_post else exempt(self.gate, request)
             if answer is not None:
                 await respond(send, answer)
