@@ -39,8 +39,8 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
         refusal("unknown_key"),
         401,
         {
-            "www-authenticate": 'Bearer realm="mcp", error="invalid_token", error_description="the token is not valid", '
-            f'resource_metadata="{METADATA}"'
+            "www-authenticate": 'Bearer realm="mcp", error="invalid_token", '
+            f'error_description="the token is not valid", resource_metadata="{METADATA}"'
         },
         (
             '{"jsonrpc":"2.0","id":7,"error":{"code":401,"message":"the token is not valid",'

@@ -100,9 +100,7 @@ VARYING: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize(("lines", "expected"), VARYING.values(), ids=VARYING)
-async def test_what_else_the_app_s_answer_varies_by_is_kept(
-    it: Guarded, lines: list[str], expected: list[str]
-) -> None:
+async def test_what_else_the_app_s_answer_varies_by_is_kept(it: Guarded, lines: list[str], expected: list[str]) -> None:
     app = it.gate.protect(answering([(b"Vary", line.encode()) for line in lines]))
     answer = await asked(it, "POST", "/mcp", {"origin": ALLOWED}, app=app)
     assert answer.all("vary") == expected

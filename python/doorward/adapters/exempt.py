@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from doorward.adapters.cors import with_cors
+from doorward.adapters.paths import is_at
 from doorward.adapters.wire import Receive, Scope, Send, request_of, respond
 from doorward.gate import Gate
 from doorward.rendering import Response
@@ -20,23 +21,23 @@ class WellKnownASGI:
     """The metadata alone, where the protected app is mounted below a path: clients ask at the root of the host."""
 
     def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+        self.gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is not the metadata is not found."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
         if scope["type"] == "http":
-            answer = exempt(self._gate, request_of(scope))
+            answer = exempt(self.gate, request_of(scope), scope)
             nothing = Response(404, [_EMPTY, _own_id()], b"")
-            await respond(with_cors(self._gate, scope, send), answer or nothing)
+            await respond(with_cors(self.gate, scope, send), answer or nothing)
 
 
-def exempt(gate: Gate, request: Request) -> Response | None:
+def exempt(gate: Gate, request: Request, scope: Scope) -> Response | None:
     """The metadata paths (exact, GET and HEAD), and the preflight of an allowed origin: nothing of it reaches the
     server."""
     metadata = gate.metadata
-    if request.path in metadata.paths and request.method in ("GET", "HEAD"):
+    if request.method in ("GET", "HEAD") and any(is_at(scope, path) for path in metadata.paths):
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(metadata.document)),
