@@ -344,8 +344,36 @@ def test_the_scopes_that_are_published_and_asked_for() -> None:
         ToolRule("a", ["w"]), ToolRule("b", ["r", "offline_access"]), ToolRule("c", ["r"]), ToolRule("*", []), w=["r"]
     )
     assert rules.scopes == ("r", "w")
-    assert rules.narrowest_scopes == ("r",)
-    assert policy(ToolRule("a", [])).narrowest_scopes == ()
+
+
+ADMIN = {"admin": ["write"], "write": ["read"]}
+NARROWEST: dict[str, tuple[list[Rule], dict[str, list[str]], tuple[str, ...]]] = {
+    "no rule asks for any": ([ToolRule("a", [])], {}, ()),
+    "no rule at all": ([], {}, ()),
+    "those that imply the fewest": (
+        [ToolRule("delete_*", ["admin"]), ToolRule("set_*", ["write"]), ToolRule("get_*", ["read"])],
+        ADMIN,
+        ("read",),
+    ),
+    "wherever the rule stands": ([ToolRule("get_*", ["read"]), ToolRule("*", ["admin"])], ADMIN, ("read",)),
+    "a rule without scopes asks for nothing": ([ToolRule("get_*", ["read"]), ToolRule("*", [])], {}, ("read",)),
+    "as many: the more general rule": ([ToolRule("delete_*", ["write"]), ToolRule("*", ["read"])], {}, ("read",)),
+    "wherever that stands": ([ToolRule("*_all", ["read"]), ToolRule("delete_*", ["write"])], {}, ("read",)),
+    "as general: the later rule": ([ToolRule("set_*", ["write"]), ToolRule("get_*", ["read"])], {}, ("read",)),
+    "of several kinds: a rule for tools": (
+        [ToolRule("delete_*", ["write"]), ToolRule("get_*", ["read"]), ResourceRule("*", ["see"])],
+        {},
+        ("read",),
+    ),
+    "unless another asks for less": ([ToolRule("*", ["read", "write"]), ResourceRule("*", ["see"])], {}, ("see",)),
+}
+
+
+@pytest.mark.parametrize(("rules", "hierarchy", "scopes"), NARROWEST.values(), ids=NARROWEST)
+def test_a_login_asks_first_for_the_scopes_of_the_least_powerful_rule(
+    rules: list[Rule], hierarchy: dict[str, list[str]], scopes: tuple[str, ...]
+) -> None:
+    assert policy(*rules, **hierarchy).narrowest_scopes == scopes
 
 
 REACH = policy(

@@ -17,7 +17,11 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
         refusal("missing_credentials"),
         401,
         {"www-authenticate": f'Bearer realm="mcp", scope="mcp:tools:read", resource_metadata="{METADATA}"'},
-        '{"error":"unauthorized","error_description":"no credentials: send an access token as Authorization: Bearer"}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":401,'
+            '"message":"no credentials: send an access token as Authorization: Bearer",'
+            '"data":{"reason":"missing_credentials","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
     "bad token": (
         refusal("token_expired"),
@@ -26,7 +30,22 @@ ANSWERS: dict[str, tuple[Refused, int, dict[str, str], str]] = {
             "www-authenticate": 'Bearer realm="mcp", error="invalid_token", error_description="the token has expired", '
             f'resource_metadata="{METADATA}"'
         },
-        '{"error":"invalid_token","error_description":"the token has expired"}',
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":401,"message":"the token has expired",'
+            '"data":{"reason":"token_expired","retryable":false,"requestId":"r1"}}}'
+        ),
+    ),
+    "bad token, for a reason that does not concern the caller": (
+        refusal("unknown_key"),
+        401,
+        {
+            "www-authenticate": 'Bearer realm="mcp", error="invalid_token", '
+            f'error_description="the token is not valid", resource_metadata="{METADATA}"'
+        },
+        (
+            '{"jsonrpc":"2.0","id":7,"error":{"code":401,"message":"the token is not valid",'
+            '"data":{"reason":"invalid_token","retryable":false,"requestId":"r1"}}}'
+        ),
     ),
     "two credentials": (
         refusal("multiple_credentials"),
@@ -135,7 +154,15 @@ def test_every_refusal_renders_and_keeps_its_detail_to_itself(code: str) -> None
     assert response.status == CODES[code][0]
     assert "private" not in response.body.decode() + str(response.headers)
     content = json.loads(response.body)
-    assert set(content) == {"error", "error_description"} if response.status == 401 else content["id"] is None
+    assert (content["jsonrpc"], content["id"], set(content["error"])) == ("2.0", None, {"code", "message", "data"})
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_body_tells_no_more_of_a_bad_token_than_its_description(code: str) -> None:
+    """RFC 6750 section 3.1: which check of a token failed is the operator's to know."""
+    status, description = CODES[code]
+    told = error_of(refusal(code), request_id="r1")["data"]["reason"]
+    assert told == ("invalid_token" if (status, description) == (401, "the token is not valid") else code)
 
 
 @pytest.mark.parametrize("rpc_id", [None, 0, -(2**70), "a", 'a"\\\n\u2028\ud800'], ids=repr)

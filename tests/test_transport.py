@@ -88,6 +88,15 @@ def test_any_text_is_a_host_or_none(text: str) -> None:
         (f"https://{HOST}/mcp", "https://dev.example.com", True),
         (f"https://{HOST}/mcp", f"http://{HOST}", False),
         (f"https://{HOST}/mcp", "https://app.example.com:8443", False),
+        (f"https://{HOST}/mcp", "chrome-extension://abcdefghijklmnopabcdefghijklmnop", True),
+        (f"https://{HOST}/mcp", "chrome-extension://abcdefghijklmnopabcdefghijklmnoa", False),
+        (f"https://{HOST}/mcp", "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc", True),
+        (f"https://{HOST}/mcp", "vscode-webview://1aBc", True),
+        (f"https://{HOST}/mcp", "vscode-webview://1abc", False),
+        (f"https://{HOST}/mcp", "app://obsidian.md", True),
+        (f"https://{HOST}/mcp", "tauri://localhost", True),
+        (f"https://{HOST}/mcp", "http://tauri.localhost", False),
+        (f"https://{HOST}/mcp", "com.example.app+dev://localhost:8100", True),
         (f"https://{HOST}/mcp", "https://app.example.com.evil.example", False),
         (f"https://{HOST}/mcp", "https://app.example.com/", False),
         (f"https://{HOST}/mcp", "https://evil.example", False),
@@ -101,10 +110,21 @@ def test_any_text_is_a_host_or_none(text: str) -> None:
         ("http://localhost:8000/mcp", "http://localhost:1@evil.example", False),
         ("http://localhost:8000/mcp", "http://localhost.evil.example", False),
         ("http://localhost:8000/mcp", "null", False),
+        ("http://localhost:8000/mcp", "capacitor://localhost", False),
     ],
 )
 def test_origins(resource: str, origin: str, may_call: bool) -> None:
-    allowed = ["https://App.example.com", "http://app.example.com:8080", "https://dev.example.com:443"]
+    allowed = [
+        "https://App.example.com",
+        "http://app.example.com:8080",
+        "https://dev.example.com:443",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc",
+        "vscode-webview://1aBc",
+        "app://obsidian.md",
+        "Tauri://localhost",
+        "com.example.app+dev://localhost:8100",
+    ]
     judge = transport(resource, allowed_origins=allowed)
     scheme, _, rest = resource.partition("://")
     given = {"host": rest.partition("/")[0], "scheme": scheme, "peer": "127.0.0.1"}
@@ -298,7 +318,13 @@ def test_bearer_tokens(values: list[str], found: str) -> None:
         ({"allowed_hosts": [""]}, "allowed_hosts is wrong"),
         ({"allowed_hosts": HOST}, "allowed_hosts must be a list of strings"),
         ({"allowed_origins": ["*"]}, "allowed_origins is wrong: '\\*' is not an origin"),
-        ({"allowed_origins": ["null"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["null"]}, "allowed_origins is wrong: 'null' is the origin of every sandboxed page"),
+        ({"allowed_origins": ["chrome-extension://*"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["chrome-extension://"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["tauri://localhost/index.html"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["tauri:localhost"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": ["1app://localhost"]}, "allowed_origins is wrong"),
+        ({"allowed_origins": [f"{'a' * 65}://localhost"]}, "allowed_origins is wrong: an origin has at most 64"),
         ({"allowed_origins": [HOST]}, "allowed_origins is wrong"),
         ({"allowed_origins": [f"https://{HOST}/"]}, "allowed_origins is wrong"),
         ({"allowed_origins": [f"https://user@{HOST}"]}, "allowed_origins is wrong"),

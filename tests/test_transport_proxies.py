@@ -81,6 +81,35 @@ def test_a_trusted_socket_vouches_for_https_and_needs_to(peer: str | None) -> No
     assert verdict(judge, ("x-forwarded-proto", "https"), scheme="http", peer="unix") == "insecure_transport"
 
 
+# --- a proxy that nobody has named ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded"])
+@pytest.mark.parametrize(
+    ("peer", "trusted", "named"),
+    [
+        pytest.param("127.0.0.1", [], "127.0.0.1", id="loopback"),
+        pytest.param("::1", [PROXY], "::1", id="loopback, where another proxy is trusted"),
+        pytest.param(None, [], "unix", id="a Unix socket"),
+        pytest.param("127.0.0.1", ["127.0.0.0/8"], None, id="trusted"),
+        pytest.param(None, ["unix"], None, id="a trusted Unix socket"),
+        pytest.param(CLIENT, [], None, id="a stranger, who may send what they like"),
+    ],
+)
+def test_a_proxy_on_this_machine_that_is_not_trusted_is_named_once(
+    peer: str | None, trusted: list[str], named: str | None, header: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    judge = transport(trusted_proxies=trusted)
+    verdict(judge, peer=peer)
+    assert caplog.messages == []
+    for _ in range(2):
+        verdict(judge, (header, "https"), peer=peer)
+    assert len(caplog.messages) == (0 if named is None else 1)
+    if named is not None:
+        assert caplog.messages[0].startswith(f"{named} sends {header} and is not in trusted_proxies")
+        assert caplog.messages[0].endswith(f'Set trusted_proxies = ["{named}"]')
+
+
 # What the header says, and whether that means https all the way; None where it says nothing.
 FORWARDED: dict[str, tuple[list[tuple[str, str]], bool | None]] = {
     "nothing": ([], None),

@@ -135,9 +135,15 @@ class Policy:
 
     @property
     def narrowest_scopes(self) -> tuple[str, ...]:
-        """The scopes of the rule that asks for least: a fitting first thing to ask a caller for."""
-        asked = [tuple(rule.scopes) for rule in self.rules if rule.scopes]
-        return min(asked, key=lambda scopes: len(self.effective(scopes)), default=())
+        """The scopes of the least powerful rule, which a login asks for first: those that imply the fewest. Between
+        equals a rule for tools is chosen, of these the most general, and of these the last."""
+        asking = [rule for rule in reversed(self.rules) if rule.scopes]
+        least = min(asking, key=self._power, default=None)
+        return () if least is None else tuple(least.scopes)
+
+    def _power(self, rule: Rule) -> tuple[int, bool, int]:
+        # The fewer characters a pattern fixes, the more names it fits.
+        return len(self.effective(rule.scopes)), not isinstance(rule, ToolRule), len(rule.match.replace("*", ""))
 
 
 def call_of(envelope: Envelope, *, protocol: str | None = None) -> Call:

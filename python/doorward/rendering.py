@@ -1,7 +1,7 @@
 """What the caller sees: one refusal becomes a status, headers and a body, or a JSON-RPC error alone.
 
-RFC 6750 section 3 and RFC 9728 section 5.1 for the challenge; the JSON-RPC error carries the request's id where it is
-known, because that is the only body the official clients hand on to the agent.
+RFC 6750 section 3 and RFC 9728 section 5.1 for the challenge. Every body is a JSON-RPC error, because that is the only
+body that the official clients show; it has the request's id where that is known, and null before the body is read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, NamedTuple
 
@@ -35,6 +35,10 @@ _INVALID_REQUEST = -32600
 
 _NOTHING_PRESENTED = frozenset({"missing_credentials", "unsupported_scheme"})
 """No credentials, or of a kind not known here: the challenge then names no error (RFC 6750 section 3.1)."""
+
+
+_, _INVALID_TOKEN = CODES["bad_signature"]
+"""The description that all slugs share which do not concern the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,14 @@ def render(refusal: Refused, *, request_id: str, rpc_id: str | int | None, chall
     """The HTTP answer to a refused request."""
     if isinstance(refusal, Limited) and refusal.retry_after is not None:
         return _over_limit(refusal, refusal.retry_after, request_id, rpc_id)
-    if isinstance(refusal, Unauthenticated):
-        body = _oauth_body(refusal.code)
-    else:
-        error = error_of(refusal, request_id=request_id)
-        body = _encode({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
+    error = error_of(refusal, request_id=request_id)
+    body = _encode({"jsonrpc": "2.0", "id": rpc_id, "error": error}).encode()
     return Response(refusal.status, [*_always(body, request_id), *_own(refusal, challenge)], body)
 
 
 def error_of(refusal: Refused, *, request_id: str) -> dict[str, Any]:
     """The JSON-RPC error object of a refusal."""
-    data: dict[str, Any] = {"reason": refusal.code, "retryable": refusal.retryable, "requestId": request_id}
+    data: dict[str, Any] = {"reason": _public_code(refusal), "retryable": refusal.retryable, "requestId": request_id}
     if isinstance(refusal, Limited):
         if refusal.retry_after is not None:
             data["retryAfterMs"] = math.ceil(refusal.retry_after * 1000)
@@ -190,12 +191,12 @@ def _message(refusal: Refused) -> str:
     return refusal.description
 
 
-@cache
-def _oauth_body(code: str) -> bytes:
-    # RFC 6750 section 3.1: without credentials there is nothing to call invalid.
-    error = "unauthorized" if code in _NOTHING_PRESENTED else "invalid_token"
-    _, description = CODES[code]
-    return _encode({"error": error, "error_description": description}).encode()
+def _public_code(refusal: Refused) -> str:
+    """The slug, where the description tells as much; a token that is not valid for another reason is an
+    ``invalid_token`` (RFC 6750 section 3.1), and the record has the slug."""
+    if isinstance(refusal, Unauthenticated) and refusal.description == _INVALID_TOKEN:
+        return "invalid_token"
+    return refusal.code
 
 
 def _rpc_code(refusal: Refused) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -23,6 +24,11 @@ _MAX_PEERS: Final = 1024
 
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
+
+_FORWARDED: Final = ("x-forwarded-for", "x-forwarded-proto", "x-real-ip", "forwarded")
+"""What proxies write about their clients."""
+
+_log = logging.getLogger("doorward")
 
 _MAX_SIZE_DIGITS: Final = 15
 LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
@@ -71,11 +77,14 @@ class Transport:
         self._certificate_header = _certificate_header(client_certificate, has_proxies=bool(proxies))
         # As each request of a connection has the same address, few are many.
         self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
+        self._has_warned = False
         checks.whole("max_body_bytes", max_body_bytes, at_least=1)
         self.max_body_bytes = max_body_bytes
 
     def check(self, request: Request) -> None:
         """Raises `Forbidden` or `Malformed`; a request that passes may show its credentials."""
+        if not self._has_warned:
+            self._warn_of_local_proxy(request)
         if request.host not in self._hosts and not self._is_allowed_host(request.host):
             raise refusal("invalid_host", "Host is none of allowed_hosts")
         for origin in request.header_values("origin"):
@@ -148,6 +157,24 @@ class Transport:
             is_bounded = all(len(value) <= _MAX_SCHEMES for value in values)
             return is_bounded and all(scheme.lower() == "https" for scheme in _from_the_end(values))
         return request.scheme == "https" or peer.is_loopback
+
+    def _warn_of_local_proxy(self, request: Request) -> None:
+        """Once: without trust its clients pass for callers on this machine, and nothing fails that would show it."""
+        peer = self._peer(request.peer)
+        is_local = peer.is_loopback or not request.peer  # a Unix socket has no address
+        if peer.is_trusted or not is_local:
+            return
+        sent = next((name for name in _FORWARDED if request.header_values(name)), None)
+        if sent is None:
+            return
+        self._has_warned = True
+        _log.warning(
+            "%s sends %s and is not in trusted_proxies: if it is a proxy, all of its clients share one address and its "
+            'failed_auth budget, and plain http of theirs may pass for local. Set trusted_proxies = ["%s"]',
+            peer.text,
+            sent,
+            peer.text,
+        )
 
     def _check_certificate_headers(self, request: Request) -> None:
         # The proxy replaces the header it is configured for. Any other certificate header, or a second line of that

@@ -81,11 +81,11 @@ async def test_the_official_client_works_with_an_agent_s_token(office: Office, m
 
 
 @ERAS
-async def test_the_official_client_gives_up_where_its_token_is_wrong(office: Office, mode: str) -> None:
+async def test_the_official_client_shows_why_its_token_is_refused(office: Office, mode: str) -> None:
     with pytest.raises((MCPError, ExceptionGroup)) as failed:
         async with connected(office.gate.resource, f"{office.token[:-8]}wrong", mode) as client:
             await client.list_tools()
-    assert "Server returned an error response" in _told(failed.value)
+    assert "MCPError(401, 'the token is not valid', {'reason': 'invalid_token'" in _told(failed.value)
 
 
 async def test_the_official_client_that_could_log_in_opens_no_browser(office: Office) -> None:

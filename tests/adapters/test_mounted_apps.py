@@ -159,7 +159,8 @@ async def test_the_resource_is_served_whatever_the_server_was_told_to_call_it(
         it.now = time.time()
         options = {} if told is None else {"streamable_http_path" if kind == "sdk" else "path": told}
         protected = it.gate.protect(made([]), **options)
-        app = Starlette(routes=[Mount(where, protected)], lifespan=protected.lifespan)
+        metadata = Mount("/.well-known", it.gate.well_known())
+        app = Starlette(routes=[metadata, Mount(where, protected)], lifespan=protected.lifespan)
         headers = {"Authorization": f"Bearer {it.token('read')}"}
         with served(app, listener):
             async with (
@@ -187,7 +188,8 @@ async def test_over_the_oldest_transport_messages_find_the_way_below_the_mount(
             server = tools([])
             it.gate.protect(server)
             protected = it.gate.protect(server.sse_app())
-        app = Starlette(routes=[Mount("/api", protected)], lifespan=protected.lifespan)
+        metadata = Mount("/.well-known", it.gate.well_known())
+        app = Starlette(routes=[metadata, Mount("/api", protected)], lifespan=protected.lifespan)
         headers = {"Authorization": f"Bearer {it.token('read')}"}
         with served(app, listener):
             with anyio.fail_after(20):

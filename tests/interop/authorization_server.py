@@ -17,11 +17,12 @@ START_SECONDS: Final = 30
 
 
 @contextmanager
-def running(algorithm: str) -> Iterator[str]:
-    """The issuer's URL while the server runs, which must be installed."""
+def running(algorithm: str, *, held: bool = False) -> Iterator[str]:
+    """The issuer's URL while the server runs, which must be installed. ``held``: it fixes the scopes that a client may
+    ever ask for when the client registers."""
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
-            [NODE, HERE / "server.mjs", algorithm],
+            [NODE, HERE / "server.mjs", algorithm, *(["held"] if held else [])],
             stdin=subprocess.PIPE,  # its end is the server's: no server outlives the tests, however they end
             stdout=subprocess.PIPE,
             stderr=complaints,

@@ -1,5 +1,5 @@
 // The certified oidc-provider on a free loopback port, for one person who agrees to everything.
-// usage: node server.mjs ALGORITHM    It prints its issuer, and ends when its standard input does.
+// usage: node server.mjs ALGORITHM [held]    It prints its issuer, and ends when its standard input does.
 import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -25,9 +25,9 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['only for this test'] },
   clientDefaults: { id_token_signed_response_alg: algorithm },
   pkce: { required: () => true },
-  // A client may register for these and is then held to them. orders:write is known to the resources alone, because
-  // the MCP client registers with the scope of the first challenge and asks for more later.
-  scopes: ['openid', 'offline_access', 'orders:read'],
+  // A client registers with the scopes of the first challenge, and oidc-provider holds it to those it knows itself. What
+  // the resources alone know, here orders:write unless clients are held to everything, a client may ask for later.
+  scopes: ['openid', 'offline_access', 'orders:read', ...(process.argv[3] === 'held' ? ['orders:write'] : [])],
   features: {
     devInteractions: { enabled: false },
     registration: { enabled: true },

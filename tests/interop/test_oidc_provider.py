@@ -126,17 +126,17 @@ class Desk:
 
 
 @contextmanager
-def protected(issuer: doorward.Issuer, trail: Path) -> Iterator[Desk]:
-    """A server as any operator would protect it: the keys are found by discovery."""
+def protected(issuer: doorward.Issuer, trail: Path, *, challenge_scopes: list[str] | None = None) -> Iterator[Desk]:
+    """A server as any operator would protect it: the keys are found by discovery, and the challenge is the default."""
     with listening() as listener:
         gate = doorward.Gate(
             resource=url_of(listener),
             issuers=[issuer],
             tools=[
-                doorward.ToolRule("read_*", scopes=["orders:read"]),
                 doorward.ToolRule("refund_*", scopes=["orders:write"]),
+                doorward.ToolRule("*", scopes=["orders:read"]),
             ],
-            challenge_scopes=["orders:read"],
+            challenge_scopes=challenge_scopes,
             audit=doorward.Audit(path=str(trail)),
         )
         with served(gate.protect(desk_server(), stateless_http=True), listener):

@@ -3,15 +3,18 @@ server that nobody here knows."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from contextvars import Token
+from contextvars import ContextVar, Token
 from typing import Any, Final
 
 from doorward._core import Recognised
 from doorward.adapters.bodies import Body, Disconnected, read_body, run_unless_gone
+from doorward.adapters.cors import with_cors
 from doorward.adapters.draining import Draining
-from doorward.adapters.exempt import exempt, with_cors
+from doorward.adapters.exempt import exempt
+from doorward.adapters.hosting import NOT_STARTED, ensure_metadata_served, is_not_started
 from doorward.adapters.lifespan import running
 from doorward.adapters.list_answers import filtering
 from doorward.adapters.lists import LISTS
@@ -41,6 +44,11 @@ __all__ = ["GateASGI"]
 _OWN: Final = frozenset({b"x-request-id"})
 """Headers that the gate sets, whatever the server says."""
 
+_starting: ContextVar[Gate | None] = ContextVar("starting", default=None)
+"""The gate whose app is being started, for what is mounted in that app."""
+
+_log = logging.getLogger("doorward")
+
 _SESSION: Final = b"mcp-session-id"
 
 _BROKEN: Final = Response(
@@ -58,21 +66,31 @@ class GateASGI:
         self.gate = gate
         self._app = app
         self._draining = Draining(gate)
+        self._said_not_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection (`architecture`: lifespan passes, http is decided, everything else is refused)."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and self.gate.made(scope.get(DECISION)):
+            await self._judged_outside(scope, receive, send)
+        elif scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             redact.install()  # logging may have been configured anew since the app was made
-            await self._app(scope, receive, self._flushing(send))
+            starting = _starting.set(self.gate)
+            try:
+                await self._app(scope, receive, self._flushing(send))
+            finally:
+                _starting.reset(starting)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "not served here"})
 
     @asynccontextmanager
-    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
+    async def lifespan(self, host: object = None) -> AsyncIterator[None]:
         """For an app in which this one is mounted, and which passes no lifespan on: ``Starlette(routes=[...],
-        lifespan=protected.lifespan)``. Raises `RuntimeError` where the server does not start."""
+        lifespan=protected.lifespan)``. Raises `RuntimeError` where the server does not start, and where that app
+        answers nothing at the URL of the metadata."""
+        if _starting.get() is not self.gate:  # else the app is itself behind this gate, which answers there
+            ensure_metadata_served(self.gate, host)
         async with running(self):
             yield
 
@@ -101,6 +119,24 @@ class GateASGI:
             result, reason = outcome.result()
             decision.close(result, reason=reason)
 
+    async def _judged_outside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that the same gate has judged where this app is a part of another one that it protects: one
+        decision, one record. What another gate has judged meets this one as well, and without credentials."""
+        inner = {**scope}
+        prepared = self.prepare(inner, inner[DECISION])
+        try:
+            await self._app(inner, receive, send)
+        finally:
+            if prepared is not None:
+                prepared.var.reset(prepared)
+
+    async def _say_not_started(self, exchange: _Exchange) -> None:
+        if not self._said_not_started:
+            self._said_not_started = True
+            _log.error("%s", NOT_STARTED)
+        if not exchange.started:
+            await respond(exchange.send, _BROKEN)
+
     def _flushing(self, send: Send) -> Send:
         """Before the server program hears that the app has ended: afterwards it may end the process."""
 
@@ -113,15 +149,14 @@ class GateASGI:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["method"] == "POST"
+        send = with_cors(self.gate, scope, send)
         known = self._recognised(scope) if is_post and not scope.get("query_string") else None
         if known is not None:
             decision, seen = known
         else:
             seen = None
             request = request_of(scope)
-            if request.header("origin") is not None:
-                send = with_cors(self.gate, scope, send)
-            answer = None if is_post else exempt(self.gate, request)
+            answer = None if is_post else exempt(self.gate, request, scope)
             if answer is not None:
                 await self._draining.respond(scope, receive, send, answer)
                 return
@@ -206,6 +241,9 @@ class GateASGI:
                 await respond(send, self.gate.render(decision))
         except BaseException as error:
             outcome.failed(error)
+            if is_not_started(error):
+                await self._say_not_started(exchange)
+                return
             # As `Starlette` and the server programs answer it, and with the id of its record.
             if isinstance(error, Exception) and not exchange.started:
                 await respond(exchange.send, _BROKEN)

@@ -16,6 +16,7 @@ from doorward.adapters.asgi import GateASGI
 from doorward.adapters.local import LocalCredential
 from doorward.adapters.messages import CallerUser, GateMiddleware, install
 from doorward.adapters.outcome import OutcomeReader
+from doorward.adapters.paths import is_at, route_path
 from doorward.adapters.running import NO_SECOND_OPINION, bare_app, guard_apps
 from doorward.adapters.straight import straight
 from doorward.adapters.wire import ASGIApp, Scope
@@ -82,24 +83,22 @@ class ServerASGI(AppASGI):
         self.messages_at = path
         """Where in the app they are expected; None where that is not known."""
         self._straight = None if path is None else straight(app, path)
-        self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
+        called = (urlsplit(each).path or "/" for each in spellings(gate.resource))
+        self._called = tuple(dict.fromkeys(called if path is None else (path, *called)))
 
     def asks_clients(self, scope: Scope) -> bool:
         if self.messages_at is None:
             return False
-        if self._is_for_us(scope):
-            return True
-        # As it is routed inside: below where an app has mounted it.
-        return bool(scope["path"].removeprefix(scope.get("root_path", "")) == self.messages_at)
+        return self._is_for_us(scope) or route_path(scope) == self.messages_at
 
     def prepare(self, scope: Scope, decision: Decision) -> Token[Any] | None:
         if scope["path"] == self._path:
             # Wherever an app has mounted it: what comes before is part of its route.
             scope["root_path"] = ""
-        elif self._path is not None and scope["path"] in self._called:
+        elif self._path is not None and self._is_for_us(scope):
             # What clients call is the resource, whatever the server was told to call it. Also with the slash at its
             # end, to which `Mount` redirects.
-            scope["path"] = scope.get("root_path", "") + self._path
+            scope["path"] = scope.get("root_path", "").rstrip("/") + self._path
         return super().prepare(scope, decision)
 
     def app_for(self, scope: Scope, body: bytes) -> ASGIApp:
@@ -111,7 +110,7 @@ class ServerASGI(AppASGI):
         return way.transport
 
     def _is_for_us(self, scope: Scope) -> bool:
-        return self._path is not None and (scope["path"] == self._path or scope["path"] in self._called)
+        return self._path is not None and any(is_at(scope, path) for path in self._called)
 
     def finish(self, decision: Decision, outcome: OutcomeReader) -> None:
         if not decision.is_open or decision.call is None or decision.call.kind != "request":

@@ -10,7 +10,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 
 from doorward.adapters.asgi import GateASGI
-from doorward.adapters.wire import DECISION, ASGIApp, Receive, Scope, Send
+from doorward.adapters.wire import ASGIApp
 
 __all__ = ["NO_SECOND_OPINION", "Tier", "bare_app", "guard_apps"]
 
@@ -52,18 +52,5 @@ class _Guarded:
             options["transport_security"] = NO_SECOND_OPINION
         path = None if "sse" in self.make.__name__ else options.get("streamable_http_path", _PATH)
         app = self.make(**options)
-        app.add_middleware(lambda inner: _Once(inner, self._tier(inner, path)))
+        app.add_middleware(lambda inner: self._tier(inner, path))
         return app
-
-
-class _Once:
-    """The gate, unless it has judged the request already: the app may be a part of one that stands behind it. What
-    another gate has judged meets it as well, and without credentials, which went no further than that one."""
-
-    def __init__(self, app: ASGIApp, tier: GateASGI) -> None:
-        self._app = app
-        self._tier = tier
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_judged = self._tier.gate.made(scope.get(DECISION))
-        await (self._app if is_judged else self._tier)(scope, receive, send)

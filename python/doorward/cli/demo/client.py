@@ -18,7 +18,7 @@ class Seen:
 
     status: int
     reason: str
-    """``ok``, the ``reason`` of the JSON-RPC error, or the ``error`` of the challenge."""
+    """``ok``, ``tool_error``, or the ``reason`` of the JSON-RPC error."""
     words: str
     retry_after: int | None = None
     """Seconds, as the header says."""
@@ -50,23 +50,15 @@ async def call(url: str, token: str | None, tool: str, arguments: dict[str, Any]
 
 
 def _refused(error: BaseException, response: httpx2.Response) -> Seen:
-    challenge = response.headers.get("www-authenticate", "")
     retry_after = response.headers.get("retry-after")
     data = error.error.data if isinstance(error, MCPError) and isinstance(error.error.data, dict) else {}
-    words = str(error)
-    if response.status_code == 401:
-        words = _parameter(challenge, "error_description") or f"asked for scope {_parameter(challenge, 'scope')}"
     return Seen(
         response.status_code,
-        data.get("reason") or _parameter(challenge, "error") or "unauthorized",
-        words,
+        data.get("reason") or "unknown",
+        str(error),
         None if retry_after is None else int(retry_after),
         data.get("retryAfterMs"),
     )
-
-
-def _parameter(challenge: str, name: str) -> str:
-    return challenge.partition(f'{name}="')[2].partition('"')[0]
 
 
 def _text(result: Any) -> str:
