@@ -60,7 +60,7 @@ class Draining:
         close = _is_http1(scope) and (waits or _may_be_large(scope))
         peer = site_of(self._gate.transport.address(request_of(scope)))
         if waits or not self._take(peer):
-            await respond(send, response, close=close)
+            await respond(send, response, close=_is_http1(scope))
             return
         try:
             # After the last frame a server program reports a disconnect and passes no more of the body on.
