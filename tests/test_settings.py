@@ -197,7 +197,7 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         ),
         (
             lambda: AuditSink(syslog="udp://log:514?framing=newline"),
-            r"syslog is .*the parameters of udp:// are none, each once",
+            r"syslog is .*of udp:// are none",
         ),
         (
             lambda: AuditSink(syslog="tcp://log:601?verify=no"),
