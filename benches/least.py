@@ -70,7 +70,15 @@ def least(app: Any, resource: str, jwks: dict[str, Any], *, issuer: str, trail: 
                 record = core.call_record(
                     *("call", now, own_id, None, rpc_id, None, seen.caller, "http"),
                     *(scope["client"][0], "POST", scope["path"], method, name, fingerprint, None),
-                    *("[]", ("success", *[None] * 6), None, "*", (), False, (time.time() - now) * 1000),
+                    *(
+                        "[]",
+                        ("success", None, None, None, None, None, None),
+                        None,
+                        "*",
+                        (),
+                        False,
+                        (time.time() - now) * 1000,
+                    ),
                 )
                 os.write(trail, chain.seal(record))
             await send(message)

@@ -190,6 +190,29 @@ def webhook(url: Any = "https://approve.example.com/", **given: Any) -> Confirma
         (lambda: AuditSink("a", on_failure="ignore"), "on_failure is 'ignore': it must be deny or allow"),
         (lambda: AuditSink("a", max_bytes=100), "max_bytes must be a whole number, at least 4096"),
         (lambda: AuditSink("stdout", daily=True), "daily is for a file: nothing else is rotated"),
+        (lambda: AuditSink(syslog="udp://log.example.com:514/path"), "syslog is"),
+        (
+            lambda: AuditSink(syslog="udp://me@log.example.com:514"),
+            r"syslog is .*it must be like /dev/log, udp://host:514",
+        ),
+        (
+            lambda: AuditSink(syslog="udp://log:514?framing=newline"),
+            r"syslog is .*of udp:// are none",
+        ),
+        (
+            lambda: AuditSink(syslog="tcp://log:601?verify=no"),
+            r"syslog is .*the parameters of tcp:// are framing, each once",
+        ),
+        (
+            lambda: AuditSink(syslog="tls://log:6514?verify=no"),
+            r"syslog is .*are ca_file and certificate_file, each once",
+        ),
+        (
+            lambda: AuditSink(syslog="tcp://log:601?framing=octets&framing=newline"),
+            r"syslog is .*are framing, each once",
+        ),
+        (lambda: AuditSink(syslog="tcp://log:601?framing=lines"), r"syslog is .*framing must be octets or newline"),
+        (lambda: AuditSink(syslog="tls://log:6514?ca_file="), r"syslog is .*a parameter is empty"),
         (lambda: AuditSink(syslog="/dev/log", max_bytes=5000), "max_bytes is for a file: nothing else is rotated"),
         (lambda: Audit(checkpoint=Secret(b"k")), "checkpoint must be a Checkpoint"),  # type: ignore[arg-type]
         (lambda: Checkpoint(key="k"), "key must be a Secret"),  # type: ignore[arg-type]

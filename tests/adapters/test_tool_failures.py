@@ -22,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 Make = Callable[..., Guarded]
 
+ORDERS: dict[str, str] = {}
+
 OUTCOMES = {
     "read_order": ("success", None),
     "read_declining": ("tool_error", None),
@@ -47,7 +49,7 @@ def add_tools(tool: Any, tool_error: type[Exception]) -> None:
     @tool
     async def read_declining_because() -> str:
         try:
-            return {}["order"]
+            return ORDERS["order"]
         except KeyError as error:
             raise tool_error("there is no such order") from error
 
@@ -57,7 +59,7 @@ def add_tools(tool: Any, tool_error: type[Exception]) -> None:
 
     @tool
     async def read_breaking() -> str:
-        return {}["order"]
+        return ORDERS["order"]
 
     @tool
     async def read_timing_out() -> str:

@@ -7,6 +7,7 @@ its own (`threaded`).
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +18,9 @@ __all__ = ["LINK_BYTES", "RETRY_SECONDS", "Lane", "Notes", "Record"]
 
 RETRY_SECONDS: Final = 0.1
 """Between two tries of a sink that fails: calls are let in again within so much."""
+
+UNDELIVERED_SECONDS: Final = 60.0
+"""Between two log lines about records that were not delivered."""
 
 LINK_BYTES: Final = 256
 """Of a line beside its record: instance, number, hash."""
@@ -61,6 +65,13 @@ class Lane:
         self._chain = sink.chain
         self._failing = False
         self._told_lost = 0
+        self._told_undelivered = 0
+        self._tells_undelivered_at = 0.0
+
+    @property
+    def dropped(self) -> int:
+        """Records that never arrived, as far as is known."""
+        return self.lost + self.sink.undelivered
 
     def is_written_to(self, place: str) -> None:
         """Its sink has become another."""
@@ -115,6 +126,18 @@ class Lane:
         if self.lost == self._told_lost:
             self._notes.alarm("audit_records_lost")
         self.lost += count
+
+    def _note_undelivered(self) -> None:
+        """Report what a sink without acknowledgement is known to have lost, at most once a minute."""
+        count, now = self.sink.undelivered, time.monotonic()
+        if count == self._told_undelivered or now < self._tells_undelivered_at:
+            return
+        self._told_undelivered, self._tells_undelivered_at = count, now + UNDELIVERED_SECONDS
+        self._notes.alarm("audit_records_lost")
+        words = (
+            "%d audit records to %s were not delivered so far: check that its collector listens and takes their size"
+        )
+        _log.warning(words, count, self._notes.place)
 
     def _fails(self, why: str | None) -> None:
         # Once, not for every record: a flood of refusals must not become a flood of the log.

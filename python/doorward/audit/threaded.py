@@ -208,6 +208,7 @@ class ThreadedLane(Lane):
             self._began = time.monotonic()
             try:
                 left = self._write(left)
+                self._note_undelivered()
                 if self.syncs and data and not left:
                     self._sync()
             except Exception as error:  # of a sink of the operator's own, anything

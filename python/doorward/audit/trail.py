@@ -85,7 +85,7 @@ class Trail:
     @property
     def dropped(self) -> int:
         """Records lost: to a sink that failed for too long, or after the trail was closed."""
-        return sum(lane.lost for lane in self._lanes)
+        return sum(lane.dropped for lane in self._lanes)
 
     @property
     def waiting(self) -> int:

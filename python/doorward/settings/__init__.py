@@ -15,6 +15,7 @@ from doorward.settings.recording import MIN_KEY_BYTES, Audit
 from doorward.settings.rules import MAX_NAME_BYTES, MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule
 from doorward.settings.secrets import Secret, known_secrets
 from doorward.settings.sinks import AuditSink, LineSink
+from doorward.settings.syslog import SyslogAddress, parse_syslog
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -41,8 +42,10 @@ __all__ = [
     "Revocation",
     "Rule",
     "Secret",
+    "SyslogAddress",
     "ToolRule",
     "budgets_of",
     "closure_of",
     "known_secrets",
+    "parse_syslog",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from doorward import checks
+from doorward.settings.syslog import parse_syslog
 
 __all__ = ["STREAMS", "AuditSink", "LineSink"]
 
@@ -16,8 +16,6 @@ STREAMS: Final = ("stdout", "stderr")
 
 MIN_ROTATED_BYTES: Final = 4096
 """A file holds a record at least, or every record would be a file."""
-
-_MAX_PORT: Final = 65_535
 
 
 class LineSink(Protocol):
@@ -37,7 +35,8 @@ class AuditSink:
     path: str | None = None
     """A file, ``stdout`` or ``stderr``."""
     syslog: str | None = None
-    """A socket like ``/dev/log``, ``udp://host:514`` or ``tcp://host:601``; RFC 5424."""
+    """A socket like ``/dev/log``, or ``udp://host:514``, ``tcp://host:601``, ``tcp://host:514?framing=newline``,
+    ``tls://host:6514``, ``tls://host:6514?ca_file=/etc/ssl/syslog-ca.pem``."""
     otel: bool = False
     """OpenTelemetry logs, by the provider that the process has set. Needs the extra ``otel``."""
     sink: LineSink | None = field(default=None, compare=False)
@@ -57,7 +56,7 @@ class AuditSink:
         if self.path is not None:
             checks.text("path", self.path)
         if self.syslog is not None:
-            _check_syslog(checks.text("syslog", self.syslog))
+            parse_syslog(checks.text("syslog", self.syslog))
         if self.sink is not None and not all(
             callable(getattr(self.sink, method, None)) for method in ("write", "close")
         ):
@@ -79,15 +78,3 @@ class AuditSink:
     def is_file(self) -> bool:
         """Whether it is a file, which alone can be made durable."""
         return self.path is not None and self.path not in STREAMS
-
-
-def _check_syslog(address: str) -> None:
-    if address.startswith("/"):
-        return
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in ("udp", "tcp") and bool(parts.hostname) and 0 < (parts.port or 0) <= _MAX_PORT
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError(f"syslog is {address!r}: it must be like /dev/log, udp://host:514 or tcp://host:601")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from doorward.audit.sinks.descriptors import Sink, StderrSink, StdoutSink, UnsaidSink
 from doorward.audit.sinks.files import FileSink
-from doorward.audit.sinks.outside import OtelSink, OutsideSink, SyslogSink
+from doorward.audit.sinks.outside import OtelSink, OutsideSink
+from doorward.audit.sinks.syslog import SyslogSink
 from doorward.settings import AuditSink
 
 __all__ = [

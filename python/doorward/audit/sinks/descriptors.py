@@ -26,6 +26,8 @@ class Sink(Protocol):
     chain: Chain
     follows: str | None
     """The file whose last line the chain goes on from, where there was one."""
+    undelivered: int
+    """Lines that were sent and are known not to have arrived."""
 
     def write(self, data: bytes) -> int:
         """Take as much of these lines as possible now; how much was taken. Raises `OSError`."""
@@ -41,6 +43,7 @@ class Descriptor:
     """A sink that is a descriptor of its own."""
 
     follows: str | None = None
+    undelivered = 0
 
     def __init__(self, descriptor: int, chain: Chain) -> None:
         self._descriptor = descriptor
