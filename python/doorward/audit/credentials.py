@@ -6,6 +6,7 @@ The core has the scanner (`doorward._core.Scrubber`); every word it knows stands
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Iterator
 from functools import lru_cache
@@ -27,7 +28,9 @@ _HEADERS: Final = ("authorization", "cookie")
 
 _NAMES: Final = (
     *("accesstoken", "refreshtoken", "subjecttoken", "actortoken", "sessiontoken", "authtoken"),
+    *("apitoken", "privatetoken", "securitytoken", "vaulttoken", "csrftoken", "logouttoken", "idtokenhint"),
     *("clientsecret", "clientassertion", "codeverifier", "apikey", "privatekey", "secretkey"),
+    *("accesskey", "accountkey", "subscriptionkey", "accesssignature", "amzsignature"),
     *("password", "passwd", "passphrase"),
 )
 """Members and parameters that say what they are, wherever they stand."""
@@ -35,8 +38,11 @@ _NAMES: Final = (
 _ASSIGNED: Final = ("token", "secret", "idtoken")
 """Words that sentences have as well ("invalid_token: expired"): names as members in quotes and before ``=`` alone."""
 
-_PARAMETERS: Final = ("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature")
-"""Of OAuth's redirects and of signed URLs: secret in a query or a form, and words elsewhere."""
+_PARAMETERS: Final = (
+    *("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature"),
+    *("auth", "jwt", "otp", "samlresponse", "session", "sid", "ticket"),
+)
+"""Of the redirects of OAuth and SAML, of signed URLs and of sessions: secret in a query or a form, and words elsewhere."""
 
 _SCHEMES: Final = ("bearer", "basic", "dpop", "negotiate")
 """RFC 6750, RFC 7617, RFC 9449, RFC 4559."""
@@ -78,6 +84,9 @@ def _forms(secret: bytes) -> Iterator[bytes]:
     """The secret as logs spell it. Percent-encoding and escapes need no form: the scanner decodes them."""
     text = secret.decode("utf-8", "surrogateescape")
     for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], ascii(text)[1:-1]):
+        yield each.encode("utf-8", "surrogatepass")
+    marked = html.escape(text)
+    for each in (marked, marked.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"), html.escape(text, quote=False)):
         yield each.encode("utf-8", "surrogatepass")
     yield json.dumps(text)[1:-1].encode()
     wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
