@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -204,7 +205,10 @@ class Atoms(dict[str, str]):
 
 ATOMS = {
     "nothing": (Atoms(h="::1", r="GET / HTTP/1.1"), '::1 "GET / HTTP/1.1" -'),
-    "a token that is shown": (Atoms(h="::1", r=f"GET /?code={OPAQUE} HTTP/1.1"), '::1 "GET /?code=[redacted] HTTP/1.1" -'),
+    "a token that is shown": (
+        Atoms(h="::1", r=f"GET /?code={OPAQUE} HTTP/1.1"),
+        '::1 "GET /?code=[redacted] HTTP/1.1" -',
+    ),
     "a token that is not shown": (Atoms({"h": "::1", "r": "GET /", "{authorization}i": JWT}), '::1 "GET /" -'),
 }
 
@@ -215,7 +219,15 @@ def test_arguments_that_answer_for_missing_keys(told: Told, atoms: Atoms, line: 
     assert told.text == f"{line}\n"
 
 
-UNFINISHED = ["?password:", ";authorization:", "?cookie:", "?a=Bearer", "?access_token=", "?password='", '?"password":"']
+UNFINISHED = [
+    "?password:",
+    ";authorization:",
+    "?cookie:",
+    "?a=Bearer",
+    "?access_token=",
+    "?password='",
+    '?"password":"',
+]
 
 
 @pytest.mark.parametrize("end", UNFINISHED)
@@ -333,6 +345,24 @@ def test_what_no_handler_emits_is_never_formatted(told: Told) -> None:
     told.log.propagate = False
     told.log.info("got %s", shown)
     assert shown.count == 0
+
+
+def test_a_long_path_is_scanned_once_alone_and_once_in_its_message(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[str] = []
+    monkeypatch.setattr(redact, "scrub", lambda text: scanned.append(text) or scrub(text))  # type: ignore[func-returns-value]
+    another = logging.StreamHandler(io.StringIO())
+    told.log.addHandler(another)
+    told.log.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/mcp?" + "password=a&" * 5_000, "1.1", 401)
+    told.log.removeHandler(another)
+    assert sum("password=" in text for text in scanned) == 2
+
+
+def test_a_record_of_another_process_needs_no_class_of_ours(told: Told) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("token %s", JWT)
+    assert b"_Formatted" not in pickle.dumps(vars(seen[0]))
+    assert pickle.loads(pickle.dumps(seen[0].msg)) == "token [redacted]"
 
 
 def test_a_record_that_is_too_large_is_cut_off_in_each_of_its_parts(told: Told) -> None:

@@ -33,6 +33,9 @@ _LEFT_OUT: Final = f"[left out: the record has more than {MAX_RECORD} characters
 _PROBE: Final = "doorward.audit.redact.probe"
 """The logger of a record that is made to see whether `install` was called."""
 
+_SHORT: Final = 256
+"""Characters of texts that are scanned together, since starting a scan costs more than they do."""
+
 _BUILTIN: Final = (dict, list, tuple, set, frozenset)
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -141,7 +144,8 @@ def _put_on(handler: logging.Handler) -> None:
 
 
 class _Formatted(str):
-    """A message that is complete: its arguments, which stay for those who read them, do not change it."""
+    """A message that is formatted and scrubbed: the arguments, which formatters of access logs read, do not change it,
+    and the next handler does not scan it again."""
 
     __slots__ = ()
 
@@ -151,31 +155,42 @@ class _Formatted(str):
     def __mod__(self, args: object) -> str:
         return str.__str__(self)
 
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str.__str__(self),)  # other processes that read a pickled record need not have this class
+
 
 class _RecordScrubber:
     """Scrubs one record, and no more of it than `MAX_RECORD` characters."""
 
     def __init__(self) -> None:
         self._left = MAX_RECORD
+        self._known: dict[str, str] = {}
 
     def text(self, text: str) -> str:
-        """The text without credentials."""
+        """The text without credentials; each text is scanned once."""
+        if text in self._known:
+            return self._known[text]
         if self._left <= 0:
             return _LEFT_OUT if text else text
         self._left -= min(len(text), MAX_RECORD) + 1
-        return scrub(text)
+        clean = self._known[text] = scrub(text)
+        self._known[clean] = clean
+        return clean
 
     def scrub_texts(self, record: logging.LogRecord) -> None:
         """Scrub what is text already: for code that reads a record before a handler does. Formats nothing unless one of
         the texts has a credential."""
         pieces = record.args if isinstance(record.args, tuple) else ()
-        together = "\n".join(each for each in (record.msg, *pieces) if type(each) is str)
-        if together and self.text(together) != together:
-            _RecordScrubber().scrub_message(record)
+        texts = [each for each in (record.msg, *pieces) if type(each) is str]
+        short = "\n".join(each for each in texts if len(each) <= _SHORT)
+        if any([self.text(each) != each for each in (short, *texts) if each is short or len(each) > _SHORT]):
+            self.scrub_message(record)
 
     def scrub_message(self, record: logging.LogRecord) -> None:
         """Scrub the message as it will be shown, and what it is made of. The record keeps as many arguments as it had:
         formatters of access logs read them."""
+        if type(record.msg) is _Formatted:
+            return
         try:
             message = record.getMessage()
         except Exception:  # logging would print message and arguments as they are
@@ -185,10 +200,6 @@ class _RecordScrubber:
         if not isinstance(record.msg, str):
             record.msg = self.value(record.msg)
         given = record.args
-        if not given:
-            if clean != message:
-                record.msg = clean
-            return
         record.args = self._structures(given)
         if record.args is not given:
             # A structure knows the names of its members, which its text may not show.
@@ -198,7 +209,7 @@ class _RecordScrubber:
             record.args = tuple(
                 self._piece(each, message, clean) if type(each) is str else each for each in record.args
             )
-        if _message(record) != clean:
+        if clean != message or _message(record) != clean:
             record.msg = _Formatted(clean)
 
     def _structures(self, args: Any) -> Any:
