@@ -362,7 +362,7 @@ def test_a_record_of_another_process_needs_no_class_of_ours(told: Told) -> None:
     told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
     told.log.info("token %s", JWT)
     assert b"_Formatted" not in pickle.dumps(vars(seen[0]))
-    assert pickle.loads(pickle.dumps(seen[0].msg)) == "token [redacted]"
+    assert seen[0].msg == "token [redacted]"
 
 
 def test_a_record_that_is_too_large_is_cut_off_in_each_of_its_parts(told: Told) -> None:

@@ -42,7 +42,7 @@ _PARAMETERS: Final = (
     *("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature"),
     *("auth", "jwt", "otp", "samlresponse", "session", "sid", "ticket"),
 )
-"""Of the redirects of OAuth and SAML, of signed URLs and of sessions: secret in a query or a form, and words elsewhere."""
+"""Of redirects of OAuth and SAML, of signed URLs and of sessions: secret in a query or a form, and words elsewhere."""
 
 _SCHEMES: Final = ("bearer", "basic", "dpop", "negotiate")
 """RFC 6750, RFC 7617, RFC 9449, RFC 4559."""

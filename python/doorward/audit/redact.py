@@ -183,7 +183,8 @@ class _RecordScrubber:
         pieces = record.args if isinstance(record.args, tuple) else ()
         texts = [each for each in (record.msg, *pieces) if type(each) is str]
         short = "\n".join(each for each in texts if len(each) <= _SHORT)
-        if any([self.text(each) != each for each in (short, *texts) if each is short or len(each) > _SHORT]):
+        long = [each for each in texts if len(each) > _SHORT]
+        if any(self.text(each) != each for each in (short, *long)):
             self.scrub_message(record)
 
     def scrub_message(self, record: logging.LogRecord) -> None:
