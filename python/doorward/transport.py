@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -29,6 +30,9 @@ LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
 
 _MAX_QUERY: Final = 4096
 """Characters of a query: MCP has none, and a stranger's is looked through before anything is known of them."""
+
+_MAX_HOPS: Final = 32
+"""Members of X-Forwarded-For that are read, from the last on: more proxies than any deployment has in a row."""
 
 _MAX_CODINGS: Final = 64
 """Characters of a Content-Encoding, for the same reason: the one coding that is served is ``identity``."""
@@ -103,7 +107,7 @@ class Transport:
         if not peer.is_trusted:
             return peer.text
         # Each proxy writes down, behind what it was told, who spoke to it: only what a trusted one wrote counts.
-        for part in reversed(_listed(request, "x-forwarded-for")):
+        for part in islice(_listed_backwards(request, "x-forwarded-for"), _MAX_HOPS):
             before = parse_address(part)
             if before is None:
                 break
@@ -131,10 +135,9 @@ class Transport:
         """Whether the client's own connection is https or within this machine. What a trusted proxy says of it counts
         more than the connection to the gate, which the proxy may have encrypted anew."""
         peer = self._peer(request.peer)
-        schemes = _listed(request, "x-forwarded-proto") if peer.is_trusted else ()
-        if schemes:
+        if peer.is_trusted and request.header_values("x-forwarded-proto"):
             # One value for each stage; the first may be the client's own claim, so all must be https.
-            return all(scheme.lower() == "https" for scheme in schemes)
+            return all(scheme.lower() == "https" for scheme in _listed(request, "x-forwarded-proto"))
         return request.scheme == "https" or peer.is_loopback
 
     def _check_certificate_headers(self, request: Request) -> None:
@@ -202,10 +205,22 @@ class _Peer(NamedTuple):
     is_trusted: bool
 
 
-def _listed(request: Request, name: str) -> Sequence[str]:
+def _listed(request: Request, name: str) -> Iterator[str]:
     """The members of a header that is a list (RFC 9110 section 5.3): several lines are as good as one with commas."""
-    values = request.header_values(name)
-    return [part.strip() for value in values for part in value.split(",")] if values else ()
+    for value in request.header_values(name):
+        for part in value.split(","):
+            yield part.strip()
+
+
+def _listed_backwards(request: Request, name: str) -> Iterator[str]:
+    """The same from the last member on, each looked for when it is asked for: clients choose the members before those
+    of the proxies, and how many there are."""
+    for value in reversed(request.header_values(name)):
+        end = len(value)
+        while end >= 0:
+            comma = value.rfind(",", 0, end)
+            yield value[comma + 1 : end].strip()
+            end = comma
 
 
 def _has_token(query: str) -> bool:
