@@ -130,6 +130,26 @@ def test_no_form_of_a_secret_passes(kind: str, form: str) -> None:
             assert len(each) < 8 or each not in clean, clean
 
 
+NESTED = [
+    ("JSON", "a repr"),
+    ("JSON beyond ASCII", "a repr in a repr"),
+    ("JSON", "HTML"),
+    ("JSON", "HTML of a template"),
+    ("bytes read as Latin-1", "a repr"),
+    ("base64", "JSON"),
+    ("base64 of user and secret", "percent-encoded twice"),
+]
+
+
+@pytest.mark.parametrize(("inner", "outer"), NESTED, ids=" in ".join)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_form_in_a_form_passes(kind: str, inner: str, outer: str) -> None:
+    written = FORMS[outer](FORMS[inner](KINDS[kind]))
+    clean = scrub(f"before {written} after")
+    assert "[redacted]" in clean
+    assert written[2:-2] not in clean
+
+
 UNNAMED = "2YotnFZFEjr1zCsicMWpAA"
 """A token that nothing but its place tells apart from a word."""
 

@@ -85,21 +85,31 @@ def _forms(secret: bytes) -> Iterator[bytes]:
     text = secret.decode("utf-8", "surrogateescape")
     for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], ascii(text)[1:-1]):
         yield each.encode("utf-8", "surrogatepass")
-    marked = html.escape(text)
-    for each in (marked, marked.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"), html.escape(text, quote=False)):
+    for each in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
         yield each.encode("utf-8", "surrogatepass")
-    yield json.dumps(text)[1:-1].encode()
+        # JSON in a repr: the quotes of the one are not escaped by the other.
+        yield repr(each)[1:-1].encode("utf-8", "surrogatepass")
+        yield from _in_html(each)
     wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
     for octets in (secret, *wide):
         yield octets
         yield repr(octets)[2:-1].encode()
-        yield octets.decode("latin-1").encode()  # decoded as if each byte were a character
+        misread = octets.decode("latin-1")  # as if each byte were a character
+        yield misread.encode()
+        yield repr(misread)[1:-1].encode()
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
     # Of a PEM each line by itself, as it is logged; not its first and last, by which every other key is known.
     for line in secret.splitlines():
         if len(line) > 2 * MIN_SECRET and not line.startswith(b"--"):
             yield line
+
+
+def _in_html(text: str) -> Iterator[bytes]:
+    """As `html` and as templates escape it."""
+    marked = html.escape(text)
+    for each in (marked, marked.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"), html.escape(text, quote=False)):
+        yield each.encode("utf-8", "surrogatepass")
 
 
 def _encoded(secret: bytes) -> Iterator[bytes]:
