@@ -159,6 +159,7 @@ fn grants_a_scope(claims: &Value<'_>) -> bool {
 
 /// Whether a client is named as access tokens name it. An ID token names its client in `aud`, and Spring, UAA and
 /// Zitadel write it into `azp` or `client_id` as well: their ID tokens have `auth_time`, and their access tokens do not.
+/// An `azp` that is the only audience shows nothing, since ID tokens have it too (OpenID Connect Core section 2).
 fn names_a_client(claims: &Value<'_>) -> bool {
     let named = CLIENT_CLAIMS
         .iter()
@@ -169,6 +170,9 @@ fn names_a_client(claims: &Value<'_>) -> bool {
         _ => return false,
     };
     let is_audience = texts(claims, "aud").any(|audience| audience == client);
+    if named.is_none() && texts(claims, "aud").all(|audience| audience == client) {
+        return false;
+    }
     claim(claims, "nonce").is_none() && !(is_audience && claim(claims, "auth_time").is_some())
 }
 

@@ -120,6 +120,8 @@ OTHER_TOKENS = {
     "zitadel, ID token of the implicit grant": jwt(aud=[CLIENT, "project"], azp=CLIENT, client_id=CLIENT, auth_time=1),
     "an ID token of the hybrid flow": jwt(aud=CLIENT, c_hash="h", s_hash="h", scope="read"),
     "an ID token of CIBA": jwt(aud=CLIENT, scope="read", **{"urn:openid:params:jwt:claim:auth_req_id": "r"}),
+    "an ID token that names its client twice": jwt(aud=CLIENT, azp=CLIENT),
+    "an ID token that names its client twice, in a list": jwt(aud=[CLIENT], azp=CLIENT, jti="j-1", sid="s"),
     "an ID token for an audience that is a URL": jwt(aud=AUDIENCE, azp=AUDIENCE, auth_time=1),
     # Refresh tokens that are JWTs, of the same key.
     "casdoor, refresh token": jwt(aud=[CLIENT], azp=CLIENT, tokenType="refresh-token", scope="read"),

@@ -93,7 +93,9 @@ fn values_behind(
                 after_scheme(view, words, at)
             })
         }
-        Some(Kind::Member) if !is_comma => values(view, separator, is_comma, |at| at),
+        Some(Kind::Member) if !is_comma || is_first_of_pair(view, start) => {
+            values(view, separator, is_comma, |at| at)
+        }
         Some(Kind::Parameter) if is_joined => parameter(view, start, separator, no_query_until),
         _ => Vec::new(),
     }
@@ -125,6 +127,12 @@ fn parameter(
         *until = end;
     }
     Vec::new()
+}
+
+/// Whether a quoted name opens a tuple, as that of a header in a repr: `('x-api-key', '...')`.
+fn is_first_of_pair(view: &View<'_>, start: usize) -> bool {
+    let back = 2 + usize::from(matches!(view.before(start, 2), Some(b'b' | b'B')));
+    view.before(start, back) == Some(b'(')
 }
 
 fn kind_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -94,6 +95,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64 behind a word": lambda text: "token_" + _base64(text),
     "Basic": lambda text: "Basic " + _base64(text),
     "hexadecimal": lambda text: _octets(text).hex(),
+    "hexadecimal in capitals": lambda text: _octets(text).hex().upper(),
+    "HTML": html.escape,
+    "HTML without quotes": lambda text: html.escape(text, quote=False),
+    "HTML of a template": lambda text: html.escape(text).replace("&quot;", "&#34;").replace("&#x27;", "&#39;"),
     "behind a letter": lambda text: "x" + text,
     "behind a digit": lambda text: "0" + text,
     "behind a name": lambda text: "jwt_" + text + "_end",
@@ -123,6 +128,26 @@ def test_no_form_of_a_secret_passes(kind: str, form: str) -> None:
     for piece in _pieces(kind):
         for each in (piece, write(piece), write(piece)[1:-1]):
             assert len(each) < 8 or each not in clean, clean
+
+
+NESTED = [
+    ("JSON", "a repr"),
+    ("JSON beyond ASCII", "a repr in a repr"),
+    ("JSON", "HTML"),
+    ("JSON", "HTML of a template"),
+    ("bytes read as Latin-1", "a repr"),
+    ("base64", "JSON"),
+    ("base64 of user and secret", "percent-encoded twice"),
+]
+
+
+@pytest.mark.parametrize(("inner", "outer"), NESTED, ids=" in ".join)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_form_in_a_form_passes(kind: str, inner: str, outer: str) -> None:
+    written = FORMS[outer](FORMS[inner](KINDS[kind]))
+    clean = scrub(f"before {written} after")
+    assert "[redacted]" in clean
+    assert written[2:-2] not in clean
 
 
 UNNAMED = "2YotnFZFEjr1zCsicMWpAA"
@@ -155,6 +180,17 @@ BY_NAME: dict[str, tuple[str, str]] = {
     "an assigned token": ("csrf_token=abc x", "csrf_token=[redacted] x"),
     "a parsed query": ("{'access_token': ['abc', 'def']}", "{'access_token': ['[redacted]', '[redacted]']}"),
     "a wrapped secret": ("password=SecretStr('abc') x", "password=[redacted]) x"),
+    "a header of GitLab": ("PRIVATE-TOKEN: abc", "PRIVATE-TOKEN: [redacted]"),
+    "a header of Vault": ("X-Vault-Token: hvs.abc", "X-Vault-Token: [redacted]"),
+    "a header of AWS": ("x-amz-security-token: abc", "x-amz-security-token: [redacted]"),
+    "a header of Azure": ("Ocp-Apim-Subscription-Key: abc", "Ocp-Apim-Subscription-Key: [redacted]"),
+    "a variable of AWS": ("AWS_SECRET_ACCESS_KEY=abc", "AWS_SECRET_ACCESS_KEY=[redacted]"),
+    "a connection string": ("AccountName=a;AccountKey=abc;x", "AccountName=a;AccountKey=[redacted];x"),
+    "a signed URL": ("?X-Amz-Date=1&X-Amz-Signature=abc", "?X-Amz-Date=1&X-Amz-Signature=[redacted]"),
+    "a log-out": ("/end?id_token_hint=abc&x=1", "/end?id_token_hint=[redacted]&x=1"),
+    "a single sign-on": ("/acs?SAMLResponse=abc&ticket=def", "/acs?SAMLResponse=[redacted]&ticket=[redacted]"),
+    "a header in a repr": ("[('x-api-key', 'abc'), ('a', 'b')]", "[('x-api-key', '[redacted]'), ('a', 'b')]"),
+    "a raw header in a repr": ("(raw=[(b'x-api-key', b'abc')])", "(raw=[(b'x-api-key', b'[redacted]')])"),
     "every cookie": ("Cookie: a=1; session=2", "Cookie: [redacted]"),
     "every cookie of a repr": ("{'cookie': 'a=1; session=2', 'n': 1}", "{'cookie': '[redacted]', 'n': 1}"),
     "a raw header": ("(b'cookie', b'a=1; s=2'), (b'x', b'y')", "(b'cookie', b'[redacted]'), (b'x', b'y')"),
@@ -193,6 +229,9 @@ PLAIN = {
     "a user": "ssh://git@git.example.com/x",
     "a path": "/usr/lib/python3.12/site-packages/starlette/middleware/errors.py",
     "a Windows path": r"C:\Users\x41\token\access\new\test.py",
+    "an id of a key": "AWS_ACCESS_KEY_ID=abc key_id=abc access_keys=2",
+    "names of fields": "fields = ('user', 'password', 'email') and ['password', 'email']",
+    "a session": "session=closed otp=off ticket=7",
     "a digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "an id": "request 0198f3a2-7b1c-7d3e-9f00-8a6b5c4d3e2f took 1.5 ms",
     "percentages": "100% of 20% is 20%",

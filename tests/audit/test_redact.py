@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from guarded import Guarded
+from uvicorn.logging import AccessFormatter
 
 from doorward.audit import redact
 from doorward.audit.credentials import scrub
@@ -194,6 +196,101 @@ def test_an_access_log_keeps_its_arguments(told: Told) -> None:
     assert seen[0].args == ("127.0.0.1:1", "GET", "/mcp?access_token=[redacted]", "1.1", 400)
 
 
+class Atoms(dict[str, str]):
+    """Arguments as the access logs of gunicorn and hypercorn have them: a missing key is a dash."""
+
+    def __getitem__(self, key: str) -> str:
+        return super().__getitem__(key) if key in self else "-"
+
+
+ATOMS = {
+    "nothing": (Atoms(h="::1", r="GET / HTTP/1.1"), '::1 "GET / HTTP/1.1" -'),
+    "a token that is shown": (
+        Atoms(h="::1", r=f"GET /?code={OPAQUE} HTTP/1.1"),
+        '::1 "GET /?code=[redacted] HTTP/1.1" -',
+    ),
+    "a token that is not shown": (Atoms({"h": "::1", "r": "GET /", "{authorization}i": JWT}), '::1 "GET /" -'),
+}
+
+
+@pytest.mark.parametrize(("atoms", "line"), ATOMS.values(), ids=ATOMS)
+def test_arguments_that_answer_for_missing_keys(told: Told, atoms: Atoms, line: str) -> None:
+    told.log.info('%(h)s "%(r)s" %({referer}i)s', atoms)
+    assert told.text == f"{line}\n"
+
+
+UNFINISHED = [
+    "?password:",
+    ";authorization:",
+    "?cookie:",
+    "?a=Bearer",
+    "?access_token=",
+    "?password='",
+    '?"password":"',
+]
+
+
+@pytest.mark.parametrize("end", UNFINISHED)
+def test_a_path_cannot_hide_its_line_of_an_access_log(told: Told, end: str) -> None:
+    told.handler.setFormatter(AccessFormatter('%(client_addr)s "%(request_line)s" %(status_code)s', use_colors=False))
+    told.log.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", f"/mcp{end}", "1.1", 401)
+    assert told.text.startswith(f'127.0.0.1:1 "GET /mcp{end} HTTP/')
+    assert told.text.endswith('" 401 Unauthorized\n')
+
+
+def test_the_parts_of_a_token_in_arguments_of_their_own(told: Told) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("%s.%s.%s of %d", *JWT.split("."), 7)
+    assert (seen[0].getMessage(), seen[0].args) == ("[redacted] of 7", ("[redacted]", "[redacted]", "[redacted]", 7))
+
+
+def test_a_message_with_arguments_is_clean_before_a_handler_has_it(told: Told) -> None:
+    seen: list[logging.LogRecord] = []
+    told.log.addFilter(lambda record: seen.append(record) or True)  # type: ignore[func-returns-value]
+    told.log.info(f"{JWT} %s", 1)
+    assert seen[0].getMessage() == "[redacted] 1"
+
+
+NAMED = {
+    "a pair with another credential": [(b"authorization", b"Basic dXNlcjpwYXNz"), ("x-api-key", OPAQUE)],
+    "a pair that is a list": [["x-api-key", OPAQUE]],
+    "a pair of bytes that is a list": [[b"password", OPAQUE.encode()]],
+    "a key": {JWT: 1},
+}
+
+
+@pytest.mark.parametrize("value", NAMED.values(), ids=NAMED)
+def test_a_structure_shows_no_secret_as_argument_or_extra(told: Told, value: object) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("%s", value, extra={"it": value})
+    shown = f"{seen[0].getMessage()} {seen[0].args} {vars(seen[0])['it']}"
+    assert not any(secret in shown for secret in (JWT, OPAQUE)), shown
+
+
+def test_a_list_of_two_words_stays(told: Told) -> None:
+    told.log.info("missing fields: %s", ["password", "email"])
+    assert told.text == "missing fields: ['password', 'email']\n"
+
+
+class Incomparable:
+    """Like an array of numbers: what a comparison gives is neither true nor false."""
+
+    def __repr__(self) -> str:
+        return f"Bearer {OPAQUE}"
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = object.__hash__
+
+
+def test_an_object_that_cannot_be_compared(told: Told) -> None:
+    told.log.info("got %s", [Incomparable()])
+    assert told.text == "got ['Bearer [redacted]']\n"
+
+
 def test_handlers_made_later_and_loggers_that_do_not_propagate(told: Told) -> None:
     later = Told("redact.later")
     later.log.propagate = False
@@ -248,6 +345,24 @@ def test_what_no_handler_emits_is_never_formatted(told: Told) -> None:
     told.log.propagate = False
     told.log.info("got %s", shown)
     assert shown.count == 0
+
+
+def test_a_long_path_is_scanned_once_alone_and_once_in_its_message(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[str] = []
+    monkeypatch.setattr(redact, "scrub", lambda text: scanned.append(text) or scrub(text))  # type: ignore[func-returns-value]
+    another = logging.StreamHandler(io.StringIO())
+    told.log.addHandler(another)
+    told.log.info('%s - "%s %s HTTP/%s" %d', "127.0.0.1:1", "GET", "/mcp?" + "password=a&" * 5_000, "1.1", 401)
+    told.log.removeHandler(another)
+    assert sum("password=" in text for text in scanned) == 2
+
+
+def test_a_record_of_another_process_needs_no_class_of_ours(told: Told) -> None:
+    seen: list[logging.LogRecord] = []
+    told.handler.emit = seen.append  # type: ignore[method-assign, assignment]
+    told.log.info("token %s", JWT)
+    assert b"_Formatted" not in pickle.dumps(vars(seen[0]))
+    assert seen[0].msg == "token [redacted]"
 
 
 def test_a_record_that_is_too_large_is_cut_off_in_each_of_its_parts(told: Told) -> None:

@@ -118,13 +118,18 @@ def _grants_a_scope(claims: Mapping[str, Any]) -> bool:
 def _names_a_client(claims: Mapping[str, Any]) -> bool:
     """Whether a client is named as access tokens name it. An ID token names its client in `aud`, and Spring, UAA and
     Zitadel write it into `azp` or `client_id` as well: their ID tokens have `auth_time`, and their access tokens do
-    not."""
+    not. An `azp` that is the only audience shows nothing, since ID tokens have it too (OpenID Connect Core section
+    2)."""
     client = next((claims[name] for name in _CLIENT_CLAIMS if isinstance(claims.get(name), str)), None)
-    if client is None and not _has_any(claims, _PROFILE_CLAIMS):
+    is_named = client is not None
+    if not is_named and not _has_any(claims, _PROFILE_CLAIMS):
         client = claims.get("azp")
     if not isinstance(client, str):
         return False
-    return not (_has_any(claims, ("nonce",)) or (client in _texts(claims, "aud") and _has_any(claims, ("auth_time",))))
+    audiences = [*_texts(claims, "aud")]
+    if not is_named and all(audience == client for audience in audiences):
+        return False
+    return not (_has_any(claims, ("nonce",)) or (client in audiences and _has_any(claims, ("auth_time",))))
 
 
 def _is_for_a_resource(claims: Mapping[str, Any]) -> bool:

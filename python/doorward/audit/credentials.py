@@ -6,6 +6,7 @@ The core has the scanner (`doorward._core.Scrubber`); every word it knows stands
 from __future__ import annotations
 
 import base64
+import html
 import json
 from collections.abc import Iterator
 from functools import lru_cache
@@ -27,7 +28,9 @@ _HEADERS: Final = ("authorization", "cookie")
 
 _NAMES: Final = (
     *("accesstoken", "refreshtoken", "subjecttoken", "actortoken", "sessiontoken", "authtoken"),
+    *("apitoken", "privatetoken", "securitytoken", "vaulttoken", "csrftoken", "logouttoken", "idtokenhint"),
     *("clientsecret", "clientassertion", "codeverifier", "apikey", "privatekey", "secretkey"),
+    *("accesskey", "accountkey", "subscriptionkey", "accesssignature", "amzsignature"),
     *("password", "passwd", "passphrase"),
 )
 """Members and parameters that say what they are, wherever they stand."""
@@ -35,8 +38,11 @@ _NAMES: Final = (
 _ASSIGNED: Final = ("token", "secret", "idtoken")
 """Words that sentences have as well ("invalid_token: expired"): names as members in quotes and before ``=`` alone."""
 
-_PARAMETERS: Final = ("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature")
-"""Of OAuth's redirects and of signed URLs: secret in a query or a form, and words elsewhere."""
+_PARAMETERS: Final = (
+    *("code", "state", "assertion", "device_code", "user_code", "key", "sig", "signature"),
+    *("auth", "jwt", "otp", "samlresponse", "session", "sid", "ticket"),
+)
+"""Of redirects of OAuth and SAML, of signed URLs and of sessions: secret in a query or a form, and words elsewhere."""
 
 _SCHEMES: Final = ("bearer", "basic", "dpop", "negotiate")
 """RFC 6750, RFC 7617, RFC 9449, RFC 4559."""
@@ -79,18 +85,31 @@ def _forms(secret: bytes) -> Iterator[bytes]:
     text = secret.decode("utf-8", "surrogateescape")
     for each in (text, text.replace(" ", "+"), quote_plus(secret), repr(text)[1:-1], ascii(text)[1:-1]):
         yield each.encode("utf-8", "surrogatepass")
-    yield json.dumps(text)[1:-1].encode()
+    for each in (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
+        yield each.encode("utf-8", "surrogatepass")
+        # JSON in a repr: the quotes of the one are not escaped by the other.
+        yield repr(each)[1:-1].encode("utf-8", "surrogatepass")
+        yield from _in_html(each)
     wide = (text.encode(order, "surrogatepass").replace(b"\0", b"") for order in ("utf-16-le", "utf-16-be"))
     for octets in (secret, *wide):
         yield octets
         yield repr(octets)[2:-1].encode()
-        yield octets.decode("latin-1").encode()  # decoded as if each byte were a character
+        misread = octets.decode("latin-1")  # as if each byte were a character
+        yield misread.encode()
+        yield repr(misread)[1:-1].encode()
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
     # Of a PEM each line by itself, as it is logged; not its first and last, by which every other key is known.
     for line in secret.splitlines():
         if len(line) > 2 * MIN_SECRET and not line.startswith(b"--"):
             yield line
+
+
+def _in_html(text: str) -> Iterator[bytes]:
+    """As `html` and as templates escape it."""
+    marked = html.escape(text)
+    for each in (marked, marked.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"), html.escape(text, quote=False)):
+        yield each.encode("utf-8", "surrogatepass")
 
 
 def _encoded(secret: bytes) -> Iterator[bytes]:

@@ -33,6 +33,11 @@ _LEFT_OUT: Final = f"[left out: the record has more than {MAX_RECORD} characters
 _PROBE: Final = "doorward.audit.redact.probe"
 """The logger of a record that is made to see whether `install` was called."""
 
+_SHORT: Final = 256
+"""Characters of texts that are scanned together, since starting a scan costs more than they do."""
+
+_BUILTIN: Final = (dict, list, tuple, set, frozenset)
+
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 Factory = Callable[..., logging.LogRecord]
@@ -138,30 +143,55 @@ def _put_on(handler: logging.Handler) -> None:
         handler.filters.insert(0, _FILTER)
 
 
+class _Formatted(str):
+    """A message that is formatted and scrubbed: the arguments, which formatters of access logs read, do not change it,
+    and the next handler does not scan it again."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+    def __mod__(self, args: object) -> str:
+        return str.__str__(self)
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str.__str__(self),)  # other processes that read a pickled record need not have this class
+
+
 class _RecordScrubber:
     """Scrubs one record, and no more of it than `MAX_RECORD` characters."""
 
     def __init__(self) -> None:
         self._left = MAX_RECORD
+        self._known: dict[str, str] = {}
 
     def text(self, text: str) -> str:
-        """The text without credentials."""
+        """The text without credentials; each text is scanned once."""
+        if text in self._known:
+            return self._known[text]
         if self._left <= 0:
             return _LEFT_OUT if text else text
         self._left -= min(len(text), MAX_RECORD) + 1
-        return scrub(text)
+        clean = self._known[text] = scrub(text)
+        self._known[clean] = clean
+        return clean
 
     def scrub_texts(self, record: logging.LogRecord) -> None:
-        """Scrub what is text already: for those who look at a record that no handler has seen. Formats nothing."""
-        if isinstance(record.args, tuple):
-            together = "\n".join(each for each in record.args if type(each) is str)
-            if together and self.text(together) != together:
-                record.args = tuple(self.text(each) if type(each) is str else each for each in record.args)
-        elif not record.args and type(record.msg) is str:
-            record.msg = self.text(record.msg)
+        """Scrub what is text already: for code that reads a record before a handler does. Formats nothing unless one of
+        the texts has a credential."""
+        pieces = record.args if isinstance(record.args, tuple) else ()
+        texts = [each for each in (record.msg, *pieces) if type(each) is str]
+        short = "\n".join(each for each in texts if len(each) <= _SHORT)
+        long = [each for each in texts if len(each) > _SHORT]
+        if any(self.text(each) != each for each in (short, *long)):
+            self.scrub_message(record)
 
     def scrub_message(self, record: logging.LogRecord) -> None:
-        """Scrub the message as it will be shown, and what it is made of."""
+        """Scrub the message as it will be shown, and what it is made of. The record keeps as many arguments as it had:
+        formatters of access logs read them."""
+        if type(record.msg) is _Formatted:
+            return
         try:
             message = record.getMessage()
         except Exception:  # logging would print message and arguments as they are
@@ -170,16 +200,38 @@ class _RecordScrubber:
         clean = self.text(message)
         if not isinstance(record.msg, str):
             record.msg = self.value(record.msg)
+        given = record.args
+        record.args = self._structures(given)
+        if record.args is not given:
+            # A structure knows the names of its members, which its text may not show.
+            message = _message(record) or clean
+            clean = self.text(message)
         if isinstance(record.args, tuple):
             record.args = tuple(
-                each if type(each) is str and clean == message and each in message else self.value(each)
-                for each in record.args
+                self._piece(each, message, clean) if type(each) is str else each for each in record.args
             )
-        elif record.args:
-            record.args = self.value(record.args)
-        if clean != message and _message(record) != clean:
-            # A credential stands in the format, or in two of its pieces.
-            record.msg, record.args = clean, ()
+        if clean != message or _message(record) != clean:
+            record.msg = _Formatted(clean)
+
+    def _structures(self, args: Any) -> Any:
+        """The arguments, with those scrubbed that are no plain text; the same object where there is nothing to do."""
+        if not isinstance(args, tuple):  # one mapping, perhaps of a class that answers for missing keys
+            return self._unchanged(args)
+        pieces = tuple(each if type(each) is str else self._unchanged(each) for each in args)
+        return args if all(new is old for new, old in zip(pieces, args, strict=True)) else pieces
+
+    def _unchanged(self, value: Any) -> Any:
+        """The scrubbed value; the object itself where that is equal, as a copy is of another class."""
+        scrubbed = self.value(value)
+        return value if type(scrubbed) in _BUILTIN and _are_equal(scrubbed, value) else scrubbed
+
+    def _piece(self, text: str, message: str, clean: str) -> str:
+        """An argument of the message. Where neither it nor what is left of it is in the clean message, it was a part of
+        a credential, such as the last of three parts of a JWT."""
+        if clean == message and text in message:
+            return text
+        scrubbed = self.text(text)
+        return scrubbed if scrubbed in clean or text not in message else REDACTED
 
     def scrub_traceback(self, record: logging.LogRecord) -> None:
         """Scrub the exception and the stack."""
@@ -213,11 +265,14 @@ class _RecordScrubber:
         return self._structure(value, depth) if depth < MAX_DEPTH else self._object(value)
 
     def _structure(self, value: Any, depth: int) -> Any:
-        if type(value) is tuple and len(value) == 2 and _name(value[0]):
-            return (value[0], self.member(_name(value[0]), value[1], depth + 1))  # a header, as ASGI has them
+        if _is_header(value):
+            return type(value)((value[0], self.member(_name(value[0]), value[1], depth + 1)))
         if isinstance(value, Mapping):
-            return {key: self.member(_name(key), each, depth + 1) for key, each in self._items(value.items())}
-        if type(value) in (list, tuple, set, frozenset):
+            return {
+                self.value(key, depth + 1): self.member(_name(key), each, depth + 1)
+                for key, each in self._items(value.items())
+            }
+        if type(value) in _BUILTIN:
             return type(value)(self.value(each, depth + 1) for each in self._items(value))
         return self._object(value)
 
@@ -244,6 +299,13 @@ def _shown(show: Callable[[Any], str], value: Any) -> str:
         return ""
 
 
+def _are_equal(one: object, another: object) -> bool:
+    try:
+        return bool(one == another)
+    except Exception:  # comparing arrays of numbers gives an array
+        return False
+
+
 def _message(record: logging.LogRecord) -> str | None:
     try:
         return record.getMessage()
@@ -259,6 +321,13 @@ def _formatted(exc_info: Any) -> list[str]:
     if isinstance(exc_info, tuple) and len(exc_info) == 3 and exc_info[1] is not None:
         return traceback.format_exception(*exc_info)
     return []
+
+
+def _is_header(value: Any) -> bool:
+    """Whether it is a name and a value. A list of two words may be any list: there the name looks like a header's."""
+    if type(value) not in (tuple, list) or len(value) != 2:
+        return False
+    return bool(_name(value[0])) and (type(value) is tuple or isinstance(value[0], bytes) or "-" in value[0])
 
 
 def _name(key: object) -> str:

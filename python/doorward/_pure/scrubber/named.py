@@ -31,6 +31,7 @@ _BEFORE_PARAMETER: Final = frozenset(b"?&;#")
 _LOWER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz_")
 _AND: Final = frozenset(b"&")
 _BYTES_PREFIX: Final = frozenset(b"bB")
+_PARENTHESIS: Final = frozenset(b"(")
 
 _END_OF_VALUE: Final = re.compile(rb"""[ \t\n\r\x0b\x0c"'&,;)}\\(]""")
 _END_OF_QUOTED: Final = {0x22: re.compile(rb'["\r\n]'), 0x27: re.compile(rb"['\r\n]")}
@@ -93,7 +94,7 @@ def _values_behind(view: View, words: Words, separator: int, no_query_until: lis
         return []
     is_joined = separator == end and view.text[separator] == 0x3D
     kind = _kind(view, words, start, end, is_assigned=is_joined or (is_quoted and not is_comma))
-    if kind is None or (is_comma and kind is not Kind.HEADER):
+    if kind is None or (is_comma and kind is Kind.MEMBER and not _is_first_of_pair(view, start)):
         return []
     if kind is Kind.PARAMETER:
         return _parameter(view, start, separator, no_query_until) if is_joined else []
@@ -119,6 +120,12 @@ def _parameter(view: View, start: int, separator: int, no_query_until: list[int]
         return [(begin, end)]
     no_query_until[level] = end
     return []
+
+
+def _is_first_of_pair(view: View, start: int) -> bool:
+    """Whether a quoted name opens a tuple, as that of a header in a repr: ``('x-api-key', '...')``."""
+    back = 2 + view.is_one_of(start - 2, _BYTES_PREFIX)
+    return view.is_one_of(start - back, _PARENTHESIS)
 
 
 def _kind(view: View, words: Words, start: int, end: int, *, is_assigned: bool) -> Kind | None:
