@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from conftest import Proof, Tell
 from joserfc import jwk, jwt
 from joserfc.jws import JWSRegistry
-from minting import ABSENT, AUDIENCE, ISSUER, NOW, encoded, jwks, mint, verdict, verifier
+from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, encoded, jwks, mint, verdict, verifier
 from mutations import mutant, published
 
 from doorward import _core
@@ -27,40 +28,50 @@ class Known(NamedTuple):
 
     error: str
     why: str
-    holds: Callable[[dict[str, Any]], bool]
+    holds: Callable[[dict[str, Any], dict[str, Any]], bool]
+    """Whether it is so of a header and claims."""
     example: dict[str, Any]
     """A change of the header of a good token."""
+    claims: dict[str, Any] = {}  # noqa: RUF012
+    """A change of its claims."""
 
 
 KNOWN = {
     "unknown parameter": Known(
         "UnsupportedHeaderError",
         "RFC 7515 section 4: a parameter that is not understood and not critical must be ignored",
-        lambda header: bool(set(header) - set(JWSRegistry.default_header_registry)) and "crit" not in header,
+        lambda header, said: bool(set(header) - set(JWSRegistry.default_header_registry)) and "crit" not in header,
         {"x": "y"},
     ),
     "long header": Known(
         "ExceededSizeError",
         "joserfc takes 512 characters of header; we bound the kid and the token as a whole",
-        lambda header: len(encoded(header)) > 512,
+        lambda header, said: len(encoded(header)) > 512,
         {"x5t": "x" * 600},
     ),
     "unused parameter": Known(
         "InvalidHeaderValueError",
-        "RFC 8725 section 3.10: a key or an address in a token is never used, so its form decides nothing",
-        lambda header: any(name in header for name in TEXT_HEADERS),
-        {"jwk": "no object"},
+        "RFC 8725 section 3.10: a key or an address in a token is never used, so only its JSON type is looked at",
+        lambda header, said: any(name in header for name in TEXT_HEADERS),
+        {"jku": "no URL"},
+    ),
+    "null claim": Known(
+        "InvalidClaimError",
+        "several issuers write null for a claim that they leave out",
+        lambda header, said: None in said.values(),
+        {},
+        {"jti": None},
     ),
     "no kid": Known(
         "InvalidKeyIdError",
         "RFC 7515 section 4.1.4: kid is optional; the key is taken where only one of the set fits alg",
-        lambda header: "kid" not in header,
+        lambda header, said: "kid" not in header,
         {"kid": ABSENT},
     ),
     "two names of one algorithm": Known(
         "InvalidKeyIdError",
         "RFC 9864 section 4.1.2: with a key of the curve Ed25519, EdDSA and Ed25519 mean the same",
-        lambda header: header.get("alg") == "Ed25519",
+        lambda header, said: header.get("alg") == "Ed25519",
         {"alg": "Ed25519"},
     ),
 }
@@ -96,19 +107,20 @@ def both() -> tuple[Any, Peer]:
     return verifier(_core, jwks(*keys), algorithms=algorithms), Peer(keys, [*algorithms, "Ed25519"])
 
 
-def header_of(token: bytes) -> dict[str, Any]:
+def parts_of(token: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims; only asked about tokens that we accept, whose parts are one JSON object each."""
     from joserfc.jws import extract_compact
 
-    # Only asked about tokens that we accept: their header is one JSON object.
     generous = JWSRegistry()
     generous.max_header_length = 16_384
-    return extract_compact(token, registry=generous).headers()
+    parts = extract_compact(token, registry=generous)
+    return parts.headers(), json.loads(parts.payload)
 
 
 def explanation(token: bytes, error: str) -> str | None:
     """Which entry of the list explains why only we accept it."""
-    header = header_of(token)
-    return next((name for name, known in KNOWN.items() if known.error == error and known.holds(header)), None)
+    header, said = parts_of(token)
+    return next((name for name, known in KNOWN.items() if known.error == error and known.holds(header, said)), None)
 
 
 def test_we_accept_nothing_else_that_joserfc_refuses(proof: Proof, tell: Tell, seed: int) -> None:
@@ -136,9 +148,9 @@ def test_we_accept_nothing_else_that_joserfc_refuses(proof: Proof, tell: Tell, s
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_list_says_what_still_is_so(name: str) -> None:
     ours, peer = both()
-    example = KNOWN[name].example
+    known = KNOWN[name]
     key = next(key for key in published() if key.kid == "ed")
-    token = mint(key=key, header=example).encode()
+    token = mint(claims(**known.claims), key=key, header=known.example).encode()
     assert verdict(ours, token) == "accepted"
     assert explanation(token, peer.error(token) or "") == name
 
