@@ -73,8 +73,8 @@ def protect_stdio(gate: Gate, server: Any, credential: LocalCredential) -> Any:
 
 
 def token_verifier(gate: Gate) -> Any:
-    """Just the verifier: of fastmcp where that is there, which is one of the official SDK as well."""
-    if _has_fastmcp():
+    """The verifier alone: fastmcp's kind where that is installed, which the official SDK takes as well."""
+    if find_spec("fastmcp") is not None:
         from doorward.adapters.fastmcp import FastMCPVerifier
 
         return FastMCPVerifier(gate)
