@@ -56,8 +56,7 @@ class Envelope:
     @property
     def arguments_size(self) -> int:
         """Bytes of ``params.arguments`` as written."""
-        place = self._place("arguments")
-        return place.stop - place.start
+        return len(self._place("arguments"))
 
     def hash_arguments(self, *, key: bytes | None = None) -> str:
         """The fingerprint of ``params.arguments``; absent or null counts as ``{}``. Hashed when it is asked for: a call
@@ -68,27 +67,27 @@ class Envelope:
     def digest_arguments(self, *, key: bytes | None = None) -> str:
         """The hash of ``params.arguments`` as written."""
         require_usable(key)
-        return fingerprint(self._body[self._place("arguments")], key)
+        place = self._place("arguments")
+        return fingerprint(self._body[place.start : place.stop], key)
 
     def param(self, name: str, *, max_bytes: int) -> Any:
         """A member of the params; None where it is absent."""
         if name not in _NOTED:
             raise ValueError("the place of this member is not noted")
-        place = self._place(name)
-        if place.stop - place.start > max_bytes:
+        if len(self._place(name)) > max_bytes:
             raise _invalid("a member of the params is too large")
         return self._params.get(name)
 
-    def _place(self, name: str) -> slice:
+    def _place(self, name: str) -> range:
         """Where in the body the member is written, in bytes. Only what is around it is encoded, which is short where
         the member is long."""
         place = self._places.get(name)
         if place is None:
-            return slice(0, 0)
+            return range(0)
         if len(self._text) == len(self._body):
-            return place
+            return range(place.start, place.stop)
         before, after = self._text[: place.start].encode(), self._text[place.stop :].encode()
-        return slice(len(before), len(self._body) - len(after))
+        return range(len(before), len(self._body) - len(after))
 
 
 def read_envelope(body: bytes) -> Envelope:

@@ -62,9 +62,7 @@ def two_processes(directory: Path, *, named: bool = True) -> Path:
 
 
 @pytest.mark.parametrize("since", [None, at(6), at(10)], ids=["all of it", "since then", "since later"])
-def test_the_last_file_of_a_process_that_others_saw_is_missed(
-    directory: Path, check: Check, since: str | None
-) -> None:
+def test_the_last_file_of_a_process_that_others_saw_is_missed(directory: Path, check: Check, since: str | None) -> None:
     last = two_processes(directory)
     assert check(directory, since=since).intact
     last.unlink()
