@@ -116,6 +116,31 @@ def test_an_honest_query_keeps_its_rule(uri: str, rule: str) -> None:
     assert governing(RULES, uri) == rule
 
 
+@pytest.mark.parametrize(
+    ("match", "uri", "governs"),
+    [
+        pytest.param("q://s;x=*", "q://s;x=alice", "q://s;x=*", id="as the rule spells it"),
+        pytest.param("q://s;x=*", "q://s;x", "no_rule", id="no equals sign"),
+        pytest.param("q://s;x=*", "q://s%3Bx", "no_rule", id="an encoded semicolon"),
+        pytest.param("q://s;x=*", "q://s;x?y=1", "no_rule", id="before a query"),
+        pytest.param("q://s;x=;y=1", "q://s;x;y=1", "no_rule", id="before another"),
+        pytest.param("q://s;x", "q://s;x=", "no_rule", id="an equals sign and nothing behind it"),
+        pytest.param("q://s;x/*", "q://s;x=/a", "no_rule", id="in the middle of the path"),
+        pytest.param("q://s;x=*", "q://s;y", "q://*", id="another name"),
+        pytest.param("q://s;x=*", "q://s;xx", "q://*", id="a name that begins alike"),
+        pytest.param("q://s;x=1*", "q://s;x", "q://*", id="a value that is not empty"),
+        pytest.param("q://*.html", "q://a;b.html", "q://*.html", id="a star over the semicolon"),
+    ],
+)
+def test_a_parameter_of_the_path_without_a_value_has_two_spellings(match: str, uri: str, governs: str) -> None:
+    assert governing(rules(match, "q://*"), uri) == governs
+
+
+@pytest.mark.parametrize("uri", ["q://t?z=1", "q://t#z", "q://t%3Fz=1", "q://t%23z", "q://t%253Fz=1"])
+def test_an_earlier_rule_for_the_path_alone(uri: str) -> None:
+    assert governing(rules("q://t", "q://*"), uri) == "no_rule"
+
+
 def test_only_earlier_rules_count() -> None:
     later = rules("q://s?z=1*", "q://s?x=alice*", "q://*")
     assert governing(later, "q://s?z=1&x=alice") == "q://s?z=1*"

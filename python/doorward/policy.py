@@ -13,7 +13,7 @@ from doorward.patterns import Ordered, Pattern
 from doorward.queries import QueryPatterns
 from doorward.request import Call
 from doorward.settings import MAX_URI_BYTES, MethodRule, PromptRule, ResourceRule, Rule, ToolRule, closure_of
-from doorward.uris import decoded, is_always_disguised, is_disguised, without_query
+from doorward.uris import decoded, is_always_disguised, is_disguised, with_blanks, without_query
 
 __all__ = [
     "HASHED_TARGETS",
@@ -269,15 +269,21 @@ class _ResourceRules(_Rules):
         position = self._patterns.first(name)
         if position is None:
             return None
-        if self._decoded.first(decoded(name)) != position:
+        spelled = decoded(name)
+        if self._decoded.first(spelled) != position:
             raise refusal("no_rule", "another rule matches what the URI decodes to")
-        path = without_query(name)
-        if path == name:
+        for spelling in with_blanks(spelled):
+            other = self._decoded.first(spelling)
+            if other is not None and other < position:
+                raise refusal("no_rule", "an earlier rule matches the URI with its parameters spelled otherwise")
+        if without_query(spelled) == spelled:
             return self._rules[position]
-        # Only an earlier one: a rule for "docs://search?*" may stand before one for the rest.
-        resource = self._decoded.first(decoded(path))
-        if resource is not None and resource < position:
-            raise refusal("no_rule", "an earlier rule matches the URI without its query")
+        # Only an earlier one: a rule for "docs://search?*" may stand before one for the rest. An encoded question mark
+        # begins a query for a server that decodes first.
+        for path in (without_query(spelled), decoded(without_query(name))):
+            resource = self._decoded.first(path)
+            if resource is not None and resource < position:
+                raise refusal("no_rule", "an earlier rule matches the URI without its query")
         if self._queries.match_before(position, name):
             raise refusal("no_rule", "an earlier rule matches parameters of the URI's query")
         return self._rules[position]

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["decoded", "is_always_disguised", "is_disguised", "without_query"]
+__all__ = ["decoded", "is_always_disguised", "is_disguised", "with_blanks", "without_query"]
 
 _DISGUISES: Final = tuple(
     re.compile(expression, re.IGNORECASE)
@@ -56,6 +56,9 @@ _LONE_PERCENT: Final = re.compile(rb"%(?![0-9a-f]{2})", re.IGNORECASE)
 _ENCODED_STAR: Final = re.compile(rb"%2a", re.IGNORECASE)
 _BEYOND_ASCII: Final = re.compile(r"(?:%[89a-f][0-9a-f])+", re.IGNORECASE)
 
+_BLANK: Final = re.compile(r";([^;/?#=]+)=?(?=[;/]|\Z)")
+"""A parameter of a path segment that has no value: templates read ``;x`` and ``;x=`` alike (RFC 6570 section 3.2.7)."""
+
 _FIRST_STAR: Final = ("", "1", "x", "/x", "x/x", "//", "//x", "//x/x", "///x")
 _OTHER_STARS: Final = ("1", "x")
 """What may stand for the stars of a pattern: in a path, a host, a port, or where the host is still to come."""
@@ -93,6 +96,15 @@ def decoded(uri: str, *, is_pattern: bool = False) -> str:
 def without_query(uri: str) -> str:
     """Without the query and the fragment, which templates and ``urlsplit(uri).path`` pass over."""
     return re.split("[?#]", uri, maxsplit=1)[0]
+
+
+def with_blanks(uri: str) -> tuple[str, ...]:
+    """The URI with ``;x`` and with ``;x=`` for each parameter in its path that has no value; nothing if it has none."""
+    path = without_query(uri)
+    if ";" not in path or _BLANK.search(path) is None:
+        return ()
+    rest = uri[len(path) :]
+    return (_BLANK.sub(r";\1", path) + rest, _BLANK.sub(r";\1=", path) + rest)
 
 
 def _is_utf8(uri: str) -> bool:

@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from adapters.serving import listening, served, url_of
 from guarded import Guarded, message
 from mcp import Client
 from mcp.server import Server
+from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.mcpserver import MCPServer
 
 import doorward
@@ -40,10 +42,13 @@ class Workshop:
         self.ran: list[str] = []
         self.outcomes: list[tuple[str | None, str]] = []
         """Of each call that was made later: whose `doorward.current` was then, and what became of the call."""
+        self.named: list[Any] = []
+        """Whom the SDK and fastmcp named as the caller then."""
         self.go, self.is_done, self.is_working = threading.Event(), threading.Event(), threading.Event()
         self.call: Callable[[str, dict[str, Any]], Awaitable[Any]]
         self._queue: asyncio.Queue[Any] | None = None
         self._tasks: set[Any] = set()
+        self._executor = ThreadPoolExecutor(1)
 
     async def delete_user(self, name: str) -> str:
         caller = doorward.current()
@@ -71,6 +76,13 @@ class Workshop:
         elif what == "a thread with the context":
             submit = partial(asyncio.run_coroutine_threadsafe, self._later(), loop)
             threading.Thread(target=contextvars.copy_context().run, args=(submit,)).start()
+        elif what == "an executor with the context":
+            submit = partial(asyncio.run_coroutine_threadsafe, self._later(), loop)
+            self._executor.submit(contextvars.copy_context().run, submit)
+        elif what == "a generator that is closed later":
+            generator = self._acting_at_its_end()
+            await anext(generator)
+            loop.call_later(0.05, lambda: self._keep(loop.create_task(generator.aclose())))
         elif what == "a callback":
             loop.call_later(0.05, lambda: self._keep(loop.create_task(self._later())))
         elif what == "a nested call":
@@ -105,12 +117,19 @@ class Workshop:
         await anyio.to_thread.run_sync(self.go.wait, 30)
         await self._attempt(self.call("delete_user", {"name": "ada"}))
 
+    async def _acting_at_its_end(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self._later()
+
     def _later_in_a_thread(self) -> None:
         self.go.wait(30)
         anyio.from_thread.run(lambda: self._attempt(self.call("delete_user", {"name": "ada"})))
 
     async def _attempt(self, call: Awaitable[Any]) -> None:
         caller = doorward.current()
+        self.named += [named() for named in NAMING]
         try:
             await call
             became = "ran"
@@ -119,6 +138,12 @@ class Workshop:
         self.outcomes.append((None if caller is None else caller.request_id, became))
         self.is_done.set()
 
+
+NAMING: list[Callable[[], Any]] = [get_access_token]
+with suppress(ImportError):
+    from fastmcp.server.dependencies import get_access_token as fastmcp_access_token
+
+    NAMING.append(fastmcp_access_token)
 
 TOOLS = ("delete_user", "submit", "leave", "work", "read_slowly")
 
@@ -182,6 +207,7 @@ def shop() -> Iterator[Workshop]:
     shop = Workshop()
     yield shop
     shop.go.set()
+    shop._executor.shutdown()
 
 
 @contextmanager
@@ -231,7 +257,13 @@ async def test_a_worker_that_a_call_started_does_not_act_for_it_later(
 
 
 @KINDS
-@pytest.mark.parametrize("what", ["a task", "a thread of anyio", "a thread with the context", "a callback"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("a task", "a thread of anyio", "a thread with the context", "an executor with the context"),
+        *("a generator that is closed later", "a callback"),
+    ],
+)
 async def test_what_a_call_leaves_behind_calls_nothing_in_its_name(
     guarded: Make, shop: Workshop, kind: str, what: str
 ) -> None:
@@ -243,7 +275,8 @@ async def test_what_a_call_leaves_behind_calls_nothing_in_its_name(
         [record] = of_tool(desk, "delete_user")
     [(current, became)] = shop.outcomes
     assert ENDED in became
-    assert current is None, "whoever asks whose call it is must not be told of one that has ended"
+    assert current is None, "a call that has ended must not be named as the current one"
+    assert set(shop.named) == {None}, "nor its caller, to a tool that decides by who calls"
     assert (record["reason"], shop.ran) == ("call_ended", [])
 
 
@@ -259,7 +292,7 @@ async def test_over_stdio_as_well(guarded: Make, shop: Workshop, tmp_path: Path)
         shop.go.set()
         assert await anyio.to_thread.run_sync(shop.is_done.wait, 30)
     [(current, became)] = shop.outcomes
-    assert (current, shop.ran) == (None, [])
+    assert (current, shop.ran, set(shop.named)) == (None, [], {None})
     assert ENDED in became
 
 

@@ -181,6 +181,17 @@ def test_of_a_time_behind_the_last_record_nothing_is_called_intact(command: Comm
     assert (found["intact"], found["nothing_to_check"], found["problems"]) == (False, True, [])
 
 
+def test_of_a_trail_without_a_record_nothing_is_called_intact(command: Command) -> None:
+    for path in command.trail.iterdir():
+        path.write_bytes(b"")
+    verify = ("verify", "trail", "--public-key", "key.pem", "--remember", "heads.json")
+    (command.directory / "key.pem").write_bytes(PUBLIC_PEM)
+    said = command.run(*verify, code=2).stdout
+    assert "nothing was checked: the files have no record" in said
+    assert "intact" not in said
+    assert not (command.directory / "heads.json").exists()
+
+
 def test_a_change_before_the_time_asked_about_is_told_all_the_same(command: Command) -> None:
     path = command.trail / "audit.two.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"success"', b'"denied_scope"', 1))

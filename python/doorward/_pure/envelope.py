@@ -49,13 +49,14 @@ class Envelope:
     reference: tuple[str, str] | None = None
     traceparent: str | None = None
     _params: dict[str, Any] = field(default_factory=dict, repr=False)
+    _body: bytes = field(default=b"", repr=False)
     _text: str = field(default="", repr=False)
     _places: dict[str, slice] = field(default_factory=dict, repr=False)
 
     @property
     def arguments_size(self) -> int:
         """Bytes of ``params.arguments`` as written."""
-        return len(self._written("arguments"))
+        return len(self._place("arguments"))
 
     def hash_arguments(self, *, key: bytes | None = None) -> str:
         """The fingerprint of ``params.arguments``; absent or null counts as ``{}``. Hashed when it is asked for: a call
@@ -66,20 +67,27 @@ class Envelope:
     def digest_arguments(self, *, key: bytes | None = None) -> str:
         """The hash of ``params.arguments`` as written."""
         require_usable(key)
-        return fingerprint(self._written("arguments"), key)
+        place = self._place("arguments")
+        return fingerprint(self._body[place.start : place.stop], key)
 
     def param(self, name: str, *, max_bytes: int) -> Any:
         """A member of the params; None where it is absent."""
         if name not in _NOTED:
             raise ValueError("the place of this member is not noted")
-        place = self._places.get(name)
-        # A character has at least one byte: what is far too long is not encoded to be measured.
-        if place is not None and (place.stop - place.start > max_bytes or len(self._written(name)) > max_bytes):
+        if len(self._place(name)) > max_bytes:
             raise _invalid("a member of the params is too large")
         return self._params.get(name)
 
-    def _written(self, name: str) -> bytes:
-        return self._text[self._places[name]].encode() if name in self._places else b""
+    def _place(self, name: str) -> range:
+        """Where in the body the member is written, in bytes. Only what is around it is encoded, which is short where
+        the member is long."""
+        place = self._places.get(name)
+        if place is None:
+            return range(0)
+        if len(self._text) == len(self._body):
+            return range(place.start, place.stop)
+        before, after = self._text[: place.start].encode(), self._text[place.stop :].encode()
+        return range(len(before), len(self._body) - len(after))
 
 
 def read_envelope(body: bytes) -> Envelope:
@@ -103,6 +111,7 @@ def read_envelope(body: bytes) -> Envelope:
         reference=reference,
         traceparent=_traceparent(params.get("_meta")),
         _params=params,
+        _body=body,
         _text=text,
         _places=places,
     )

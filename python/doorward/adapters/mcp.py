@@ -68,7 +68,7 @@ class AppASGI(GateASGI):
         # Also what binds a session of the older protocol to its principal: the SDK compares client, issuer and subject.
         if decision.principal is None:
             return None
-        user = scope["user"] = CallerUser(self.gate, decision.principal, self.token_type)
+        user = scope["user"] = CallerUser(self.gate, decision, decision.principal, self.token_type)
         return auth_context_var.set(user)
 
 

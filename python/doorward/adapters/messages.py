@@ -143,7 +143,7 @@ class GateMiddleware:
         if decision.refusal is not None or decision.principal is None:
             await decision.kept()
             raise error_for(decision.refusal or refusal("no_decision"), decision.request_id)
-        user = auth_context_var.set(CallerUser(self.gate, decision.principal))
+        user = auth_context_var.set(CallerUser(self.gate, decision, decision.principal))
         try:
             if ctx.method in STREAMS:
                 return await self._stream(decision, ctx, call_next)
@@ -260,18 +260,31 @@ def install(gate: Gate, server: Server[Any]) -> GateMiddleware:
 
 class CallerUser(AuthenticatedUser):
     """The caller where the SDK keeps who has logged in. Few handlers ask, so the token they look for is made for those
-    that do."""
+    that do. There is none once the call has ended: a task that outlives it acts for nobody."""
 
-    def __init__(self, gate: Gate, principal: Principal, kind: type[AccessToken] = AccessToken) -> None:
-        self._made_of = gate, principal, kind
+    _made: AccessToken | None = None
+
+    def __init__(
+        self, gate: Gate, decision: Decision, principal: Principal, kind: type[AccessToken] = AccessToken
+    ) -> None:
+        self._made_of = gate, decision, principal, kind
+
+    @property
+    def access_token(self) -> AccessToken | None:  # type: ignore[override]
+        """The principal as handlers look for it, without its token; None once the call has ended."""
+        gate, decision, principal, kind = self._made_of
+        if decision.has_ended:
+            return None
+        if self._made is None:
+            self._made = access_token(gate, principal, kind)
+        return self._made
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("access_token", "scopes", "username"):
+        if name not in ("scopes", "username"):
             raise AttributeError(name)
-        gate, principal, kind = self._made_of
+        _, _, principal, _ = self._made_of
         SimpleUser.__init__(self, principal.client_id or principal.subject)
         self.scopes = list(principal.scopes)
-        self.access_token = access_token(gate, principal, kind)
         return getattr(self, name)
 
 

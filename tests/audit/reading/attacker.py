@@ -123,6 +123,13 @@ class Attacker:
         for lines in self.files.values():
             lines[:] = [line for line in lines if b',"instance":' + instance not in line]
 
+    def put_in_an_object(self) -> None:
+        """A record without the members that make it a line of a chain."""
+        lines = self._lines()
+        place = self.rng.choice([0, len(lines), self.rng.randrange(len(lines) + 1)])
+        body = self.rng.choice(self._calls).partition(b',"instance":')[0]
+        lines.insert(place, body + b"}" + self.rng.choice([b"", b"\0" * 9]))
+
     def edit(self) -> None:
         """A member of one line."""
         lines = self._lines()
@@ -194,7 +201,7 @@ ATTACKS: list[Callable[[Attacker], None]] = [
     *(Attacker.delete, Attacker.cut_the_end, Attacker.cut_the_beginning, Attacker.swap, Attacker.copy_lines),
     *(Attacker.splice, Attacker.interleave, Attacker.rename, Attacker.copy_file, Attacker.remove_file),
     *(Attacker.remove_instance, Attacker.edit, Attacker.chain_anew, Attacker.forge, Attacker.forge_in_a_new_file),
-    Attacker.forge_an_instance,
+    *(Attacker.forge_an_instance, Attacker.put_in_an_object),
 ]
 
 
@@ -212,7 +219,8 @@ class Promise:
 
     For each chain, up to its last checkpoint that is there (its *signed part*):
 
-    1. each genuine line is there once and in its order. One that is not later than ``since`` may be missing;
+    1. each genuine line is there once and in its order. One that is not later than ``since`` may be missing, and a torn
+       one may have copies: a torn line before the first line of a chain is what a crash leaves on a stream;
     2. an instance that one of these checkpoints names, not before ``since``, has a line in a signed part;
     3. what is there besides signed parts is a tail: lines of the instance that made the last checkpoint of a chain, or
        one start of a new instance, and at most one torn line at the end of a file. Nothing proves a tail, and it holds
@@ -238,9 +246,9 @@ class Promise:
             due = [line for line in part if since is None or _is_due(line, since)]
             if any(line not in where for line in due):
                 return "a line of a signed part is missing"
-            if any(len(where.get(line, ())) > 1 for line in part):
+            if any(len(where.get(line, ())) > 1 for line in part if _members(line)):
                 return "a line of a signed part is there twice"
-            places = [where[line][0] for line in due]
+            places = [where[line][0] for line in due if _members(line)]
             if any(a[0] == b[0] and a[1] > b[1] for a, b in pairwise(places)):
                 return "the order of a signed part was changed"
             signed += [line for line in part if line in where]
@@ -273,7 +281,7 @@ def _tails(files: Files, signed: set[bytes], signers: dict[str, str], since: str
             if line in signed:
                 continue
             said = _members(line)
-            if not said and number == len(lines) - 1:
+            if not said and number == len(lines) - 1 and not _members(line.rstrip(b"\0")):
                 continue
             instance = str(said.get("instance"))
             if said.get("event") == "start" and instance not in signers and instance not in started:

@@ -313,7 +313,8 @@ class ChainVerifier:
         if findings.instances[-1:] != [name] and name not in findings.instances:
             findings.instances.append(name)
         chain.unsigned[line.instance] += 1
-        chain.latest_unsigned = max(chain.latest_unsigned, line.timestamp)
+        if self._since is not None:
+            chain.latest_unsigned = max(chain.latest_unsigned, latest_timestamp([raw]))
         chain.sequence = line.sequence
         chain.step(raw, place, hashed=raw)
         chain.parsed(line)

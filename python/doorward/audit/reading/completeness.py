@@ -34,18 +34,29 @@ class _Completeness:
     def end(self, chain: ChainState) -> None:
         """A file whose name says that it was rotated has a successor."""
         last = chain.last_file
-        if last is None or last.rotated is None or chain.is_copy or self._began_anew(chain):
+        if last is None or last.rotated is None or chain.is_copy:
+            return
+        if self._began_anew(chain) and not self._went_on(chain, last.rotated):
             return
         words = "the file after this one is missing: deleted, or never made where files have no hard links"
         self._add("missing_after", Place(last.path, 0), words)
 
     def _began_anew(self, chain: ChainState) -> bool:
-        """Whether another chain began after this one, and before ``since``: what was between need not be there."""
+        """Whether another chain began after this one, and before ``since``: then a process may have been killed while
+        it rotated its file, so that there was no file after this one. A chain whose first lines are missing did not
+        begin where its lines now begin."""
         ended = chain.findings.ended
         if self._since is None or ended is None:
             return False
-        begins = (each.findings.began for each in self._verifier.chains)
+        others = (each.findings for each in self._verifier.chains if each is not chain and not each.is_copy)
+        begins = (each.began for each in others if each.first_sequence == 1)
         return any(began is not None and ended <= began <= self._since for began in begins)
+
+    def _went_on(self, chain: ChainState, rotated: str) -> bool:
+        """Whether a checkpoint, not before ``since``, says that the instance wrote after this rotation. Checkpoints
+        name an instance by the file that it writes to, never by one that was rotated."""
+        named = self._verifier.checkpoints.named.get(chain.instance[1:-1].decode("ascii"))
+        return named is not None and named[0] > rotated and not self._is_old(named[0])
 
     def signatures(self, chain: ChainState) -> None:
         """Every process signs its first line at once, and then within a minute: a chain without a signature of its

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -62,7 +63,7 @@ def trail_files(paths: Sequence[Path]) -> Iterator[list[TrailFile]]:
     may go on, and rotate them.
 
     A file stands for its whole trail, a directory for every ``*.jsonl`` in it. Raises `OSError` for what cannot be
-    read, and `ValueError` where nothing is found.
+    read, and `ValueError` for what is not a regular file, and where nothing is found.
     """
     missing: FileNotFoundError | None = None
     with ExitStack() as opened:
@@ -95,6 +96,9 @@ def _each_once(files: Sequence[TrailFile]) -> list[TrailFile]:
 
 def _found(path: Path, opened: ExitStack) -> TrailFile:
     status, rotated, descriptor = path.stat(), _rotated(path), None
+    if not stat.S_ISREG(status.st_mode):
+        # A pipe has no size, so it would count as an empty file; and opening one waits for its writer.
+        raise ValueError(f"{path} is not a regular file: write what it holds to one, and name that")
     if rotated is None and time.time() - status.st_mtime < _LATELY_SECONDS:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         opened.callback(os.close, descriptor)

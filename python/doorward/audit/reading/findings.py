@@ -138,5 +138,5 @@ class Findings:
 
     @property
     def nothing_to_check(self) -> bool:
-        """Whether no line is of the time that was asked about: all that lay there may be gone."""
-        return self.since is not None and (self.ended is None or self.ended < self.since)
+        """Whether there is no line, or none of the time that was asked about: everything may have been deleted."""
+        return self.ended is None or (self.since is not None and self.ended < self.since)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -78,9 +80,35 @@ def name_of(line: Line) -> str:
 
 
 def latest_timestamp(lines: Sequence[bytes]) -> str:
-    """The latest timestamp of these lines. One that cannot be read counts as later than any other."""
-    heads = map(_HEAD.match, lines)
-    return max((_UNREADABLE if head is None else head[2].decode() for head in heads), default="")
+    """The latest timestamp of these lines. One that cannot be read counts as later than any other, and so does one that
+    a JSON parser may read otherwise: no signature covers these lines, and of two members with one name parsers take
+    the last."""
+    return max(map(_timestamp_of, lines), default="")
+
+
+def _timestamp_of(line: bytes) -> str:
+    head = _HEAD.match(line)
+    if head is None or (_may_have_two(line) and not _has_one_timestamp(line)):
+        return _UNREADABLE
+    return head[2].decode()
+
+
+def _may_have_two(line: bytes) -> bool:
+    """Whether there could be a second timestamp; a name may be written with escapes."""
+    return b"\\" in line or line.count(b'"timestamp"') != 1
+
+
+def _has_one_timestamp(line: bytes) -> bool:
+    counted = Counter[str]()
+
+    def count(members: list[tuple[str, object]]) -> None:
+        counted.update(name for name, _ in members)
+
+    try:
+        json.loads(line, object_pairs_hook=count)
+    except (ValueError, RecursionError):
+        return False
+    return counted["timestamp"] == 1
 
 
 def hash_of(line: bytes) -> bytes:
@@ -98,9 +126,21 @@ def looks_torn(line: bytes) -> bool:
     """Whether a crash can have left this: the beginning of a line and not its end. After a power failure, zeros may
     follow it: some file systems write the length of a file before its data."""
     written = line.rstrip(b"\0")
-    if not line or (written == line and _TAIL.search(line)):
+    has_tail = _TAIL.search(written) is not None
+    if not line or (written == line and has_tail) or (not has_tail and _is_whole(written)):
         return False
     return written.startswith(_BEGINNING) or _BEGINNING.startswith(written)
+
+
+def _is_whole(text: bytes) -> bool:
+    """Whether this is a whole JSON object, which the beginning of a line never is."""
+    if not text.rstrip().endswith(b"}"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def ends_as_a_line(line: bytes) -> bool:

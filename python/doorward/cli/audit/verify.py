@@ -139,6 +139,10 @@ def _verdict(findings: Findings) -> Iterator[str]:
     if findings.problems:
         yield "NOT VERIFIED: another release wrote this, see above"
         return
+    if findings.ended is None:
+        yield "nothing was checked: the files have no record, and a server writes one when it opens its trail. Was the"
+        yield "trail deleted, or is this another directory?"
+        return
     if findings.nothing_to_check:
         yield f"nothing was checked: the last record is of {second(findings.ended)}, and --since is later. It names the"
         yield "first day that is still there."
