@@ -31,7 +31,11 @@ async def serve(path: Path, durability: str) -> None:
     """Answer calls, eight at a time, without end."""
     rules = [doorward.ToolRule("read_*", scopes=["read"])]
     it = Guarded(
-        path, Issuer("https://as.example.com"), tools=rules, audit=doorward.Audit(str(path), durability=durability)
+        path,
+        Issuer("https://as.example.com"),
+        tools=rules,
+        limits=doorward.Limits(client=[]),
+        audit=doorward.Audit(str(path), durability=durability),
     )
     authorization = f"Bearer {it.token('read')}"
     numbers = count()

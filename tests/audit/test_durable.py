@@ -73,7 +73,8 @@ async def test_before_the_tool_runs_and_before_the_answer(guarded: Make, tmp_pat
 
 
 async def test_those_in_flight_share_their_syncs(guarded: Make, tmp_path: Path, syncs: list[int]) -> None:
-    it = guarded(tools=PLENTY, audit=doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable"))
+    audit = doorward.Audit(str(tmp_path / "audit.jsonl"), durability="durable")
+    it = guarded(tools=PLENTY, audit=audit, limits=doorward.Limits(concurrency=None))
 
     async def call() -> None:
         await (await it.call("read_order", "read")).aclose()
