@@ -48,8 +48,13 @@ class Client:
         headers = (("authorization", f"Bearer {self.it.token('read', client_id=self.name)}"),)
         request = doorward.Request("https", "mcp.example.com", "POST", "/mcp", headers=headers)
         decision = await self.it.gate.begin(request)
-        if decision.refusal is None:
-            await self.it.gate.judge(decision, body, **judging)
+        try:
+            if decision.refusal is None:
+                await self.it.gate.judge(decision, body, **judging)
+        except BaseException:
+            # The client has gone, and its decision ends as in an adapter.
+            decision.close("cancelled")
+            raise
         self._decisions.append(decision)
         if isinstance(decision.refusal, doorward.Limited):
             return decision.refusal.budget
