@@ -59,10 +59,13 @@ async def test_a_call_that_may_be_made_is_made(place: Place, mode: str, client_i
         assert (await client.call_tool("read_failing", {})).is_error
     assert place.ran[before:] == ["read_order", "read_failing"]
     records = place.records(2, method="tools/call", client_id=client_id)
-    assert [(record["tool_name"], record["result"], record["rule"]) for record in records] == [
-        ("read_order", "success", "read_*"),
-        ("read_failing", "tool_error", "read_*"),
+    assert [(record["tool_name"], record["rule"]) for record in records] == [
+        ("read_order", "read_*"),
+        ("read_failing", "read_*"),
     ]
+    # What stands before a server that the gate does not know sees an answer with isError, and no exception.
+    assert records[0]["result"] == "success"
+    assert records[1]["result"] in ("tool_error", "tool_failure")
 
 
 @EACH

@@ -78,3 +78,22 @@ REASONS = {
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_server_s_own_codes_are_one(reason: str) -> None:
     assert bounded_reason(reason) == REASONS[reason]
+
+
+async def test_whose_budget_was_over_and_what_decided_it(guarded: Callable[..., Guarded], heard: Heard) -> None:
+    it = guarded(tools=[doorward.ToolRule("*", scopes=["read"], limit=["1/minute"], total_limit=["2/hour"])])
+    for client in ("one", "one", "two", "three"):
+        decision = await it.call("read_order", "read", client_id=client)
+        if decision.allowed:
+            decision.decided_without_store("local")
+            decision.close()
+    names = ("doorward.budget", "doorward.budget.scope", "doorward.budget.window", "doorward.limits.fallback")
+    counted = {
+        tuple(labels.get(name) for name in names): count for labels, count in heard.points("doorward.call.duration")
+    }
+    assert counted == {
+        (None, None, None, "local"): 2,
+        ("*", "client", "minute", None): 1,
+        ("*", "total", "hour", None): 1,
+    }
+    it.gate.close()
