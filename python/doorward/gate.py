@@ -38,6 +38,7 @@ from doorward.settings import (
     Revocation,
     ToolRule,
 )
+from doorward.startup import Finding, Summary, findings_about_tools, summarise, unreachable_issuer
 from doorward.steps import Steps
 from doorward.telemetry import Telemetry
 from doorward.transport import Transport
@@ -97,6 +98,7 @@ class Gate:
         self._source: Source | None = None
         self._telemetry = Telemetry()
         self._is_announced = False
+        self._reported: set[Finding] = set()
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -194,6 +196,21 @@ class Gate:
             before=before,
         )
         before.tokens.give_way_to(self._steps.tokens)
+        if self._is_announced:
+            self._report(self.summary.problems)
+
+    @property
+    def summary(self) -> Summary:
+        """What the configuration does, and what in it will fail at the first call."""
+        return summarise(self.configuration, self._steps.tokens.agents)
+
+    async def check_start(self, tools: Callable[[], Awaitable[Sequence[str]]] | None = None) -> None:
+        """Log what only a running server can find out: issuers whose keys cannot be fetched, and tools without a rule.
+        ``tools``: returns the names of the server's tools."""
+        unreachable = await self._steps.tokens.unreachable_issuers(now=self._clock())
+        self._report(map(unreachable_issuer, unreachable))
+        if tools is not None:
+            self._report(findings_about_tools(self.configuration, await tools()))
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
@@ -201,7 +218,7 @@ class Gate:
         auth of its own."""
         from doorward.adapters import protect
 
-        self._scrub_logs()
+        self._announce()
         return protect(self, server, **options)
 
     def well_known(self) -> Any:
@@ -220,7 +237,7 @@ class Gate:
         error. Raises `ValueError` where there is no token, and where records are sent to the standard output."""
         from doorward.adapters import LocalCredential, protect_stdio
 
-        self._scrub_logs()
+        self._announce()
         credential = LocalCredential(token_file=token_file, token_env=token_env, alarm=self._alarm)
         self._steps.trail.leave_stdout()
         return protect_stdio(self, server, credential)
@@ -230,14 +247,14 @@ class Gate:
         authentication. `protect` does the same from outside."""
         from doorward.adapters import auth
 
-        self._scrub_logs()
+        self._announce()
         return auth(self)
 
     def middleware(self) -> Any:
         """For ``server.add_middleware(gate.middleware())`` beside `auth`. Without a decision it refuses."""
         from doorward.adapters import middleware
 
-        self._scrub_logs()
+        self._announce()
         return middleware(self)
 
     def token_verifier(self) -> Any:
@@ -245,7 +262,7 @@ class Gate:
         what they may do. No rule, limit or record; ``docs/adapters.md`` says what else is missing then."""
         from doorward.adapters import token_verifier
 
-        self._scrub_logs()
+        self._announce()
         return token_verifier(self)
 
     async def decide(
@@ -425,12 +442,22 @@ class Gate:
         else:
             _log.info("%s: read again", source.path)
 
-    def _scrub_logs(self) -> None:
-        """Redact credentials in the logs before anything is served: servers log the query of each request."""
+    def _announce(self) -> None:
+        """Log the start-up summary, once. Credentials are redacted in the logs before anything is served: servers log
+        the query of each request."""
         redact.install()
         if not self._is_announced:
             self._is_announced = True
-            _log.info("protecting %s; credentials are redacted in all logs of this process", self.resource)
+            summary = self.summary
+            _log.info("protecting %s; credentials are redacted in all logs of this process; %s", self.resource, summary)
+            self._report(summary.problems)
+
+    def _report(self, findings: Iterable[Finding]) -> None:
+        """Log each finding once."""
+        for finding in findings:
+            if finding not in self._reported:
+                self._reported.add(finding)
+                _log.warning("%s: %s", finding.code, finding.message)
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1

@@ -3,11 +3,13 @@ server that nobody here knows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Token
+from functools import partial
 from typing import Any, Final
 
+from doorward import background
 from doorward._core import Recognised
 from doorward.adapters.bodies import Disconnected, read_body, run_unless_gone
 from doorward.adapters.exempt import exempt, with_cors
@@ -77,6 +79,10 @@ class GateASGI:
         async with running(self):
             yield
 
+    async def tool_names(self) -> Sequence[str]:
+        """The names of the server's tools; none where the server is not known."""
+        return ()
+
     def asks_clients(self, scope: Scope) -> bool:
         """Whether a message tier stands before whatever runs for this request, and has pending decisions answered
         first. Only who knows the server says so, and of its messages alone: more can be mounted in its app."""
@@ -108,6 +114,9 @@ class GateASGI:
         async def flushing(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown"):
                 await self.gate.flush()
+            elif message["type"] == "lifespan.startup.complete":
+                # In the background: an issuer that does not answer must not delay the start.
+                background.start(partial(self.gate.check_start, self.tool_names))
             await send(message)
 
         return flushing

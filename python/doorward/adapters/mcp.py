@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import Token
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -83,6 +84,11 @@ class ServerASGI(AppASGI):
         """Where in the app they are expected; None where that is not known."""
         self._straight = None if path is None else straight(app, path)
         self._called = frozenset(urlsplit(each).path or "/" for each in spellings(gate.resource))
+
+    async def tool_names(self) -> Sequence[str]:
+        if not isinstance(self.server, MCPServer):
+            return ()
+        return [tool.name for tool in await self.server.list_tools()]
 
     def asks_clients(self, scope: Scope) -> bool:
         if self.messages_at is None:

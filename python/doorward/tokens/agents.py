@@ -36,6 +36,11 @@ class AgentTokens:
         self._last_use = LastUse(self._file.path)
 
     @property
+    def agents(self) -> tuple[Agent, ...]:
+        """All agents in the file, revoked ones included."""
+        return tuple(self._agents.values())
+
+    @property
     def generation(self) -> int:
         """Another one whenever an agent was changed or taken out."""
         return self._generation
