@@ -110,10 +110,10 @@ class Steps:
         )
         # Last, because these take files for themselves.
         if before is None:
-            if limits.url is None and limits.instances == 1 and is_worker():
+            if limits.url is None and limits.instances is None and is_worker():
                 _log.warning(
                     "this process may be one of several workers, and each would have all of every budget: "
-                    "give [limits] instances, or a store"
+                    "set [limits] instances to their number, or a store"
                 )
             self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
