@@ -257,3 +257,32 @@ def test_a_certificate_given_with_the_request_has_precedence() -> None:
 def test_a_certificate_header_that_cannot_be_right(given: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=f"^client_certificate {problem}"):
         transport(**{"trusted_proxies": ["10.0.0.0/8"], **given})
+
+
+# --- a proxy that is not named ----------------------------------------------------------------------------------------
+
+UNNAMED: dict[str, tuple[str | None, str, str | None]] = {
+    "loopback": ("127.0.0.1", "x-forwarded-for", "127.0.0.1"),
+    "loopback, IPv6": ("::1", "forwarded", "::1"),
+    "a Unix socket": (None, "x-real-ip", "unix"),
+    "the scheme alone": ("127.0.0.1", "x-forwarded-proto", "127.0.0.1"),
+    "the host alone": ("127.0.0.1", "x-forwarded-host", "127.0.0.1"),
+    "another header": ("127.0.0.1", "x-request-start", None),
+    "another machine": (CLIENT, "x-forwarded-for", None),
+    "a named proxy": (PROXY, "x-forwarded-for", None),
+    "a named proxy on loopback": ("127.0.0.9", "x-forwarded-for", None),
+}
+
+
+@pytest.mark.parametrize(("peer", "header", "named"), UNNAMED.values(), ids=UNNAMED)
+def test_a_proxy_on_this_machine_that_is_not_trusted_is_named_once(
+    caplog: pytest.LogCaptureFixture, peer: str | None, header: str, named: str | None
+) -> None:
+    judge = transport(trusted_proxies=["10.0.0.0/8", "127.0.0.9"])
+    for _ in range(2):
+        verdict(judge, (header, "https"), scheme="https", peer=peer)
+    lines = [line for line in caplog.messages if "trusted_proxies" in line]
+    assert len(lines) == (0 if named is None else 1)
+    for line in lines:
+        assert line.startswith(f"the header {header} came from {named}, which is not in trusted_proxies")
+        assert line.endswith(f'Set trusted_proxies = ["{named}"]')

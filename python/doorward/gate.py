@@ -39,7 +39,7 @@ from doorward.settings import (
     ToolRule,
 )
 from doorward.startup import Finding, Summary, findings_about_tools, summarise, unreachable_issuer
-from doorward.steps import Steps
+from doorward.steps import Steps, fail
 from doorward.telemetry import Telemetry
 from doorward.transport import Transport
 
@@ -285,10 +285,12 @@ class Gate:
                 await left
         return decision
 
-    def recognise(self, headers: object, *, scheme: str, peer: str | None) -> tuple[Decision, Recognised[Any]] | None:
+    def recognise(
+        self, headers: object, *, scheme: str, peer: str | None
+    ) -> tuple[Decision, Recognised[Any] | None] | None:
         """Steps 2 and 3 on the fast path: for a POST without a query whose headers are all known to be harmless and
         whose token is cached and still valid. None means "take the slow path", which is `begin`. ``headers``: a list of
-        pairs of bytes, as ASGI has them."""
+        pairs of bytes, as ASGI has them. A decision without a `Recognised` is refused for an unexpected error."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
         return self._steps.recognise(headers, scheme=scheme, peer=peer)
@@ -318,6 +320,10 @@ class Gate:
         ``params`` it may be pending, as in `judge`. ``refused``: what its adapter holds against it already."""
         made: Decision = await parent.steps.judge_message(parent, call, params, refused=refused)
         return made
+
+    def fail(self, decision: Decision, error: Exception) -> None:
+        """Refuse with ``internal_error`` what an adapter could not have judged because of an unexpected error."""
+        fail(decision, error)
 
     def confirming(self, decision: Decision) -> Confirming:
         """What settles a decision that is pending."""
@@ -436,8 +442,8 @@ class Gate:
             # In a thread, as a thousand rules take long to read; with a limiter of its own, as tools may hold all of
             # anyio's threads.
             await to_thread.run_sync(self.reload, limiter=CapacityLimiter(1))
-        except (OSError, ValueError) as error:
-            _log.error("%s; what stood there before goes on to count", error)
+        except Exception as error:  # also of kinds that no configuration should cause: requests go on
+            _log.error("%s; the previous configuration stays in force", error)
             self._alarm("configuration_unreadable")
         else:
             _log.info("%s: read again", source.path)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from doorward import checks
@@ -39,12 +41,15 @@ if TYPE_CHECKING:
     from doorward._redis import Store
     from doorward.limits import RedisLimiter
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "fail"]
 
 _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
 
 _log = logging.getLogger("doorward")
+
+_FRAMES: Final = 4
+"""Innermost frames of an unexpected error that the log names."""
 
 _JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
 
@@ -139,10 +144,15 @@ class Steps:
 
     def recognise(
         self, headers: object, *, scheme: str, peer: str | None
-    ) -> tuple[Decision, Recognised[Caller]] | None:
+    ) -> tuple[Decision, Recognised[Caller] | None] | None:
         """See `Gate.recognise`."""
         now = self._clock()
-        seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
+        try:
+            seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
+        except Exception as error:
+            decision = self._made(now)
+            fail(decision, error)
+            return decision, None
         if seen is None:
             return None
         decision = self._made(now)
@@ -168,6 +178,9 @@ class Steps:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
             return decision
+        except Exception as error:
+            fail(decision, error)
+            return decision
         if request.method not in _NO_STREAM:
             self._admitting.open_stream(decision)
         return decision
@@ -188,6 +201,8 @@ class Steps:
                 await left
         except Refused as refused:
             decision.refuse(refused)
+        except Exception as error:
+            fail(decision, error)
         return decision
 
     async def caller_of(self, token: str) -> Caller:
@@ -214,6 +229,9 @@ class Steps:
         except Refused as refused:
             decision.refuse(refused)
             return None
+        except Exception as error:
+            fail(decision, error)
+            return None
         return None if left is None else _refusing(decision, left)
 
     async def judge_message(
@@ -236,6 +254,8 @@ class Steps:
                 await left
         except Refused as found:
             decision.refuse(found)
+        except Exception as error:
+            fail(decision, error)
         return decision
 
     def ensure_held(self, decision: Decision) -> None:
@@ -375,3 +395,14 @@ async def _refusing(decision: Decision, left: Awaitable[None]) -> None:
         await left
     except Refused as refused:
         decision.refuse(refused)
+    except Exception as error:
+        fail(decision, error)
+
+
+def fail(decision: Decision, error: Exception) -> None:
+    """Refuse with ``internal_error`` what could not be judged because of a fault in the gate. The log gets one line
+    with the error's class and place: its text may repeat what a caller sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
+    _log.error("request %s is refused: unexpected %s at %s", decision.request_id, type(error).__name__, places)
+    decision.refuse(refusal("internal_error", f"unexpected {type(error).__name__}"))

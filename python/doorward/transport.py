@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -22,6 +23,11 @@ _MAX_PEERS: Final = 1024
 
 HTTP_METHODS: Final = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS"})
 """What MCP over HTTP uses, in both protocol eras."""
+
+_FORWARDED: Final = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded")
+"""Headers that proxies add (RFC 7239 and its predecessors)."""
+
+_log = logging.getLogger("doorward")
 
 _MAX_SIZE_DIGITS: Final = 15
 LARGEST_SIZE: Final = 10**_MAX_SIZE_DIGITS - 1
@@ -64,6 +70,7 @@ class Transport:
         self._certificate_header = _certificate_header(client_certificate, has_proxies=bool(proxies))
         # As each request of a connection has the same address, few are many.
         self._peer: Callable[[str | None], _Peer] = lru_cache(_MAX_PEERS)(self._peer_at)
+        self._has_warned = False
         checks.whole("max_body_bytes", max_body_bytes, at_least=1)
         self.max_body_bytes = max_body_bytes
 
@@ -131,11 +138,32 @@ class Transport:
         """Whether the client's own connection is https or within this machine. What a trusted proxy says of it counts
         more than the connection to the gate, which the proxy may have encrypted anew."""
         peer = self._peer(request.peer)
+        if not peer.is_trusted and (peer.is_loopback or not request.peer):
+            self._warn_of_untrusted_proxy(request, peer)
         schemes = _listed(request, "x-forwarded-proto") if peer.is_trusted else ()
         if schemes:
             # One value for each stage; the first may be the client's own claim, so all must be https.
             return all(scheme.lower() == "https" for scheme in schemes)
         return request.scheme == "https" or peer.is_loopback
+
+    def _warn_of_untrusted_proxy(self, request: Request, peer: _Peer) -> None:
+        """Log once that a proxy on this machine seems to be missing in ``trusted_proxies``. A loopback connection
+        counts as secure, so that plain http passes, and all clients of the proxy have its address."""
+        if self._has_warned:
+            return
+        found = next((name for name in _FORWARDED if request.header(name) is not None), None)
+        if found is None:
+            return
+        self._has_warned = True
+        where = UNIX if peer.address is None else peer.text
+        _log.warning(
+            "the header %s came from %s, which is not in trusted_proxies: if that is your proxy, the gate does not see "
+            "whether its clients use https, and all of them share the budget failed_auth of one address. Set "
+            'trusted_proxies = ["%s"]',
+            found,
+            where,
+            where,
+        )
 
     def _check_certificate_headers(self, request: Request) -> None:
         # The proxy replaces the header it is configured for. Any other certificate header, or a second line of that

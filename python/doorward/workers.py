@@ -56,7 +56,7 @@ def _workers_of_server() -> int | None:
     frame: FrameType | None = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
         server = frame.f_locals.get("self")
-        if _package_of(server) == "gunicorn" and hasattr(server, "cfg"):
+        if server is not None and _package_of(server) == "gunicorn" and hasattr(server, "cfg"):
             return max(_count(server.cfg, "workers") or 1, _count(server, "num_workers") or 1)
         if _package_of(server) == "granian" and hasattr(server, "workers"):
             return _count(server, "workers")

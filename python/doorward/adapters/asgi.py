@@ -156,6 +156,8 @@ class GateASGI:
                 decision.disconnected = True
                 decision.close("cancelled")
                 return
+            except Exception as error:
+                self.gate.fail(decision, error)
             except BaseException:
                 decision.close("cancelled")
                 raise
@@ -167,7 +169,7 @@ class GateASGI:
         others = without_credentials(scope["headers"]) if seen is None else seen.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
+    def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any] | None] | None:
         client = scope.get("client")
         scheme, peer = scope.get("scheme", "http"), client[0] if client else None
         return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer)
