@@ -406,12 +406,14 @@ class Gate:
         await self._steps.spender.flush()
         # A server program that was told to end by a signal sends it to itself afterwards: nothing else runs then.
         await to_thread.run_sync(self._steps.trail.rest, limiter=CapacityLimiter(1))
+        self._steps.tokens.flush()
         self._telemetry.flush()
 
     def close(self) -> None:
-        """Write what waits and close the audit trail."""
+        """Write what waits, with the last use of agents, and close the audit trail."""
         self._steps.spender.close()
         self._steps.trail.close()
+        self._steps.tokens.flush()
         self._telemetry.flush()
 
     async def aclose(self) -> None:

@@ -77,6 +77,10 @@ class AgentTokens:
             fresh_until=looked_at + INTERVAL,
         )
 
+    def flush(self) -> None:
+        """Write when the agents were last seen."""
+        self._last_use.flush()
+
     def keep_up(self, now: float) -> None:
         """Look whether the file is another one, where that is due."""
         if not self._file.look(now):

@@ -112,6 +112,11 @@ class Tokens:
         """The agents in the file, revoked ones included; none where no file is configured."""
         return () if self._agents is None else self._agents.agents
 
+    def flush(self) -> None:
+        """Write when the agents were last seen."""
+        if self._agents is not None:
+            self._agents.flush()
+
     async def unreachable_issuers(self, *, now: float) -> list[str]:
         """Fetch the keys of each issuer whose keys are not known yet, and return the URLs of those that have none.
         ``now``: seconds since the epoch."""
@@ -126,6 +131,7 @@ class Tokens:
     def give_way_to(self, successor: Tokens) -> None:
         """Whoever vouches for nobody any more, now that ``successor`` authenticates, has withdrawn what was let in
         before; whom both have goes on."""
+        self.flush()
         remain = set(map(id, successor._vouchers()))
         for voucher in self._vouchers():
             if id(voucher) not in remain:
