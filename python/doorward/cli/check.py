@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 
 from doorward.cli.places import CONFIG
-from doorward.cli.saying import fail, printable
+from doorward.cli.saying import fail, output, printable
 from doorward.config import Source
 from doorward.settings import Configuration
 from doorward.startup import Summary, summarise
@@ -38,10 +38,11 @@ def check(
     except (ImportError, ValueError) as error:
         located = source.located(error) if isinstance(error, ValueError) else error
         fail(printable(located), code=_PROBLEMS)
-    if as_json:
-        print(json.dumps(_as_json(summary), indent=2))
-    else:
-        _print(summary)
+    with output():
+        if as_json:
+            print(json.dumps(_as_json(summary), indent=2))
+        else:
+            _print(summary)
     if summary.problems:
         raise typer.Exit(_PROBLEMS)
 
