@@ -260,7 +260,7 @@ def test_there_is_one_approver(guarded: Make) -> None:
     ids=["client", "approver"],
 )
 def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings: Any, who: str) -> None:
-    told = guarded(tools=RULES, **settings).gate.explain("wipe").splitlines()
+    told = str(guarded(tools=RULES, **settings).gate.explain("wipe")).splitlines()
     assert told[-3:] == [
         f"  each call is confirmed within 600 s: by {who}",
         "  asking spends 1 of 10/minute for confirmation (client)",

@@ -19,6 +19,7 @@ from doorward.confirmation import Approver
 from doorward.confirming import Confirming
 from doorward.decision import Decision
 from doorward.errors import Refused
+from doorward.explanation import Explanation
 from doorward.metadata import Metadata
 from doorward.principal import Principal
 from doorward.rendering import Response
@@ -375,9 +376,11 @@ class Gate:
         rendered: Response = decision.steps.render(decision)
         return rendered
 
-    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
-        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
-        return self._steps.explain(tool, scopes=scopes)
+    def explain(self, name: str, *, kind: str | None = None, scopes: Iterable[str] = ()) -> Explanation:
+        """Which rule governs a tool, resource or prompt, what it asks for, and whether these scopes are enough.
+        ``kind``: ``tool``, ``resource`` or ``prompt``; None for a resource where the name is a URI (it contains
+        ``://``), and for a tool otherwise. Raises `ValueError` for another kind."""
+        return self._steps.explain(name, kind=kind, scopes=scopes)
 
     def revoke(
         self,

@@ -10,6 +10,7 @@ import json
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,7 @@ from doorward.confirmation import Approver, Confirmations, params_in
 from doorward.confirming import Confirming
 from doorward.decision import Decision, Sink
 from doorward.errors import Forbidden, Refused, refusal
+from doorward.explanation import Explanation, explained
 from doorward.limits import FailedAttempts, Spender, Spending, remote_limiter
 from doorward.metadata import Metadata
 from doorward.methods import HANDSHAKES
@@ -289,26 +291,13 @@ class Steps:
         rpc_id = None if decision.call is None else decision.call.id
         return render(decision.refusal, request_id=decision.request_id, rpc_id=rpc_id, challenge=self._challenge)
 
-    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
-        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
-        call = Call("request", "tools/call", 0, "tool", tool, None)
-        try:
-            rule = self.policy.rule_for(call)
-        except Forbidden:
-            rule = None
-        if rule is None:
-            return f"{tool}: no rule matches, so nobody may call it"
-        given = tuple(scopes)
-        enough = self.policy.effective(given).issuperset(rule.scopes)
-        lines = [
-            f"{tool}: governed by match = {rule.match!r} ({rule.mode})",
-            f"  scopes: {' '.join(rule.scopes) or 'none'}",
-            f"  with {' '.join(given) or 'no scopes'}: {'allowed' if enough else 'refused (insufficient_scope)'}",
-        ]
-        lines += [f"  {line}" for line in self.spender.describe(rule)]
-        if rule.confirm:
-            lines += [f"  {line}" for line in self._confirmations.describe()]
-        return "\n".join(lines)
+    def explain(self, name: str, *, kind: str | None, scopes: Iterable[str]) -> Explanation:
+        """See `Gate.explain`."""
+        found = explained(self.policy, name, kind, tuple(scopes))
+        if found.rule is None:
+            return found
+        asked = self._confirmations.describe() if found.rule.confirm else ()
+        return replace(found, spends=(*self.spender.describe(found.rule), *asked))
 
     def _made(self, now: float) -> Decision:
         decision = Decision(self._sink, request_id())

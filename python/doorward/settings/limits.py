@@ -113,7 +113,7 @@ class Limits:
         if self.url is None and self.mode != "exact":
             raise ValueError('mode must stand beside a store: store = "redis://..."')
         if self.snapshot is not None:
-            checks.text("snapshot", self.snapshot)
+            object.__setattr__(self, "snapshot", checks.path("snapshot", self.snapshot))
             if self.url is not None:
                 raise ValueError("snapshot must not stand beside a store: Redis keeps what was spent")
         return passwords
