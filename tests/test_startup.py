@@ -69,7 +69,8 @@ def test_a_pattern_of_another_language_never_fits(
     kind: type[doorward.ToolRule | doorward.PromptRule], match: str, expected: list[str]
 ) -> None:
     where = "tools" if kind is doorward.ToolRule else "prompts"
-    assert problems(**{where: [kind(match, scopes=["read"])]}) == expected
+    rules: dict[str, Any] = {where: [kind(match, scopes=["read"])]}
+    assert problems(**rules) == expected
 
 
 @pytest.mark.parametrize("match", ["docs://search?q=*", "docs://[::1]/*", "docs://a.*"])

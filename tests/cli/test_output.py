@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def trail(tmp_path: Path) -> Path:
 
 
 def run(
-    *arguments: str, at: Path, stdout: int = subprocess.PIPE, **environment: str
+    *arguments: str, at: Path, stdout: int = subprocess.PIPE, environment: Mapping[str, str] = {}
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "doorward", *arguments],
@@ -47,7 +48,7 @@ def test_a_name_beyond_ascii_is_shown_as_an_escape(tmp_path: Path) -> None:
     pytest.importorskip("mcp.server.mcpserver")
     (tmp_path / "shop.py").write_text(SERVER)
     (tmp_path / "doorward.toml").write_text('[[tool]]\nmatch = "*"\nscopes = []\n')
-    done = run("rules", "shop:server", "--config", "doorward.toml", at=tmp_path, **ASCII)
+    done = run("rules", "shop:server", "--config", "doorward.toml", at=tmp_path, environment=ASCII)
     assert done.returncode == 0, done.stderr
     assert "l\\xf6schen" in done.stdout
 
@@ -56,7 +57,7 @@ def test_tail_shows_such_a_name_too(tmp_path: Path) -> None:
     line = record("l\u00f6schen") + ',"instance":"a","sequence":1,"previous":null}'
     (tmp_path / "audit.jsonl").write_text(f"{line}\n", encoding="utf-8")
     for options in ([], ["--json"]):
-        done = run("audit", "tail", *options, "audit.jsonl", at=tmp_path, **ASCII)
+        done = run("audit", "tail", *options, "audit.jsonl", at=tmp_path, environment=ASCII)
         assert (done.returncode, "schen" in done.stdout) == (0, True), done.stderr
 
 
