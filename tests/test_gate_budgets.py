@@ -203,10 +203,17 @@ async def test_a_flood_of_forgeries_is_not_even_verified(guarded: Make) -> None:
     [
         ({"client": ["5/minute"]}, "4", True),
         ({"client": ["5/minute"], "instances": 4}, "4", False),
+        ({"client": ["5/minute"], "instances": 1}, "4", False),
         ({"client": ["5/minute"]}, "1", False),
         ({}, "4", True),
     ],
-    ids=["each worker has all of it", "each has its share", "one worker", "the default budgets"],
+    ids=[
+        "each worker has all of it",
+        "each has its share",
+        "the operator says one",
+        "one worker",
+        "the default budgets",
+    ],
 )
 def test_several_workers_are_warned_of_budgets_of_their_own(
     guarded: Make,

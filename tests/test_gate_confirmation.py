@@ -203,7 +203,7 @@ def test_several_processes_without_a_store_do_not_start(guarded: Make, monkeypat
     with pytest.raises(ValueError, match=r"limits\.store must be a Redis .*instances is 2.*Set \[limits\] store"):
         guarded(tools=RULES, limits=doorward.Limits(instances=2))
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    with pytest.raises(ValueError, match=r"limits\.store must be a Redis .*several workers \(WEB_CONCURRENCY"):
+    with pytest.raises(ValueError, match=r"limits\.store must be a Redis .*several workers \("):
         guarded(tools=RULES)
     guarded(tools=[replace(RULES[0], mode="observe")]).gate.close()
     guarded(tools=RULES[1:]).gate.close()
@@ -260,7 +260,7 @@ def test_there_is_one_approver(guarded: Make) -> None:
     ids=["client", "approver"],
 )
 def test_explain_says_who_confirms_and_what_asking_costs(guarded: Make, settings: Any, who: str) -> None:
-    told = guarded(tools=RULES, **settings).gate.explain("wipe").splitlines()
+    told = str(guarded(tools=RULES, **settings).gate.explain("wipe")).splitlines()
     assert told[-3:] == [
         f"  each call is confirmed within 600 s: by {who}",
         "  asking spends 1 of 10/minute for confirmation (client)",

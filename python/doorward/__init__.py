@@ -16,6 +16,7 @@ from doorward.arguments import hash_arguments
 from doorward.confirmation import Question
 from doorward.decision import Decision, current
 from doorward.errors import Forbidden, Limited, Malformed, Refused, Unauthenticated, Unavailable
+from doorward.explanation import Explanation
 from doorward.gate import Gate
 from doorward.principal import Principal
 from doorward.request import Call, Request
@@ -52,6 +53,7 @@ __all__ = [
     "Configuration",
     "Confirmation",
     "Decision",
+    "Explanation",
     "Forbidden",
     "Gate",
     "Grant",

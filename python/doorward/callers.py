@@ -123,7 +123,7 @@ class Callers:
 
     def _remember(self, token: str, verified: Verified, *, now: float) -> Caller:
         principal = verified.principal
-        self._tokens.note_lifetime(principal, now=now)
+        self._tokens.note_caller(principal, now=now)
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller

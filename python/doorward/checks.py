@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -15,6 +16,7 @@ __all__ = [
     "members_of",
     "number",
     "one_of",
+    "path",
     "scopes",
     "text",
     "texts",
@@ -57,6 +59,11 @@ def text(name: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} must be a string, and not empty")
     return value
+
+
+def path(name: str, value: object) -> str:
+    """A path as a string, or as an object like `pathlib.Path`."""
+    return text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:

@@ -82,6 +82,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         # cannot tell
         "approver_unavailable": (503, "whoever confirms this call cannot be asked now"),
         "audit_unavailable": (503, "the call cannot be recorded now"),
+        "internal_error": (503, "the call cannot be judged now: the operator's log says more"),
         "issuer_unavailable": (503, "the token cannot be checked now"),
         "store_unavailable": (503, "the limits or the confirmation cannot be checked now"),
         # not a request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SOURCE", "install"]
+__all__ = ["SOURCE", "ensure_cryptography", "install"]
 
 SOURCE: Final = "."
 """What pip installs doorward from: a checkout. The name is not ours on any package index yet, so nothing may say to
@@ -16,3 +16,15 @@ def install(*extras: str) -> str:
     names = ",".join(extras)
     what = f"extra {names}" if len(extras) == 1 else f"extras {names}"
     return f"install doorward's {what} (in a checkout: pip install '{SOURCE}[{names}]')"
+
+
+def ensure_cryptography(what: str) -> None:
+    """Raises `ImportError` that names the extra, where `cryptography` is missing or broken. ``what``: who needs it, and
+    for what."""
+    try:
+        # Its compiled part, without which the package can be imported but nothing can be computed.
+        import cryptography.hazmat.bindings._rust  # noqa: F401
+    except ImportError as error:
+        raise type(error)(
+            f"cryptography cannot be imported, and {what}: {install('pure')}", name="cryptography"
+        ) from None

@@ -19,6 +19,7 @@ from doorward.confirmation import Approver
 from doorward.confirming import Confirming
 from doorward.decision import Decision
 from doorward.errors import Refused
+from doorward.explanation import Explanation
 from doorward.metadata import Metadata
 from doorward.principal import Principal
 from doorward.rendering import Response
@@ -38,7 +39,8 @@ from doorward.settings import (
     Revocation,
     ToolRule,
 )
-from doorward.steps import Steps
+from doorward.startup import Finding, Summary, findings_about_tools, summarise, unreachable_issuer
+from doorward.steps import Steps, fail
 from doorward.telemetry import Telemetry
 from doorward.transport import Transport
 
@@ -97,6 +99,7 @@ class Gate:
         self._source: Source | None = None
         self._telemetry = Telemetry()
         self._is_announced = False
+        self._reported: set[Finding] = set()
         self._steps = Steps(
             Configuration(
                 resource=resource,
@@ -194,6 +197,21 @@ class Gate:
             before=before,
         )
         before.tokens.give_way_to(self._steps.tokens)
+        if self._is_announced:
+            self._report(self.summary.problems)
+
+    @property
+    def summary(self) -> Summary:
+        """What the configuration does, and what in it will fail at the first call."""
+        return summarise(self.configuration, self._steps.tokens.agents)
+
+    async def check_start(self, tools: Callable[[], Awaitable[Sequence[str]]] | None = None) -> None:
+        """Log what only a running server can find out: issuers whose keys cannot be fetched, and tools without a rule.
+        ``tools``: returns the names of the server's tools."""
+        unreachable = await self._steps.tokens.unreachable_issuers(now=self._clock())
+        self._report(map(unreachable_issuer, unreachable))
+        if tools is not None:
+            self._report(findings_about_tools(self.configuration, await tools()))
 
     def protect(self, server: Any, **options: Any) -> Any:
         """The ASGI app that serves ``server`` - an `MCPServer`, a low-level `Server`, or any ASGI app - behind this
@@ -201,7 +219,7 @@ class Gate:
         auth of its own."""
         from doorward.adapters import protect
 
-        self._scrub_logs()
+        self._announce()
         return protect(self, server, **options)
 
     def well_known(self) -> Any:
@@ -220,7 +238,7 @@ class Gate:
         error. Raises `ValueError` where there is no token, and where records are sent to the standard output."""
         from doorward.adapters import LocalCredential, protect_stdio
 
-        self._scrub_logs()
+        self._announce()
         credential = LocalCredential(token_file=token_file, token_env=token_env, alarm=self._alarm)
         self._steps.trail.leave_stdout()
         return protect_stdio(self, server, credential)
@@ -230,14 +248,14 @@ class Gate:
         authentication. `protect` does the same from outside."""
         from doorward.adapters import auth
 
-        self._scrub_logs()
+        self._announce()
         return auth(self)
 
     def middleware(self) -> Any:
         """For ``server.add_middleware(gate.middleware())`` beside `auth`. Without a decision it refuses."""
         from doorward.adapters import middleware
 
-        self._scrub_logs()
+        self._announce()
         return middleware(self)
 
     def token_verifier(self) -> Any:
@@ -245,7 +263,7 @@ class Gate:
         what they may do. No rule, limit or record; ``docs/adapters.md`` says what else is missing then."""
         from doorward.adapters import token_verifier
 
-        self._scrub_logs()
+        self._announce()
         return token_verifier(self)
 
     async def decide(
@@ -270,10 +288,11 @@ class Gate:
 
     def recognise(
         self, headers: object, *, scheme: str, peer: str | None, path: str | None = None
-    ) -> tuple[Decision, Recognised[Any]] | None:
+    ) -> tuple[Decision, Recognised[Any] | None] | None:
         """Steps 2 and 3 on the fast path: for a POST without a query whose headers are all known to be harmless and
         whose token is cached and still valid. None means "take the slow path", which is `begin`. ``headers``: a list of
-        pairs of bytes, as ASGI has them; ``path``: of the URL, for the record."""
+        pairs of bytes, as ASGI has them; ``path``: of the URL, for the record. A decision without a `Recognised` is
+        refused for an unexpected error."""
         if self._source is not None and self._source.is_due(self._tick()):
             return None
         return self._steps.recognise(headers, scheme=scheme, peer=peer, path=path)
@@ -303,6 +322,10 @@ class Gate:
         ``params`` it may be pending, as in `judge`. ``refused``: what its adapter holds against it already."""
         made: Decision = await parent.steps.judge_message(parent, call, params, refused=refused)
         return made
+
+    def fail(self, decision: Decision, error: Exception) -> None:
+        """Refuse with ``internal_error`` what an adapter could not have judged because of an unexpected error."""
+        fail(decision, error)
 
     def confirming(self, decision: Decision) -> Confirming:
         """What settles a decision that is pending."""
@@ -354,9 +377,11 @@ class Gate:
         rendered: Response = decision.steps.render(decision)
         return rendered
 
-    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
-        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
-        return self._steps.explain(tool, scopes=scopes)
+    def explain(self, name: str, *, kind: str | None = None, scopes: Iterable[str] = ()) -> Explanation:
+        """Which rule governs a tool, resource or prompt, what it asks for, and whether these scopes are enough.
+        ``kind``: ``tool``, ``resource`` or ``prompt``; None for a resource where the name is a URI (it contains
+        ``://``), and for a tool otherwise. Raises `ValueError` for another kind."""
+        return self._steps.explain(name, kind=kind, scopes=scopes)
 
     def revoke(
         self,
@@ -385,12 +410,14 @@ class Gate:
         await self._steps.spender.flush()
         # A server program that was told to end by a signal sends it to itself afterwards: nothing else runs then.
         await to_thread.run_sync(self._steps.trail.rest, limiter=CapacityLimiter(1))
+        self._steps.tokens.flush()
         self._telemetry.flush()
 
     def close(self) -> None:
-        """Write what waits and close the audit trail."""
+        """Write what waits, with the last use of agents, and close the audit trail."""
         self._steps.spender.close()
         self._steps.trail.close()
+        self._steps.tokens.flush()
         self._telemetry.flush()
 
     async def aclose(self) -> None:
@@ -421,18 +448,28 @@ class Gate:
             # In a thread, as a thousand rules take long to read; with a limiter of its own, as tools may hold all of
             # anyio's threads.
             await to_thread.run_sync(self.reload, limiter=CapacityLimiter(1))
-        except (OSError, ValueError) as error:
-            _log.error("%s; what stood there before goes on to count", error)
+        except Exception as error:  # also of kinds that no configuration should cause: requests go on
+            _log.error("%s; the previous configuration stays in force", error)
             self._alarm("configuration_unreadable")
         else:
             _log.info("%s: read again", source.path)
 
-    def _scrub_logs(self) -> None:
-        """Redact credentials in the logs before anything is served: servers log the query of each request."""
+    def _announce(self) -> None:
+        """Log the start-up summary, once. Credentials are redacted in the logs before anything is served: servers log
+        the query of each request."""
         redact.install()
         if not self._is_announced:
             self._is_announced = True
-            _log.info("protecting %s; credentials are redacted in all logs of this process", self.resource)
+            summary = self.summary
+            _log.info("protecting %s; credentials are redacted in all logs of this process; %s", self.resource, summary)
+            self._report(summary.problems)
+
+    def _report(self, findings: Iterable[Finding]) -> None:
+        """Log each finding once."""
+        for finding in findings:
+            if finding not in self._reported:
+                self._reported.add(finding)
+                _log.warning("%s: %s", finding.code, finding.message)
 
     def _alarm(self, slug: str) -> None:
         self.alarms[slug] += 1

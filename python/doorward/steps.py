@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
 from doorward import checks
@@ -21,6 +24,7 @@ from doorward.confirmation import Approver, Confirmations, params_in
 from doorward.confirming import Confirming
 from doorward.decision import Decision, Sink
 from doorward.errors import Forbidden, Refused, refusal
+from doorward.explanation import Explanation, explained
 from doorward.limits import FailedAttempts, Spender, Spending, remote_limiter
 from doorward.metadata import Metadata
 from doorward.methods import HANDSHAKES
@@ -40,12 +44,15 @@ if TYPE_CHECKING:
     from doorward._redis import Store
     from doorward.limits import RedisLimiter
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "fail"]
 
 _NO_STREAM: Final = frozenset({"POST", "DELETE"})
 """What comes with these methods is a message, or the end of a session; what others open may stay open."""
 
 _log = logging.getLogger("doorward")
+
+_FRAMES: Final = 4
+"""Innermost frames of an unexpected error that the log names."""
 
 _JUDGED_PARAMS: Final = ("name", "uri", "ref", "arguments")
 
@@ -111,10 +118,10 @@ class Steps:
         )
         # Last, because these take files for themselves.
         if before is None:
-            if limits.url is None and limits.instances == 1 and is_worker():
+            if limits.url is None and limits.instances is None and is_worker():
                 _log.warning(
                     "this process may be one of several workers, and each would have all of every budget: "
-                    "give [limits] instances, or a store"
+                    "set [limits] instances to their number, or a store"
                 )
             self.spender = Spender(limits, clock=clock, tick=tick, alarm=alarm, remote=self._remote)
             self._failures = FailedAttempts(limits)
@@ -141,10 +148,15 @@ class Steps:
 
     def recognise(
         self, headers: object, *, scheme: str, peer: str | None, path: str | None
-    ) -> tuple[Decision, Recognised[Caller]] | None:
+    ) -> tuple[Decision, Recognised[Caller] | None] | None:
         """See `Gate.recognise`."""
         now = self._clock()
-        seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
+        try:
+            seen = self._callers.recognise(headers, scheme=scheme, peer=peer, now=now)
+        except Exception as error:
+            decision = self._made(now)
+            fail(decision, error)
+            return decision, None
         if seen is None:
             return None
         decision = self._made(now)
@@ -174,6 +186,9 @@ class Steps:
             decision.fragment = self._callers.unverified(request, refused)
             decision.refuse(refused)
             return decision
+        except Exception as error:
+            fail(decision, error)
+            return decision
         if request.method not in _NO_STREAM:
             self._admitting.open_stream(decision)
         return decision
@@ -194,6 +209,8 @@ class Steps:
                 await left
         except Refused as refused:
             decision.refuse(refused)
+        except Exception as error:
+            fail(decision, error)
         return decision
 
     async def caller_of(self, token: str) -> Caller:
@@ -224,6 +241,9 @@ class Steps:
         except Refused as refused:
             decision.refuse(refused)
             return None
+        except Exception as error:
+            fail(decision, error)
+            return None
         return None if left is None else _refusing(decision, left)
 
     async def judge_message(
@@ -246,6 +266,8 @@ class Steps:
                 await left
         except Refused as found:
             decision.refuse(found)
+        except Exception as error:
+            fail(decision, error)
         return decision
 
     def ensure_held(self, decision: Decision) -> None:
@@ -279,26 +301,13 @@ class Steps:
         rpc_id = None if decision.call is None else decision.call.id
         return render(decision.refusal, request_id=decision.request_id, rpc_id=rpc_id, challenge=self._challenge)
 
-    def explain(self, tool: str, *, scopes: Iterable[str] = ()) -> str:
-        """Which rule governs a tool, what it asks for, and whether these scopes are enough, as text."""
-        call = Call("request", "tools/call", 0, "tool", tool, None)
-        try:
-            rule = self.policy.rule_for(call)
-        except Forbidden:
-            rule = None
-        if rule is None:
-            return f"{tool}: no rule matches, so nobody may call it"
-        given = tuple(scopes)
-        enough = self.policy.effective(given).issuperset(rule.scopes)
-        lines = [
-            f"{tool}: governed by match = {rule.match!r} ({rule.mode})",
-            f"  scopes: {' '.join(rule.scopes) or 'none'}",
-            f"  with {' '.join(given) or 'no scopes'}: {'allowed' if enough else 'refused (insufficient_scope)'}",
-        ]
-        lines += [f"  {line}" for line in self.spender.describe(rule)]
-        if rule.confirm:
-            lines += [f"  {line}" for line in self._confirmations.describe()]
-        return "\n".join(lines)
+    def explain(self, name: str, *, kind: str | None, scopes: Iterable[str]) -> Explanation:
+        """See `Gate.explain`."""
+        found = explained(self.policy, name, kind, tuple(scopes))
+        if found.rule is None:
+            return found
+        asked = self._confirmations.describe() if found.rule.confirm else ()
+        return replace(found, spends=(*self.spender.describe(found.rule), *asked))
 
     def _made(self, now: float) -> Decision:
         decision = Decision(self._sink, request_id())
@@ -385,3 +394,14 @@ async def _refusing(decision: Decision, left: Awaitable[None]) -> None:
         await left
     except Refused as refused:
         decision.refuse(refused)
+    except Exception as error:
+        fail(decision, error)
+
+
+def fail(decision: Decision, error: Exception) -> None:
+    """Refuse with ``internal_error`` what could not be judged because of a fault in the gate. The log gets one line
+    with the error's class and place: its text may repeat what a caller sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno}" for frame in frames)
+    _log.error("request %s is refused: unexpected %s at %s", decision.request_id, type(error).__name__, places)
+    decision.refuse(refusal("internal_error", f"unexpected {type(error).__name__}"))

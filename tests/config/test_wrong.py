@@ -37,6 +37,22 @@ WRONG: dict[str, tuple[Any, ...]] = {
         f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nlimits = ["6/minute"]',
         "9: [[tool]] limits: unknown key, did you mean limit?",
     ),
+    "another product's word for a limit": (
+        f'{HEAD}[[tool]]\nmatch = "a"\nscopes = []\nrate_limit = "6/minute"',
+        "9: [[tool]] rate_limit: unknown key, did you mean limit?",
+    ),
+    "another product's word for a match": (
+        f'{HEAD}[[tool]]\nname = "a"\nscopes = []',
+        "7: [[tool]] name: unknown key, did you mean match?",
+    ),
+    "an issuer's URL called issuer": (
+        HEAD.replace("url =", "issuer ="),
+        "3: [[issuer]] issuer: unknown key, did you mean url?",
+    ),
+    "the name of RFC 8414 for the keys": (
+        HEAD.replace('jwks_file = "jwks.json"', 'jwks_uri = "https://a"'),
+        "5: [[issuer]] jwks_uri: unknown key, did you mean jwks_url?",
+    ),
     "a key of rules": (
         f'{HEAD}[limits]\ntotal_limit = ["6/minute"]',
         "7: [limits] total_limit: unknown key, it belongs under [[tool]] or",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
 from agents import DAY, NOW, AgentsFile
 
+import doorward
 from doorward.errors import Unauthenticated
-from doorward.tokens import agents_file
+from doorward.tokens import agents_file, last_use
 from doorward.tokens.agent_tokens import AGENTS_ISSUER, new_id, new_token
 from doorward.tokens.agents import AgentTokens
 from doorward.tokens.last_use import last_use_file, last_uses
@@ -155,6 +159,54 @@ def test_the_last_use_is_written_at_most_once_a_minute(agents: AgentsFile) -> No
     assert last_uses(file) == {agent_id: NOW}
     tokens.verify(token, now=NOW + 60)
     assert last_uses(file) == {agent_id: NOW + 60}
+
+
+def test_what_was_not_written_yet_is_written_when_the_gate_is_closed(agents: AgentsFile, tmp_path: Path) -> None:
+    tokens = [agents.create(name) for name in ("one", "two")]
+    ids = [agents.agent(name).id for name in ("one", "two")]
+    gate = doorward.Gate(
+        resource="https://mcp.example.com/mcp",
+        agents=doorward.Agents(str(agents.path)),
+        audit=doorward.Audit(path=str(tmp_path / "audit.jsonl")),
+        clock=lambda: NOW,
+    )
+
+    async def use() -> None:
+        for token in tokens:
+            await gate.authenticate(token)
+
+    anyio.run(use)
+    assert set(last_uses(last_use_file(agents.path))) == {ids[0]}
+    gate.close()
+    assert last_uses(last_use_file(agents.path)) == dict.fromkeys(ids, NOW)
+
+
+def test_what_was_not_written_yet_is_written_by_a_timer(agents: AgentsFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_use, "INTERVAL", 0.05)
+    used = [agents.create(name) for name in ("one", "two")]
+    tokens, file = agents.tokens(), last_use_file(agents.path)
+
+    async def use() -> None:
+        for token in used:
+            tokens.verify(token, now=NOW)
+        with anyio.fail_after(30):
+            while len(last_uses(file)) < 2:
+                await anyio.sleep(0.01)
+
+    anyio.run(use)
+
+
+def test_what_was_not_written_yet_is_written_when_the_process_ends(agents: AgentsFile) -> None:
+    used = [agents.create(name) for name in ("one", "two")]
+    program = (
+        "import sys\n"
+        "from doorward.settings import Agents\n"
+        "from doorward.tokens.agents import AgentTokens\n"
+        "tokens = AgentTokens(Agents(sys.argv[1]))\n"
+        "for token in sys.argv[2:]: tokens.verify(token, now=float(1_800_000_000))\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(agents.path), *used], check=True)
+    assert len(last_uses(last_use_file(agents.path))) == 2
 
 
 def test_processes_do_not_forget_each_other_s(agents: AgentsFile) -> None:

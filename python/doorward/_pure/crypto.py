@@ -1,5 +1,5 @@
 """The signature algorithms, and which keys are fit for them. `cryptography` (the extra ``pure``) does the mathematics
-and is imported when the first key is read."""
+and is imported with the first verifier that needs it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+
+from doorward.extras import ensure_cryptography
 
 __all__ = [
     "MAX_RSA_BITS",
@@ -18,6 +20,7 @@ __all__ = [
     "algorithm",
     "edwards_key",
     "elliptic_key",
+    "ensure_available",
     "hmac_bytes",
     "rsa_key",
     "secret_key",
@@ -64,8 +67,15 @@ def hmac_bytes(algorithm: str) -> int | None:
     return _HMAC_BYTES.get(algorithm)
 
 
+def ensure_available() -> None:
+    """Raises `ImportError` that names the extra, where `cryptography` is missing or broken: when a server starts, not
+    for each token."""
+    ensure_cryptography("the pure-Python core verifies signatures with it")
+
+
 def rsa_key(algorithm: str, modulus: bytes, exponent: bytes) -> VerificationKey:
     """An RSA key of a big-endian modulus and exponent."""
+    ensure_available()
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
     if algorithm not in RSA:
@@ -84,6 +94,7 @@ def rsa_key(algorithm: str, modulus: bytes, exponent: bytes) -> VerificationKey:
 
 def elliptic_key(algorithm: str, x: bytes, y: bytes) -> VerificationKey:
     """A point on the curve of ``ES256`` or ``ES384``."""
+    ensure_available()
     from cryptography.hazmat.primitives.asymmetric import ec, utils
 
     if algorithm not in ("ES256", "ES384"):
@@ -108,6 +119,7 @@ def elliptic_key(algorithm: str, x: bytes, y: bytes) -> VerificationKey:
 
 def edwards_key(x: bytes) -> VerificationKey:
     """An Ed25519 key (RFC 8037)."""
+    ensure_available()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     if len(x) != 32:

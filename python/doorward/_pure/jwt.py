@@ -91,6 +91,8 @@ class Verifier:
             raise ValueError("HMAC with published keys: anybody could sign; use KeySet.from_secret")
         if keys.secret_algorithm is not None and set(self._algorithms) != {keys.secret_algorithm}:
             raise ValueError("a shared secret is for its own algorithm alone")
+        if any(crypto.hmac_bytes(one) is None for one in self._algorithms):
+            crypto.ensure_available()
         self._keys = keys
         # Of tokens that were right in every respect: an issuer writes the same header into all of them. Whoever cannot
         # sign puts nothing here.

@@ -4,11 +4,13 @@ server that nobody here knows."""
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, Token
+from functools import partial
 from typing import Any, Final
 
+from doorward import background
 from doorward._core import Recognised
 from doorward.adapters.bodies import Body, Disconnected, read_body, run_unless_gone
 from doorward.adapters.cors import with_cors
@@ -94,6 +96,10 @@ class GateASGI:
         async with running(self):
             yield
 
+    async def tool_names(self) -> Sequence[str]:
+        """The names of the server's tools; none where the server is not known."""
+        return ()
+
     def asks_clients(self, scope: Scope) -> bool:
         """Whether a message tier stands before whatever runs for this request, and has pending decisions answered
         first. Only who knows the server says so, and of its messages alone: more can be mounted in its app."""
@@ -143,6 +149,9 @@ class GateASGI:
         async def flushing(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown"):
                 await self.gate.flush()
+            elif message["type"] == "lifespan.startup.complete":
+                # In the background: an issuer that does not answer must not delay the start.
+                background.start(partial(self.gate.check_start, self.tool_names))
             await send(message)
 
         return flushing
@@ -183,6 +192,8 @@ class GateASGI:
                 decision.disconnected = True
                 decision.close("cancelled")
                 return
+            except Exception as error:
+                self.gate.fail(decision, error)
             except BaseException:
                 decision.close("cancelled")
                 raise
@@ -194,7 +205,7 @@ class GateASGI:
         others = without_credentials(scope["headers"]) if seen is None else seen.others
         await self._forward({**scope, "headers": others, DECISION: decision}, receive, send, decision, body)
 
-    def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any]] | None:
+    def _recognised(self, scope: Scope) -> tuple[Decision, Recognised[Any] | None] | None:
         client = scope.get("client")
         scheme, peer = scope.get("scheme", "http"), client[0] if client else None
         return self.gate.recognise(scope["headers"], scheme=scheme, peer=peer, path=scope["path"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import Token
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -85,6 +86,11 @@ class ServerASGI(AppASGI):
         self._straight = None if path is None else straight(app, path)
         called = (urlsplit(each).path or "/" for each in spellings(gate.resource))
         self._called = tuple(dict.fromkeys(called if path is None else (path, *called)))
+
+    async def tool_names(self) -> Sequence[str]:
+        if not isinstance(self.server, MCPServer):
+            return ()
+        return [tool.name for tool in await self.server.list_tools()]
 
     def asks_clients(self, scope: Scope) -> bool:
         if self.messages_at is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from doorward.audit.chain import Chain, seal_signed
 from doorward.audit.record import SCHEMA, timestamp
+from doorward.extras import ensure_cryptography
 from doorward.settings import Checkpoint
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Checkpoints:
 
 def load_private_key(pem: bytes) -> Ed25519PrivateKey:
     """An Ed25519 key from PKCS #8 in PEM. Raises `ValueError`, which repeats nothing of the key."""
+    ensure_cryptography("checkpoints are signed with it")
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from doorward.extras import install
@@ -19,4 +20,8 @@ def main() -> None:
             raise
         print(f"error: the doorward command needs {missing.name}: {install('cli')}", file=sys.stderr)
         sys.exit(2)  # as every command says that it cannot do what it was asked for
+    # A terminal that is not UTF-8 shows escapes for what it has no character for.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

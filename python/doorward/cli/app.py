@@ -10,6 +10,7 @@ import typer
 
 import doorward
 from doorward.cli import audit, tokens
+from doorward.cli.check import check
 from doorward.cli.init import init
 from doorward.cli.rules import rules
 from doorward.cli.saying import fail
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(init)
 app.command()(rules)
+app.command()(check)
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(audit.app, name="audit")
 

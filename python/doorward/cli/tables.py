@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
+
+from doorward.cli.saying import output
 
 __all__ = ["print_table"]
 
@@ -16,12 +17,9 @@ _NUMBER = re.compile(r"[0-9.,/-]{1,20}")
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a header. A reader that has seen enough, like ``head``, ends nothing but the printing."""
-    try:
+    """Print rows under a header, as `output` prints."""
+    with output():
         _print(title, header, rows)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

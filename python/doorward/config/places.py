@@ -27,6 +27,8 @@ class Layout(NamedTuple):
     """The tables of the top, as they are written."""
     homes: Mapping[str, Sequence[str]] = {}
     """Of keys that can hardly mean another thing: the headers they may stand under; an empty one is the top."""
+    synonyms: Mapping[str, str] = {}
+    """What other products call a key that is known here: no measure of likeness finds that."""
 
 
 _NO_LAYOUT = Layout()
@@ -76,7 +78,9 @@ class Place:
 
     def _hint(self, key: str, value: Any, keys: Keys) -> str:
         """What may have been meant by a key that is not known here."""
-        headers, homes = self._layout
+        headers, homes, synonyms = self._layout
+        if synonyms.get(key) in keys and self.steps:
+            return f"did you mean {synonyms[key]}?"
         is_table = _holds_tables(value)
         known = {each: each if self.steps else headers.get(each, each) for each in keys}
         # Who writes a table means a table, if there is one of such a name.

@@ -296,4 +296,24 @@ def _homes() -> dict[str, list[str]]:
     return homes
 
 
-LAYOUT = Layout(_HEADERS, _homes())
+_SYNONYMS = {
+    "alg": "algorithms",
+    "algorithm": "algorithms",
+    "budget": "limit",
+    "iss": "url",
+    "issuer": "url",
+    "issuer_url": "url",
+    "jwks_uri": "jwks_url",
+    "max_concurrency": "concurrency",
+    "name": "match",
+    "pattern": "match",
+    "rate_limit": "limit",
+    "rate_limits": "limit",
+    "redis": "store",
+    "required_scopes": "scopes",
+    "tool": "match",
+    "uri": "match",
+}
+"""Keys of other products, and of RFC 8414."""
+
+LAYOUT = Layout(_HEADERS, _homes(), _SYNONYMS)

@@ -38,7 +38,7 @@ def remote_limiter(limits: Limits, alarm: Callable[[str], None]) -> RedisLimiter
         limits.url,
         mode=limits.mode,
         on_error=limits.on_error,
-        instances=limits.instances,
+        instances=limits.shares,
         prefix=limits.prefix,
         alarm=alarm,
     )

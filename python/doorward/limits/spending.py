@@ -123,7 +123,7 @@ class _Charges:
     def __init__(self, cost: int, limits: Limits) -> None:
         self._cost = cost
         # A store knows what the others spend; without one each instance takes its share.
-        self._instances = limits.instances if limits.url is None else 1
+        self._instances = limits.shares if limits.url is None else 1
 
     def __call__(self, kind: str, budget: Budget, *, observe: bool = False, shared: bool = False) -> Charge:
         # The unit belongs to the key and the limit does not: a changed limit keeps what was spent.

@@ -66,6 +66,11 @@ class Configuration:
         checks.flag("filter_lists", self.filter_lists)
         if not self.issuers and self.agents is None:
             raise ValueError("issuers must name at least one issuer, where there are no agents")
+        if self.limits.organization and self.issuers and self.organization_claim is None:
+            raise ValueError(
+                "organization_claim is missing: [limits] organization counts by it, and without it all callers of an "
+                'issuer share one bucket. Name the claim, like organization_claim = "org_id", or remove that budget'
+            )
         object.__setattr__(self, "resource", parse_resource(checks.text("resource", self.resource)))
 
     @property

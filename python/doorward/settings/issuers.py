@@ -158,7 +158,7 @@ class Agents:
     file: str
 
     def __post_init__(self) -> None:
-        checks.text("file", self.file)
+        object.__setattr__(self, "file", checks.path("file", self.file))
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Revocation:
     file: str
 
     def __post_init__(self) -> None:
-        checks.text("file", self.file)
+        object.__setattr__(self, "file", checks.path("file", self.file))
 
 
 def _check_asked(name: str, url: str) -> None:

@@ -62,8 +62,9 @@ class Limits:
     """With Redis: ``exact`` asks it for each call, ``leased`` takes tokens of busy budgets in advance."""
     on_error: str = "local"
     """While Redis is away: ``local`` spends this instance's share, ``deny`` refuses, ``allow`` lets through."""
-    instances: int = 1
-    """How many share the budgets: of the share each takes while it cannot ask the others, or never can."""
+    instances: int | None = None
+    """How many processes share the budgets: each takes its share while it cannot ask the others, or never can. None:
+    one, unless the process seems to be one of several workers, which the log says. A number is the operator's word."""
     prefix: str = "doorward"
     """Of every key in Redis."""
     snapshot: str | None = None
@@ -88,6 +89,11 @@ class Limits:
         object.__setattr__(self, "_passwords", self._check_store())
 
     @property
+    def shares(self) -> int:
+        """Into how many parts a budget is divided where processes cannot share it."""
+        return 1 if self.instances is None else self.instances
+
+    @property
     def url(self) -> str | None:
         """That of the Redis, which may hold a password; None where budgets are kept in this process."""
         if isinstance(self.store, Secret):
@@ -97,16 +103,17 @@ class Limits:
     def _check_store(self) -> tuple[Secret, ...]:
         checks.one_of("mode", self.mode, _MODES)
         checks.one_of("on_error", self.on_error, ON_ERROR)
-        checks.whole("instances", self.instances, at_least=1)
-        if self.instances > _MAX_INSTANCES:
-            raise ValueError(f"instances must be at most {_MAX_INSTANCES}")
+        if self.instances is not None:
+            checks.whole("instances", self.instances, at_least=1)
+            if self.instances > _MAX_INSTANCES:
+                raise ValueError(f"instances must be at most {_MAX_INSTANCES}")
         if not _PREFIX.fullmatch(checks.text("prefix", self.prefix)):
             raise ValueError("prefix must be 1 to 64 letters, digits and any of _.:-")
         passwords = _check_url(self.store)
         if self.url is None and self.mode != "exact":
             raise ValueError('mode must stand beside a store: store = "redis://..."')
         if self.snapshot is not None:
-            checks.text("snapshot", self.snapshot)
+            object.__setattr__(self, "snapshot", checks.path("snapshot", self.snapshot))
             if self.url is not None:
                 raise ValueError("snapshot must not stand beside a store: Redis keeps what was spent")
         return passwords

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike, fspath
 from typing import Final
 
 from doorward import checks
@@ -24,7 +25,7 @@ _ON_FAILURE: Final = ("deny", "allow")
 class Audit:
     """Where the record goes, and what happens when it cannot go there."""
 
-    path: str | None = None
+    path: str | PathLike[str] | None = None
     """A file, ``stdout`` or ``stderr``. Unsaid it is ``stdout``, unless a server's messages go over that: then it is
     ``stderr``."""
     durability: str = "written"
@@ -38,7 +39,7 @@ class Audit:
 
     def __post_init__(self) -> None:
         if self.path is not None:
-            checks.text("path", self.path)
+            object.__setattr__(self, "path", checks.path("path", self.path))
         checks.one_of("durability", self.durability, _DURABILITIES)
         checks.one_of("on_failure", self.on_failure, _ON_FAILURE)
         if self.key is not None and not isinstance(self.key, Secret):
@@ -67,7 +68,7 @@ class Audit:
     @property
     def places(self) -> tuple[AuditSink, ...]:
         """Every place that the record goes to."""
-        return tuple(self.sinks) or (AuditSink("stdout" if self.path is None else self.path),)
+        return tuple(self.sinks) or (AuditSink("stdout" if self.path is None else fspath(self.path)),)
 
     @property
     def is_unsaid(self) -> bool:

@@ -54,7 +54,7 @@ class AuditSink:
         checks.flag("otel", self.otel)
         checks.flag("daily", self.daily)
         if self.path is not None:
-            checks.text("path", self.path)
+            object.__setattr__(self, "path", checks.path("path", self.path))
         if self.syslog is not None:
             parse_syslog(checks.text("syslog", self.syslog))
         if self.sink is not None and not all(

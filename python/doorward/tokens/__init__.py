@@ -1,8 +1,9 @@
 """Who: from the bytes of a credential to a principal."""
 
-from doorward.tokens.lifetimes import warn_of_unbounded_lifetimes
+from doorward.tokens.agents_file import Agent
+from doorward.tokens.lifetimes import unbounded_lifetimes, warn_of_unbounded_lifetimes
 from doorward.tokens.tokens import Tokens
 from doorward.tokens.unverified import named
 from doorward.tokens.verified import Verified
 
-__all__ = ["Tokens", "Verified", "named", "warn_of_unbounded_lifetimes"]
+__all__ = ["Agent", "Tokens", "Verified", "named", "unbounded_lifetimes", "warn_of_unbounded_lifetimes"]

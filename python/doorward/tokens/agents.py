@@ -36,6 +36,11 @@ class AgentTokens:
         self._last_use = LastUse(self._file.path)
 
     @property
+    def agents(self) -> tuple[Agent, ...]:
+        """All agents in the file, revoked ones included."""
+        return tuple(self._agents.values())
+
+    @property
     def generation(self) -> int:
         """Another one whenever an agent was changed or taken out."""
         return self._generation
@@ -62,6 +67,10 @@ class AgentTokens:
             not_before=looked_at,
             fresh_until=looked_at + INTERVAL,
         )
+
+    def flush(self) -> None:
+        """Write when the agents were last seen."""
+        self._last_use.flush()
 
     def keep_up(self, now: float) -> None:
         """Look whether the file is another one, where that is due."""

@@ -6,13 +6,13 @@ RFC 9700 section 2.2.1 asks for access tokens that are bound to their sender or 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from doorward.principal import Principal
 from doorward.settings import Issuer
 
-__all__ = ["LONG_SECONDS", "warn_of_long_lifetime", "warn_of_unbounded_lifetimes"]
+__all__ = ["LONG_SECONDS", "unbounded_lifetimes", "warn_of_long_lifetime", "warn_of_unbounded_lifetimes"]
 
 LONG_SECONDS: Final = 86_400.0
 """A day: access tokens of providers live from five minutes to one day by default."""
@@ -30,12 +30,18 @@ _long: Final[set[str]] = set()
 def warn_of_unbounded_lifetimes(issuers: Iterable[Issuer]) -> None:
     """Name in the log each issuer whose tokens may live for any time."""
     for issuer in issuers:
-        if issuer.max_token_lifetime is None and issuer.url not in _unbounded:
+        for message in unbounded_lifetimes([issuer]) if issuer.url not in _unbounded else ():
             _unbounded.add(issuer.url)
-            _log.warning(
-                "issuer %s has no max_token_lifetime: a token that lives for years is accepted. Set it in the "
-                'issuer\'s table, for example max_token_lifetime = "24h"',
-                issuer.url,
+            _log.warning("%s", message)
+
+
+def unbounded_lifetimes(issuers: Iterable[Issuer]) -> Iterator[str]:
+    """A message for each issuer whose tokens may live for any time."""
+    for issuer in issuers:
+        if issuer.max_token_lifetime is None:
+            yield (
+                f"issuer {issuer.url} has no max_token_lifetime: a token that lives for years is accepted. Set it in "
+                'the issuer\'s table, for example max_token_lifetime = "24h"'
             )
 
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from doorward._core import token_issuer
-from doorward.errors import Unauthenticated, refusal
+from doorward.errors import Unauthenticated, Unavailable, refusal
 from doorward.principal import Principal
 from doorward.settings import Agents, Issuer, Revocation
 from doorward.tokens.agent_tokens import is_agent_token, is_of_former_name
 from doorward.tokens.agents import AgentTokens
+from doorward.tokens.agents_file import Agent
 from doorward.tokens.introspection import Introspector
 from doorward.tokens.jwks import FetchedKeys
 from doorward.tokens.jwt import AccessTokens
@@ -19,6 +20,7 @@ from doorward.tokens.keys import GivenKeys, Keys
 from doorward.tokens.lifetimes import warn_of_long_lifetime
 from doorward.tokens.revocation import Revocations
 from doorward.tokens.shapes import with_shape
+from doorward.tokens.unnamed_clients import warn_of_unnamed_client
 from doorward.tokens.verified import Verified, Voucher
 
 if TYPE_CHECKING:
@@ -106,9 +108,31 @@ class Tokens:
             self._agents.keep_up(now)
         return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
 
+    @property
+    def agents(self) -> tuple[Agent, ...]:
+        """The agents in the file, revoked ones included; none where no file is configured."""
+        return () if self._agents is None else self._agents.agents
+
+    def flush(self) -> None:
+        """Write when the agents were last seen."""
+        if self._agents is not None:
+            self._agents.flush()
+
+    async def unreachable_issuers(self, *, now: float) -> list[str]:
+        """Fetch the keys of each issuer whose keys are not known yet, and return the URLs of those that have none.
+        ``now``: seconds since the epoch."""
+        unreachable = []
+        for url, (_, keys) in self._keys.items():
+            try:
+                await keys.verifier(now=now)
+            except Unavailable:
+                unreachable.append(url)
+        return unreachable
+
     def give_way_to(self, successor: Tokens) -> None:
         """Whoever vouches for nobody any more, now that ``successor`` authenticates, has withdrawn what was let in
         before; whom both have goes on."""
+        self.flush()
         remain = set(map(id, successor._vouchers()))
         for voucher in self._vouchers():
             if id(voucher) not in remain:
@@ -118,10 +142,12 @@ class Tokens:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
         return principal.expires_at + self._leeway.get(principal.issuer, 0.0)
 
-    def note_lifetime(self, principal: Principal, *, now: float) -> None:
-        """Warn in the log of an issuer whose tokens live long. Agent tokens are meant to."""
+    def note_caller(self, principal: Principal, *, now: float) -> None:
+        """Warn in the log of an issuer whose tokens live long or name no client. Agent tokens are meant to live long
+        and always name one."""
         if principal.issuer in self._leeway:
             warn_of_long_lifetime(principal, now=now)
+            warn_of_unnamed_client(principal)
 
     def _vouchers(self) -> Iterator[Voucher]:
         for _, keys in self._keys.values():

@@ -67,6 +67,7 @@ class _Tier:
 
     def _prepare(self, app: Any) -> None:
         server: FastMCP[Any] = app.state.fastmcp_server
+        self._tier.server = server
         install(self._gate, server).serve_over_http()
         self._tier.found_in(app)
         for route in app.router.routes:

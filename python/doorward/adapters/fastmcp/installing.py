@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from fastmcp import FastMCP
@@ -22,6 +23,12 @@ class FastMCPASGI(ServerASGI):
     """The ASGI tier of a server of fastmcp, which makes its own kind of access token of any other, at each look."""
 
     token_type: ClassVar[type[AccessToken]] = AccessToken
+
+    async def tool_names(self) -> Sequence[str]:
+        if not isinstance(self.server, FastMCP):
+            return ()
+        # Without the middleware, of which the gate is a part: there is no caller here.
+        return [tool.name for tool in await self.server.list_tools(run_middleware=False)]
 
     def found_in(self, app: Any) -> FastMCPASGI:
         """An app of fastmcp's says where it expects messages."""

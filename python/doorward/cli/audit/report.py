@@ -15,7 +15,7 @@ from doorward.audit.reading.page import page
 from doorward.audit.reading.report import Caller, Loop, Report, report_of
 from doorward.cli.audit.progress import progress_bar
 from doorward.cli.audit.saying import instant, second, unreadable
-from doorward.cli.saying import fail, printable
+from doorward.cli.saying import fail, output, printable
 from doorward.cli.tables import print_table
 from doorward.extras import install
 
@@ -45,10 +45,11 @@ def report(
         unreadable(error)
     if html is not None:
         _write(html, page(made, title=", ".join(each.name for each in path)))
-    if as_json:
-        print(json.dumps(asdict(made), indent=1))
-    elif html is None:
-        _print(made, limit)
+    with output():
+        if as_json:
+            print(json.dumps(asdict(made), indent=1))
+        elif html is None:
+            _print(made, limit)
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import defaultdict
@@ -14,7 +13,7 @@ import typer
 
 from doorward.audit.reading.follow import Entry, Follower, last_entries
 from doorward.cli.audit.saying import unreadable
-from doorward.cli.saying import fail, printable
+from doorward.cli.saying import fail, output, printable
 from doorward.patterns import Pattern
 
 __all__ = ["tail"]
@@ -51,13 +50,12 @@ def tail(
     show = _show_raw if as_json else _shower()
     try:
         entries, files = last_entries(path, lines, fits)
-        for entry in entries:
-            show(entry)
-        sys.stdout.flush()
-        if follow:
-            _follow(Follower(path, files, fits), show)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with output():
+            for entry in entries:
+                show(entry)
+            sys.stdout.flush()
+            if follow:
+                _follow(Follower(path, files, fits), show)
     except KeyboardInterrupt:
         pass
     except (OSError, ValueError) as error:

@@ -18,7 +18,7 @@ from doorward.audit.reading.verify import heads_of, load_public_keys
 from doorward.audit.reading.verify import verify as verified
 from doorward.cli.audit.progress import progress_bar
 from doorward.cli.audit.saying import instant, second, unreadable
-from doorward.cli.saying import UNREADABLE, fail, printable
+from doorward.cli.saying import UNREADABLE, fail, output, printable
 from doorward.cli.tables import print_table
 from doorward.extras import install
 
@@ -62,10 +62,11 @@ def verify(
         fail(f"verifying signatures needs cryptography: {install('cli', 'pure')}")
     except (OSError, ValueError) as error:
         unreadable(error)
-    if as_json:
-        print(json.dumps(_as_json(findings), indent=1))
-    else:
-        _print(findings)
+    with output():
+        if as_json:
+            print(json.dumps(_as_json(findings), indent=1))
+        else:
+            _print(findings)
     if code := _exit_code(findings):
         raise typer.Exit(code)
     if remember:

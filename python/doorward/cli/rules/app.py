@@ -11,7 +11,7 @@ import typer
 
 from doorward.cli.places import CONFIG
 from doorward.cli.rules.governed import Governed, budgets, govern, table_of
-from doorward.cli.saying import fail, printable
+from doorward.cli.saying import fail, output, printable
 from doorward.cli.servers import (
     Chosen,
     CommandOption,
@@ -59,10 +59,11 @@ def rules(
         fail(f"{error.filename} cannot be read: {error.strerror}; `doorward init` writes a first one")
     except ValueError as error:
         fail(printable(error))
-    if as_json:
-        print(json.dumps(governed.as_json(), indent=2))
-    else:
-        _show(governed, of)
+    with output():
+        if as_json:
+            print(json.dumps(governed.as_json(), indent=2))
+        else:
+            _show(governed, of)
     if strict and (governed.ungoverned or governed.idle):
         sys.exit(_FOUND)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from doorward.audit import redact
 from doorward.gate import Gate
 from doorward.settings import Audit, Issuer
 
@@ -104,7 +105,11 @@ def _letting_nobody_in() -> Iterator[None]:
     def protect_stdio(_gate: Gate, server: Any, **_options: Any) -> Any:
         return server
 
-    instead = {"from_file": classmethod(from_file), "protect_stdio": protect_stdio}
+    def announce(_gate: Gate) -> None:
+        """Without the start-up summary: nothing starts, and the gate may be a stand-in without rules."""
+        redact.install()
+
+    instead = {"from_file": classmethod(from_file), "protect_stdio": protect_stdio, "_announce": announce}
     before = {name: Gate.__dict__[name] for name in instead}
     try:
         for name, method in instead.items():
