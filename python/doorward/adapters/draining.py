@@ -34,9 +34,6 @@ _LARGE: Final = 100_000
 """Bytes. HTTP/1.1 stops a client that sends a larger body by closing the connection; a smaller one is read and dropped
 by the server program, which costs less than a new connection."""
 
-_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Requests of HTTP/2 that have a body only if they declare its size."""
-
 
 class Draining:
     """Answers of one app to requests whose body it has not read to its end."""
@@ -52,19 +49,19 @@ class Draining:
         """Send the response, and drop what is left of the request's body. ``body`` is what was read of it; None means
         nothing."""
         has_begun = body is not None and body.has_begun
-        if (body is not None and body.is_complete) or not (has_begun or _declares_body(scope)):
+        is_over = body is not None and body.is_complete
+        if is_over or not _is_http1(scope) or not (has_begun or _declares_body(scope)):
             await respond(send, response)
             return
         # Reading it would ask for it: the server program then sends 100 Continue.
         waits = not has_begun and any(name.lower() == b"expect" for name, _ in scope["headers"])
-        close = _is_http1(scope) and (waits or _may_be_large(scope))
         peer = site_of(self._gate.transport.address(request_of(scope)))
         if waits or not self._take(peer):
-            await respond(send, response, close=_is_http1(scope))
+            await respond(send, response, close=True)
             return
         try:
             # After the last frame a server program reports a disconnect and passes no more of the body on.
-            await respond(send, response, close=close, more_body=True)
+            await respond(send, response, close=_may_be_large(scope), more_body=True)
             await _drop(receive, max_bytes=DRAIN_FACTOR * self._gate.max_body_bytes)
         finally:
             self._give_back(peer)
@@ -97,18 +94,19 @@ async def _drop(receive: Receive, *, max_bytes: int) -> None:
 
 
 def _is_http1(scope: Scope) -> bool:
+    """HTTP/2 ends the one stream and not the connection (RFC 9113 section 8.1), and some clients wait for its end
+    without sending more."""
     version: str = scope.get("http_version", "1.1")
     return version.startswith("1")
 
 
 def _declares_body(scope: Scope) -> bool:
-    """Whether the request has a body (RFC 9112 section 6.3; HTTP/2 can leave both headers out, RFC 9113 section
-    8.1.1)."""
+    """Whether the request has a body (RFC 9112 section 6.3)."""
     for name, value in scope["headers"]:
         lowered = name.lower()
         if lowered == b"transfer-encoding" or (lowered == b"content-length" and value != b"0"):
             return True
-    return not _is_http1(scope) and scope["method"] not in _BODILESS
+    return False
 
 
 def _may_be_large(scope: Scope) -> bool:
