@@ -201,7 +201,8 @@ class Steps:
         decision.transport = "stdio"
         try:
             decision.call = self.call_of_message(method, rpc_id, params, under=decision)
-            decision.belongs_to(await self.caller_of(token()))
+            # Its credential logs why it is refused.
+            decision.belongs_to(await self._callers.holder_of(token(), now=self._clock()))
             if decision.trace is not None:
                 decision.trace.start(method, is_known=True)
             left = self._judge(decision, decision.call, lambda: params, by_client=True)

@@ -133,6 +133,8 @@ def test_a_runaway_client_is_told_how_long_to_wait(it: Guarded) -> None:
         "retryable": True,
         "requestId": 0,
         "retryAfterMs": 20_000,
+        "budgetScope": "client",
+        "window": "minute",
         "budget": "client",
         "limit": "3/minute",
         "remaining": 0,

@@ -13,7 +13,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
 from doorward.audit.chain import Chain, seal_signed
-from doorward.audit.record import SCHEMA, timestamp
+from doorward.audit.record import NO_CALL, SCHEMA, timestamp
 from doorward.extras import ensure_cryptography
 from doorward.settings import Checkpoint
 
@@ -27,16 +27,6 @@ CONTEXT: Final = b"doorward audit checkpoint\n"
 
 _KEY_ID_DIGITS: Final = 16
 """Of the hash that names a key without a name: 64 bits tell an operator's keys apart."""
-
-_NOTHING: Final = "".join(
-    f'"{member}":null,'
-    for member in (
-        *("request_id", "parent_id", "rpc_id", "trace_id", "client_id", "subject", "issuer", "organization"),
-        *("token_id", "verified", "transport", "method", "tool_name", "arguments_hash", "hash_key", "scopes"),
-        *("result", "reason", "detail", "budget", "retry_after_ms", "rule", "would_deny", "disconnected"),
-        "latency_ms",
-    )
-)
 
 _DAY: Final = 86_400.0
 
@@ -82,7 +72,7 @@ class Checkpoints:
         beside = self._beside(at - _DAY if self._last is None else self._last)
         named = ",".join(map(encode_basestring_ascii, beside))
         record = (
-            f'{{"event":"checkpoint","timestamp":"{timestamp(at)}",{_NOTHING}'
+            f'{{"event":"checkpoint","timestamp":"{timestamp(at)}",{NO_CALL},'
             f'"schema":{SCHEMA},"signing_key":{self._key_id},"beside":[{named}]'
         )
         line = seal_signed(chain, record, lambda signed: self._key.sign(CONTEXT + signed))

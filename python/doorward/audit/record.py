@@ -16,6 +16,7 @@ from doorward.errors import Forbidden, Limited, Refused, Unauthenticated, Unavai
 from doorward.principal import Principal
 
 __all__ = [
+    "NO_CALL",
     "SCHEMA",
     "SUCCESS",
     "UNKNOWN_PRINCIPAL",
@@ -126,20 +127,13 @@ def _nulls(*members: str) -> str:
 
 _NOBODY: Final = _nulls(
     *("request_id", "parent_id", "rpc_id", "trace_id", "client_id", "subject", "issuer", "organization", "token_id"),
-    *(
-        "verified",
-        "transport",
-        "peer",
-        "http_method",
-        "path",
-        "method",
-        "tool_name",
-        "arguments_hash",
-        "hash_key",
-        "scopes",
-    ),
+    *("verified", "transport", "peer", "http_method", "path", "method", "tool_name"),
+    *("arguments_hash", "hash_key", "scopes"),
 )
 _NOTHING: Final = _nulls(
     *("detail", "budget", "budget_scope", "budget_window", "retry_after_ms", "limits_fallback", "rule", "would_deny"),
     *("disconnected", "latency_ms"),
 )
+
+NO_CALL: Final = f'{_NOBODY},"result":null,"reason":null,{_NOTHING}'
+"""The members of a call in a record that is about none."""
