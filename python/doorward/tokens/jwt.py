@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from doorward._core import Claims
 from doorward.errors import Unauthenticated, refusal
 from doorward.principal import Principal
-from doorward.tokens.keys import Keys
-from doorward.tokens.verified import Verified, organization_of
+from doorward.tokens.keys import Keys, Published
+from doorward.tokens.verified import Standing, Verified, organization_of
 
 __all__ = ["AccessTokens"]
 
@@ -21,33 +21,41 @@ class AccessTokens:
         self._keys = dict(keys)
         self._organization_claim = organization_claim
 
-    async def verify(self, token: str, issuer: str, *, now: float, certificate_sha256: bytes | None) -> Verified:
-        """What the token means, by the keys of the ``issuer`` it names. Never caches. Raises `Unauthenticated`, and
+    async def verify(
+        self,
+        token: str,
+        issuer: str,
+        *,
+        now: float,
+        certificate_sha256: bytes | None,
+        charge: Callable[[], None] = lambda: None,
+    ) -> Verified:
+        """What the token means, by the keys of the ``issuer`` it names. Never caches. ``charge`` is called before a
+        signature that does not verify makes the gate fetch keys, and may refuse. Raises `Unauthenticated`, and
         `Unavailable` where its issuer's keys cannot be had."""
         keys = self._keys.get(issuer)
         if keys is None:
             raise refusal("invalid_issuer", "the issuer is not configured")
-        # Read before the keys are used: a change in between makes the result look older than it is, never newer.
-        generation = keys.generation
-        claims = await self._claims(token, keys, now, certificate_sha256)
+        claims, standing = await self._claims(token, keys, now, certificate_sha256, charge)
         return Verified(
             principal=self._principal(claims),
-            voucher=keys,
-            generation=generation,
+            standing=standing,
             not_before=claims.not_before,
             fresh_until=keys.fresh_until,
             certificate_sha256=claims.certificate_sha256,
         )
 
-    async def _claims(self, token: str, keys: Keys, now: float, certificate_sha256: bytes | None) -> Claims:
-        verifier = await keys.verifier(now=now)
+    async def _claims(
+        self, token: str, keys: Keys, now: float, certificate_sha256: bytes | None, charge: Callable[[], None]
+    ) -> tuple[Claims, Standing]:
+        published = await keys.published(now=now)
         try:
-            return verifier.verify(token, now=now, certificate_sha256=certificate_sha256)
+            return published.verify(token, now=now, certificate_sha256=certificate_sha256)
         except Unauthenticated as refused:
-            if refused.code != "unknown_key" or not await keys.renewed(now=now):
+            if not await _has_changed(keys, published, refused.code, now, charge):
                 raise
-        verifier = await keys.verifier(now=now)
-        return verifier.verify(token, now=now, certificate_sha256=certificate_sha256)
+        published = await keys.published(now=now)
+        return published.verify(token, now=now, certificate_sha256=certificate_sha256)
 
     def _principal(self, claims: Claims) -> Principal:
         raw = claims.raw
@@ -61,3 +69,12 @@ class AccessTokens:
             expires_at=claims.expires_at,
             claims=raw,
         )
+
+
+async def _has_changed(keys: Keys, seen: Published, code: str, now: float, charge: Callable[[], None]) -> bool:
+    """Whether other keys than those ``seen`` may accept a token that was refused with this ``code``."""
+    if code == "unknown_key":
+        return await keys.renewed(seen, now=now)
+    if code == "bad_signature":
+        return await keys.replaced(seen, now=now, charge=charge)
+    return False
