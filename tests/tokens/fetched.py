@@ -27,6 +27,7 @@ class Subject:
         self.alarms: list[str] = []
         self.charged = 0
         self.is_over_budget = False
+        self.on_charge: Callable[[], None] = lambda: None
         self.server = server
         self.keys = FetchedKeys(issuer, [AUDIENCE], alarm=self.alarms.append, spawn=self._spawn)
         self._looking: list[anyio.Event] = []
@@ -53,6 +54,7 @@ class Subject:
 
     def _charge(self) -> None:
         self.charged += 1
+        self.on_charge()
         if self.is_over_budget:
             raise Limited("too_many_failures", retry_after=1.0)
 

@@ -170,6 +170,17 @@ async def test_only_the_first_of_them_waits(subject: Subject) -> None:
     assert (subject.fetches, subject.charged) == (2, 1)
 
 
+async def test_of_two_event_loops_one_fetches(subject: Subject) -> None:
+    await subject.verify()
+
+    def another_was_first() -> None:
+        assert subject.keys._begins_cool_down(NOW + COOL_DOWN)
+
+    subject.on_charge = another_was_first
+    assert await forge(subject, NOW + COOL_DOWN) == "bad_signature"
+    assert subject.fetches == 1
+
+
 FAILURES: dict[str, Callable[[Misbehaving], Any]] = {
     "nobody there": lambda server: server.mode("jwks", "refuse"),
     "an error": lambda server: server.mode("jwks", "500"),

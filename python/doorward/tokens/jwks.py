@@ -132,11 +132,12 @@ class FetchedKeys:
         return self._published is not seen
 
     async def replaced(self, seen: Published, *, now: float, charge: Callable[[], None]) -> bool:
-        """See `Keys`. A request that finds a fetch under way does not wait for it: forged signatures cost nothing to
-        make, and each of them would hold a connection."""
-        if self._published is seen and self._flight is None and self._has_cooled_down(now):
+        """See `Keys`. Within the cool-down no request waits, also while a fetch is under way: forged signatures cost
+        nothing to make, and each of them would hold a connection."""
+        if self._published is seen and self._has_cooled_down(now):
             charge()
-            await self._look(now, join=False)
+            if self._begins_cool_down(now):
+                await self._look(now)
         return self._published is not seen
 
     # --- when to look -------------------------------------------------------------------------------------------------
@@ -160,6 +161,14 @@ class FetchedKeys:
     def _has_cooled_down(self, now: float) -> bool:
         return abs(now - self._tried_at) >= COOL_DOWN
 
+    def _begins_cool_down(self, now: float) -> bool:
+        """Whether this is the one request that may fetch; another event loop may have been first."""
+        with self._lock:
+            if not self._has_cooled_down(now):
+                return False
+            self._tried_at = now
+            return True
+
     def _is_due(self, now: float) -> bool:
         tried = abs(now - self._tried_at) < max(self._pause, FIRST_PAUSE)
         return abs(now - self._fetched_at) >= DUE and self._flight is None and not tried
@@ -171,11 +180,11 @@ class FetchedKeys:
         # Not shielded: when its loop ends, nobody is left to wait for.
         self._spawn(partial(self._look, now, shield=False))
 
-    async def _look(self, now: float, *, shield: bool = True, join: bool = True) -> None:
-        """Fetch. Where a fetch is under way already, wait for that one, or return at once without ``join``."""
+    async def _look(self, now: float, *, shield: bool = True) -> None:
+        """Fetch, or wait for the fetch that is under way."""
         flight, begun = self._board(now)
         if not begun:
-            if join and not await flight.wait():
+            if not await flight.wait():
                 self._leave(flight)
             return
         try:
