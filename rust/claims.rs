@@ -34,12 +34,14 @@ pub struct Claims {
     pub token_id: Option<String>,
     /// The SHA-256 of the certificate the token is bound to (RFC 8705 section 3.1).
     pub certificate: Option<[u8; 32]>,
+    /// Which key verified the signature (`PreparedKey::fingerprint`).
+    pub key_fingerprint: [u8; 32],
     /// The claims as they were sent: one strict JSON object.
     pub payload: Vec<u8>,
 }
 
 impl Claims {
-    /// Read the claims out of a payload, all but its bytes. `declared` says that the header's `typ` already names an access token;
+    /// Read the claims out of a payload, all but its bytes and the key. `declared` says that the header's `typ` already names an access token;
     /// otherwise the claims have to show it. `leeway` is the verifier's, in seconds; `rule` says what the subject is.
     ///
     /// # Errors
@@ -76,6 +78,7 @@ impl Claims {
             token_id: text(value, "jti")?.map(str::to_owned),
             scopes: scopes(value)?,
             certificate: confirmation(value)?,
+            key_fingerprint: [0; 32],
             payload: Vec::new(),
         })
     }

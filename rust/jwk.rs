@@ -13,8 +13,8 @@ use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::{self, Value};
 use crate::refusal::{Refusal, Refused};
 
-pub use key::MAX_KEY_ID_BYTES;
 use key::{Key, Reason};
+pub use key::{MAX_KEY_ID_BYTES, PreparedKey};
 
 mod key;
 
@@ -71,11 +71,12 @@ impl KeySet {
     /// What is wrong with the configuration.
     pub fn from_secret(secret: &[u8], algorithm: &str) -> Result<Self, &'static str> {
         let algorithm = crypto::algorithm(algorithm).ok_or("an unknown algorithm")?;
+        let key = VerificationKey::secret(algorithm, secret)?;
         Ok(Self {
             keys: vec![Key {
                 id: None,
                 material: Vec::new(),
-                prepared: vec![Arc::new(VerificationKey::secret(algorithm, secret)?)],
+                prepared: vec![Arc::new(PreparedKey::new(None, &[], key))],
             }],
             skipped: Vec::new(),
             secret: Some(algorithm),
@@ -91,6 +92,14 @@ impl KeySet {
     /// The `kid` of every usable key that has one.
     pub fn key_ids(&self) -> impl Iterator<Item = &str> {
         self.keys.iter().filter_map(|key| key.id.as_deref())
+    }
+
+    /// The fingerprint of every usable key for each of its algorithms, in the order of the document.
+    pub fn fingerprints(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.keys
+            .iter()
+            .flat_map(|key| &key.prepared)
+            .map(|prepared| &prepared.fingerprint)
     }
 
     /// Why each unusable key was skipped, in the order of the document.
@@ -120,7 +129,7 @@ impl KeySet {
         &self,
         id: Option<&str>,
         algorithm: Algorithm,
-    ) -> Result<&Arc<VerificationKey>, Refused> {
+    ) -> Result<&Arc<PreparedKey>, Refused> {
         let is_meant =
             |key: &&Key| id.is_none() || self.secret.is_some() || key.id.as_deref() == id;
         let mut fitting = self
@@ -128,7 +137,7 @@ impl KeySet {
             .iter()
             .filter(is_meant)
             .flat_map(|key| &key.prepared)
-            .filter(|prepared| prepared.algorithm() == algorithm);
+            .filter(|prepared| prepared.key.algorithm() == algorithm);
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(key),
             (None, _) if id.is_none() => Err(unknown_key("no kid, and no key is for its alg")),
@@ -237,6 +246,31 @@ mod tests {
         assert_eq!(repeated.len(), 1);
         assert_eq!(repeated.skipped(), ["keys[1]: repeats an earlier key"]);
         assert!(set(&[(same, Y), (same, NEGATIVE_Y)]).is_empty());
+    }
+
+    #[test]
+    fn a_fingerprint_is_that_of_one_name_and_one_key() {
+        let fingerprints = |keys: &[(&str, &str)]| -> Vec<[u8; 32]> {
+            set(keys).fingerprints().copied().collect()
+        };
+        let (a, b) = (r#","kid":"a""#, r#","kid":"b""#);
+        let different = fingerprints(&[(a, Y), (b, Y), (r#","kid":"c""#, NEGATIVE_Y), ("", Y)]);
+        for (position, one) in different.iter().enumerate() {
+            assert!(
+                !different
+                    .iter()
+                    .skip(position + 1)
+                    .any(|other| other == one)
+            );
+        }
+        assert_eq!(
+            fingerprints(&[(b, NEGATIVE_Y), (a, Y)]).get(1),
+            different.first()
+        );
+        assert_eq!(
+            fingerprints(&[(a, Y), (a, NEGATIVE_Y)]),
+            Vec::<[u8; 32]>::new()
+        );
     }
 
     proptest! {

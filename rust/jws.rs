@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::{self, Value};
-use crate::jwk::{self, KeySet, MAX_KEY_ID_BYTES};
+use crate::jwk::{self, KeySet, MAX_KEY_ID_BYTES, PreparedKey};
 use crate::refusal::{Refusal, Refused};
 
 /// What fits into the headers of every common server; a token is sent with every request.
@@ -22,7 +22,7 @@ pub fn verify_jws(
 ) -> Result<Vec<u8>, Refused> {
     let parts = Parts::split(token, DEFAULT_MAX_TOKEN_BYTES)?;
     let header = parts.decode_header()?;
-    parts.verify(Header::parse(&header)?.key(keys, algorithms)?)?;
+    parts.verify(&Header::parse(&header)?.key(keys, algorithms)?.key)?;
     Ok(parts.payload)
 }
 
@@ -159,7 +159,7 @@ impl<'a> Header<'a> {
         &self,
         keys: &'k KeySet,
         allowed: &[Algorithm],
-    ) -> Result<&'k Arc<VerificationKey>, Refused> {
+    ) -> Result<&'k Arc<PreparedKey>, Refused> {
         let algorithm = self.algorithm(allowed)?;
         keys.select(self.key_id()?, algorithm)
     }

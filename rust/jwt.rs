@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::claims::{self, Claims};
-use crate::crypto::{self, Algorithm, VerificationKey};
+use crate::crypto::{self, Algorithm};
 use crate::json::Value;
-use crate::jwk::KeySet;
+use crate::jwk::{KeySet, PreparedKey};
 use crate::jws::{Header, Parts, malformed};
 use crate::refusal::{Refusal, Refused};
 
@@ -36,7 +36,7 @@ pub struct Verifier {
 struct Approved {
     /// Whether `typ` says that this is an access token, where it may say nothing.
     declared: bool,
-    key: Arc<VerificationKey>,
+    key: Arc<PreparedKey>,
 }
 
 impl Verifier {
@@ -104,9 +104,9 @@ impl Verifier {
         now: f64,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
-        parts.verify(&approved.key)?;
+        parts.verify(&approved.key.key)?;
         let payload = claims::parse(&parts.payload)?;
-        let mut claims = self.accept(&payload, approved.declared, now, certificate)?;
+        let mut claims = self.accept(&payload, approved, now, certificate)?;
         claims.payload = parts.payload;
         Ok(claims)
     }
@@ -115,19 +115,20 @@ impl Verifier {
     fn accept(
         &self,
         payload: &Value<'_>,
-        declared: bool,
+        approved: &Approved,
         now: f64,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Claims, Refused> {
-        let claims = Claims::read(
+        let mut claims = Claims::read(
             payload,
-            declared,
+            approved.declared,
             self.settings.leeway,
             self.settings.subject,
         )?;
         self.check_parties(&claims)?;
         self.check_times(&claims, now)?;
         check_proof(&claims, certificate)?;
+        claims.key_fingerprint = approved.key.fingerprint;
         Ok(claims)
     }
 

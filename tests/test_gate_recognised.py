@@ -94,8 +94,7 @@ async def test_whose_token_has_expired_is_not(guarded: Make) -> None:
 async def test_whose_key_was_withdrawn_is_not(guarded: Make) -> None:
     it = guarded()
     token = it.token("read")
-    verified = (await come(it, token)).caller.verified
-    object.__setattr__(verified, "generation", verified.generation - 1)
+    (await come(it, token)).caller.verified.standing.withdraw()
     assert not is_known(it, token)
 
 

@@ -109,6 +109,34 @@ async def test_whom_nobody_vouches_for_any_more_is_not_held(guarded: Make, what:
     assert ended.value.code == "token_revoked"
 
 
+@pytest.mark.parametrize(
+    ("withdrawn", "held"), [("key-1", True), ("key-2", False)], ids=["another key", "the key of its token"]
+)
+async def test_a_call_is_held_as_long_as_the_key_of_its_token_is_given(
+    guarded: Make, withdrawn: str, held: bool
+) -> None:
+    issuer = Issuer("https://as.example.com")
+    issuer.rotate()
+
+    def given(*, without: str | None = None) -> doorward.Issuer:
+        keys = [key for key in issuer.jwks()["keys"] if key["kid"] != without]
+        return doorward.Issuer(issuer.url, ["ES256"], {"keys": keys})
+
+    it = guarded(issuers=[given()], tools=[rule("9/minute")])
+    token = issuer.token(audience=RESOURCE, scopes=["read"], now=it.now, kid="key-2")
+    running = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+    assert running.allowed
+    issuer.rotate()
+    change(it, issuers=[given(without=withdrawn)])
+    if held:
+        it.gate.ensure_held(running)
+    else:
+        with pytest.raises(doorward.Unauthenticated, match="token_revoked"):
+            it.gate.ensure_held(running)
+    again = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+    assert again.allowed is held
+
+
 async def test_an_agent_is_held_as_long_as_its_file_counts(guarded: Make, tmp_path: Path) -> None:
     file = AgentsFile(tmp_path / "agents.toml")
     token = file.create()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agents import AgentsFile
 from guarded import NOW, Guarded, message
+from tokens.misbehaving import Misbehaving, listening
 
 import doorward
+from doorward.testing import Issuer
 from doorward.tokens import agents_changes, agents_file
+from doorward.tokens.jwks import COOL_DOWN
 
 pytestmark = pytest.mark.anyio
 
@@ -160,12 +163,30 @@ async def test_what_goes_on_for_long_ends_with_its_agent(guarded: Make, tmp_path
     it.now += 60
     it.gate.ensure_held(decision)
     agents.create("weekly", now=it.now)
+    agents.revoke("daily", now=it.now)
+    agents.rotate("nightly", now=it.now, overlap=1000)
     it.now += 60
     it.gate.ensure_held(decision)
     agents.revoke("nightly", now=it.now)
     it.now += 60
     with pytest.raises(doorward.Unauthenticated, match="token_revoked"):
         it.gate.ensure_held(decision)
+    decision.close()
+
+
+async def test_what_goes_on_for_long_expires_when_the_overlap_of_a_rotation_ends(guarded: Make, tmp_path: Path) -> None:
+    agents = AgentsFile(tmp_path / "agents.toml")
+    token = agents.create("nightly", scopes=["read"], now=NOW)
+    it = guarded(agents=doorward.Agents(str(agents.path)))
+    decision = await it.gate.decide(authorization=f"Bearer {token}", body=message())
+    agents.rotate("nightly", now=it.now, overlap=100)
+    it.now += 99
+    it.gate.ensure_held(decision)
+    assert await code(it, token) is None
+    it.now += 1
+    with pytest.raises(doorward.Unauthenticated, match="token_expired"):
+        it.gate.ensure_held(decision)
+    assert await code(it, token) == "token_expired"
     decision.close()
 
 
@@ -185,6 +206,68 @@ async def test_an_issuer_that_cannot_be_reached_is_no_bad_token(
         caplog.text
     )
     assert [record["result"] for record in it.records()] == ["unavailable"]
+
+
+@pytest.fixture
+def rotating() -> Iterator[tuple[Misbehaving, Issuer]]:
+    """An issuer that serves its keys, and is asked for them."""
+    with listening() as server:
+        issuer = Issuer(server.url)
+        server.jwks = issuer.jwks()
+        yield server, issuer
+
+
+@pytest.mark.parametrize("still_published", [True, False], ids=["its key stays", "its key is withdrawn"])
+async def test_a_rotation_ends_what_goes_on_under_a_withdrawn_key_alone(
+    guarded: Make, rotating: tuple[Misbehaving, Issuer], still_published: bool
+) -> None:
+    server, issuer = rotating
+    issuer.rotate()
+    server.jwks = issuer.jwks()
+    it = guarded(issuers=[doorward.Issuer(server.url, ["ES256"], jwks_url=f"{server.url}/jwks")])
+
+    def token(kid: str) -> str:
+        return issuer.token(audience=it.gate.resource, scopes=["read"], now=it.now, kid=kid)
+
+    running = await it.gate.decide(authorization=f"Bearer {token('key-2')}", body=message())
+    issuer.rotate()
+    server.jwks = {"keys": issuer.jwks()["keys"][1 if still_published else 2 :]}
+    it.now += COOL_DOWN
+    # The head of the first request with the new key makes the gate fetch; its body comes later.
+    headers = (("authorization", f"Bearer {token('key-3')}"),)
+    first = await it.gate.begin(doorward.Request(host="mcp.example.com", path="/mcp", headers=headers))
+    await it.gate.judge(first, message())
+    assert (first.refusal, server.counts["jwks"]) == (None, 2)
+    it.gate.ensure_held(first)
+    if still_published:
+        it.gate.ensure_held(running)
+    else:
+        with pytest.raises(doorward.Unauthenticated, match="token_revoked"):
+            it.gate.ensure_held(running)
+    first.close()
+    running.close()
+
+
+async def test_a_forgery_that_makes_the_gate_fetch_is_one_failure(
+    guarded: Make, rotating: tuple[Misbehaving, Issuer]
+) -> None:
+    server, issuer = rotating
+    limits = doorward.Limits(failed_auth="2/minute")
+    it = guarded(issuers=[doorward.Issuer(server.url, ["ES256"], jwks_url=f"{server.url}/jwks")], limits=limits)
+
+    def token(of: Issuer) -> str:
+        return of.token(audience=it.gate.resource, scopes=["read"], now=it.now)
+
+    assert await code(it, token(issuer)) is None
+    it.now += COOL_DOWN
+    forged = [await code(it, token(Issuer(server.url)), peer="192.0.2.1") for _ in range(3)]
+    assert forged == ["bad_signature", "bad_signature", "too_many_failures"]
+    it.now += COOL_DOWN
+    assert await code(it, token(Issuer(server.url)), peer="192.0.2.1") == "too_many_failures"
+    assert server.counts["jwks"] == 2, "nothing is fetched for an address over its budget"
+    replaced = Issuer(server.url)
+    server.jwks = replaced.jwks()
+    assert await code(it, token(replaced), peer="192.0.2.2") is None
 
 
 async def test_nobody_is_asked_for_an_address_that_failed_too_often(guarded: Make) -> None:

@@ -60,6 +60,10 @@ class KeySet:
     def key_ids(self) -> tuple[str, ...]:
         """The `kid` of every usable key that has one."""
     @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """The fingerprint of every usable key for each of its algorithms, in the order of the document: SHA-256 of the
+        `kid`, the algorithm and the public key. A key has the same one in every set."""
+    @property
     def skipped(self) -> tuple[str, ...]:
         """Why each unusable key was skipped, in the order of the document."""
     def __len__(self) -> int: ...
@@ -95,6 +99,9 @@ class Claims:
     @property
     def token_id(self) -> str | None:
         """`jti`."""
+    @property
+    def key_fingerprint(self) -> bytes:
+        """Which key verified the signature: one of `KeySet.fingerprints`."""
     @property
     def raw(self) -> dict[str, Any]:
         """All claims; a new dict each time."""

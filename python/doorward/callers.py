@@ -71,6 +71,7 @@ class Callers:
     async def of(self, request: Request, *, now: float, tick: int) -> Caller:
         """The caller of a request. Raises `Unauthenticated`, `Limited` for an address that fails too often, or
         `Unavailable` where it cannot be told now."""
+        attempt = _Attempt(self._failures, self._transport, request, tick)
         try:
             token = bearer_token(request)
             certificate = self._transport.certificate(request)
@@ -78,10 +79,10 @@ class Callers:
             if caller is None:
                 self._failures.pace(self._transport.address(request), tick=tick)
             if caller is None or not self._tokens.holds(caller.verified, now=now, certificate_sha256=certificate):
-                caller = await self._verified(request, token, now, tick, certificate)
+                caller = await self._verified(attempt, token, now, certificate)
         except Unauthenticated as refused:
             if refused.code not in _NO_FAILURE:
-                self._failures.record(self._transport.address(request), tick=tick)
+                attempt.charge()
             raise
         return caller
 
@@ -110,14 +111,14 @@ class Callers:
         """Remember nobody: every token is verified anew."""
         self._remembered.clear()
 
-    async def _verified(self, request: Request, token: str, now: float, tick: int, certificate: bytes | None) -> Caller:
-        address = self._transport.address(request)
-
-        def may_ask() -> None:
-            self._failures.ensure_left(address, tick=tick)
-
+    async def _verified(self, attempt: _Attempt, token: str, now: float, certificate: bytes | None) -> Caller:
         verified = await self._tokens.authenticate(
-            token, now=now, certificate_sha256=certificate, may_ask=may_ask, site=site_of(address)
+            token,
+            now=now,
+            certificate_sha256=certificate,
+            may_ask=attempt.may_ask,
+            charge=attempt.charge,
+            site=site_of(attempt.address),
         )
         return self._remember(token, verified, now=now)
 
@@ -127,3 +128,31 @@ class Callers:
         caller = Caller(verified, self._policy.effective(principal.scopes), self._tokens.good_until(principal))
         self._remembered.put(token, caller, expires_at=principal.expires_at, weight=caller.weight)
         return caller
+
+
+class _Attempt:
+    """One request's failed authentication, which is counted against its address once at most."""
+
+    __slots__ = ("_failures", "_is_charged", "_request", "_tick", "_transport")
+
+    def __init__(self, failures: FailedAttempts, transport: Transport, request: Request, tick: int) -> None:
+        self._failures = failures
+        self._transport = transport
+        self._request = request
+        self._tick = tick
+        self._is_charged = False
+
+    @property
+    def address(self) -> str:
+        """Where the request came from."""
+        return self._transport.address(self._request)
+
+    def may_ask(self) -> None:
+        """Raises `Limited` when the address has no failure left."""
+        self._failures.ensure_left(self.address, tick=self._tick)
+
+    def charge(self) -> None:
+        """Count the failure. Raises `Limited` when the address is over its budget."""
+        if not self._is_charged:
+            self._is_charged = True
+            self._failures.record(self.address, tick=self._tick)

@@ -273,10 +273,12 @@ class Steps:
 
     def ensure_held(self, decision: Decision) -> None:
         """Raises `Unauthenticated` when the credential behind a decision has expired or was withdrawn since."""
-        now = self._clock()
-        if decision.good_until <= now:
+        now, verified = self._clock(), decision.caller.verified
+        is_withdrawn = self.tokens.has_withdrawn(verified, now=now)
+        # A rotation may have made an agent's token end earlier.
+        if min(decision.good_until, verified.standing.good_until) <= now:
             raise refusal("token_expired")
-        if self.tokens.has_withdrawn(decision.caller.verified, now=now):
+        if is_withdrawn:
             raise refusal("token_revoked")
 
     def shows(self, decision: Decision, target: str, name: str) -> bool:

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use ring::digest::{Context, SHA256};
+
 use super::base64url;
 use crate::crypto::{self, Algorithm, VerificationKey};
 use crate::json::Value;
@@ -19,8 +21,39 @@ pub(super) struct Key {
     pub(super) id: Option<String>,
     /// What the key is made of: equal for two members that repeat one key.
     pub(super) material: Vec<u8>,
-    /// One for each algorithm the key may be used with, prepared.
-    pub(super) prepared: Vec<Arc<VerificationKey>>,
+    /// One for each algorithm the key may be used with.
+    pub(super) prepared: Vec<Arc<PreparedKey>>,
+}
+
+/// A key of a set, prepared for one algorithm.
+#[derive(Debug)]
+pub struct PreparedKey {
+    /// SHA-256 of the `kid`, the algorithm and the public key: equal in two sets as long as the issuer publishes the
+    /// same key under the same name. For a shared secret it does not depend on the secret.
+    pub fingerprint: [u8; 32],
+    /// What verifies.
+    pub key: VerificationKey,
+}
+
+impl PreparedKey {
+    /// A key with its fingerprint.
+    pub(super) fn new(id: Option<&str>, material: &[u8], key: VerificationKey) -> Self {
+        let mut context = Context::new(&SHA256);
+        let algorithm = format!("{:?}", key.algorithm());
+        let parts = [
+            Some(algorithm.as_bytes()),
+            Some(material),
+            id.map(str::as_bytes),
+        ];
+        for part in parts.into_iter().flatten() {
+            // The length first, so that no two lists of parts are the same bytes.
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(context.finish().as_ref());
+        Self { fingerprint, key }
+    }
 }
 
 impl Key {
@@ -53,18 +86,21 @@ impl Key {
         };
         Ok(Self {
             id: id.map(str::to_owned),
+            prepared: prepared
+                .into_iter()
+                .map(|key| Arc::new(PreparedKey::new(id, &material, key)))
+                .collect(),
             material,
-            prepared: prepared.into_iter().map(Arc::new).collect(),
         })
     }
 
     /// Whether a header that names this key and an algorithm could mean the other as well.
     pub(super) fn fits_as(&self, other: &Self) -> bool {
-        let named = |key: &Arc<VerificationKey>| {
+        let named = |prepared: &Arc<PreparedKey>| {
             other
                 .prepared
                 .iter()
-                .any(|one| one.algorithm() == key.algorithm())
+                .any(|one| one.key.algorithm() == prepared.key.algorithm())
         };
         self.id.is_some() && self.id == other.id && self.prepared.iter().any(named)
     }

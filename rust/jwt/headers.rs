@@ -37,15 +37,16 @@ impl Headers {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::crypto::{Algorithm, VerificationKey};
+    use crate::crypto::Algorithm;
+    use crate::jwk::KeySet;
     use std::sync::Arc;
 
     #[test]
     fn the_first_few_stay() {
-        let secret = VerificationKey::secret(Algorithm::HS256, &[7; 32]).unwrap();
+        let secret = KeySet::from_secret(&[7; 32], "HS256").unwrap();
         let approved = Approved {
             declared: true,
-            key: Arc::new(secret),
+            key: Arc::clone(secret.select(None, Algorithm::HS256).unwrap()),
         };
         let headers = Headers::default();
         for header in [b"a", b"a", b"b", b"c", b"d", b"e"] {

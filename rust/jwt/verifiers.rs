@@ -66,8 +66,8 @@ impl Verifiers {
             ));
         }
         let approved = verifier.approve(&header)?;
-        parts.verify(&approved.key)?;
-        let mut claims = verifier.accept(&payload, approved.declared, now, certificate)?;
+        parts.verify(&approved.key.key)?;
+        let mut claims = verifier.accept(&payload, &approved, now, certificate)?;
         claims.payload = parts.payload;
         Ok(claims)
     }

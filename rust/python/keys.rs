@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyMapping, PyTuple};
 
 use super::values::bytes_of;
 use crate::jwk;
@@ -45,6 +45,13 @@ impl KeySet {
     #[getter]
     fn key_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.0.key_ids().collect::<Vec<_>>())
+    }
+
+    #[getter]
+    fn fingerprints<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let fingerprints = self.0.fingerprints();
+        let fingerprints: Vec<_> = fingerprints.map(|one| PyBytes::new(py, one)).collect();
+        PyTuple::new(py, fingerprints)
     }
 
     #[getter]

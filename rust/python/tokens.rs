@@ -68,6 +68,11 @@ impl Claims {
         self.0.token_id.as_deref()
     }
 
+    #[getter]
+    fn key_fingerprint<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.key_fingerprint)
+    }
+
     /// Parsed again each time: few callers want it, and every token would pay.
     #[getter]
     fn raw<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -7,7 +7,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
-from minting import ABSENT, jwks, mint, signing_key, verdict, verifier
+from minting import ABSENT, NOW, jwks, mint, signing_key, verdict, verifier
 
 from doorward import Malformed
 from doorward.testing.keys import ALGORITHMS, base64url
@@ -198,3 +198,54 @@ def test_a_secret_is_as_long_as_its_hash(core: ModuleType, algorithm: str, least
 def test_a_secret_is_for_hmac(core: ModuleType, algorithm: str) -> None:
     with pytest.raises(ValueError, match=r"secret|unknown"):
         core.KeySet.from_secret(bytes(64), algorithm=algorithm)
+
+
+# --- fingerprints -----------------------------------------------------------------------------------------------------
+
+
+def fingerprints(core: ModuleType, *members: Any) -> tuple[bytes, ...]:
+    """Those of a set of keys."""
+    return tuple(core.KeySet.from_json({"keys": list(members)}).fingerprints)
+
+
+SAME = {
+    "another position": lambda core: fingerprints(core, OKP, EC)[1:],
+    "members that decide nothing": lambda core: fingerprints(core, EC | {"x5c": ["AA"], "use": "sig"}),
+    "its algorithm declared": lambda core: fingerprints(core, EC | {"alg": "ES256"}),
+}
+DIFFERENT = {
+    "another id": EC | {"kid": "other"},
+    "no id": {name: value for name, value in EC.items() if name != "kid"},
+    "another key": signing_key("ES256", "other").public_jwk() | {"kid": EC["kid"]},
+    "another kind": OKP | {"kid": EC["kid"]},
+}
+
+
+@pytest.mark.parametrize("same", SAME.values(), ids=SAME)
+def test_a_key_has_the_same_fingerprint_in_every_set(core: ModuleType, same: Any) -> None:
+    assert same(core) == fingerprints(core, EC)
+
+
+@pytest.mark.parametrize("other", DIFFERENT.values(), ids=DIFFERENT)
+def test_another_key_has_another_fingerprint(core: ModuleType, other: dict[str, Any]) -> None:
+    assert set(fingerprints(core, EC)).isdisjoint(fingerprints(core, other))
+
+
+def test_a_key_has_a_fingerprint_for_each_of_its_algorithms(core: ModuleType) -> None:
+    bare = {name: value for name, value in RSA.items() if name != "alg"}
+    assert len(set(fingerprints(core, bare))) == 6
+    assert set(fingerprints(core, bare | {"alg": "PS256"})) < set(fingerprints(core, bare))
+
+
+def test_a_key_that_is_not_used_has_none(core: ModuleType) -> None:
+    assert fingerprints(core, EC | {"use": "enc"}, OKP, {"kty": "oct", "k": "AAAA"}) == fingerprints(core, OKP)
+
+
+def test_claims_name_the_key_that_verified_them(core: ModuleType) -> None:
+    other = signing_key("ES256", "other")
+    keys = {"keys": [EC, other.public_jwk()]}
+    for _ in range(2):  # the second time the header is remembered
+        found = [verifier(core, keys).verify(mint(key=key), now=NOW).key_fingerprint for key in (signing_key(), other)]
+        assert tuple(found) == fingerprints(core, *keys["keys"])
+    among = core.Verifiers([verifier(core, keys)]).verify(mint(key=other), now=NOW)
+    assert among.key_fingerprint == found[1]

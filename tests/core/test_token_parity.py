@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from minting import ABSENT, AUDIENCE, ISSUER, NOW, claims, jwks, mint, signing_key, verifier
 
 from doorward import Refused, _pure
+from doorward.testing.keys import ALGORITHMS
 
 pytestmark = pytest.mark.skipif(find_spec("doorward._rust") is None, reason="the native core is not built")
 
@@ -146,3 +147,13 @@ def test_mutated_keys(proof: Proof) -> None:
         same(mint(key=key), document, algorithms=[algorithm])
 
     check()
+
+
+def test_the_fingerprints_of_keys() -> None:
+    from doorward import _rust
+
+    keys = jwks(*(signing_key(algorithm, algorithm) for algorithm in ALGORITHMS))
+    members = [*keys["keys"], *({**key, "alg": ABSENT, "kid": ABSENT} for key in keys["keys"])]
+    present = [{name: value for name, value in key.items() if value is not ABSENT} for key in members]
+    published = {"keys": present}
+    assert _rust.KeySet.from_json(published).fingerprints == _pure.KeySet.from_json(published).fingerprints

@@ -11,8 +11,7 @@ from doorward.errors import Refused
 from doorward.principal import Principal
 from doorward.settings import Introspection, Issuer, Secret
 from doorward.tokens.introspection import Introspector
-from doorward.tokens.keys import GivenKeys
-from doorward.tokens.verified import Verified
+from doorward.tokens.verified import Standing, Verified
 
 TOKEN = "opaque-token.of~some+length/=="
 CERTIFICATE = bytes(range(32))
@@ -70,6 +69,5 @@ class Asking:
 def verified_jwt(**changes: Any) -> Verified:
     """A JWT whose signature was verified."""
     principal = Principal(ISSUER, "user-1", "agent-1", None, ("read",), "t-1", expires_at=NOW + 600)
-    voucher = GivenKeys.__new__(GivenKeys)
-    usual: dict[str, Any] = {"principal": principal, "voucher": voucher, "generation": 0, "not_before": NOW - 40}
+    usual: dict[str, Any] = {"principal": principal, "standing": Standing(), "not_before": NOW - 40}
     return Verified(**(usual | changes))

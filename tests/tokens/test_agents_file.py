@@ -58,35 +58,52 @@ def test_what_is_remembered_asks_again_when_the_next_look_is_due(agents: AgentsF
 def test_a_new_agent_disturbs_nobody(agents: AgentsFile) -> None:
     token = agents.create()
     tokens = agents.tokens()
-    tokens.verify(token, now=NOW)
-    generation = tokens.generation
+    verified = tokens.verify(token, now=NOW)
     other = agents.create("other")
     assert code(tokens, other, now=NOW + 1) is None
-    assert tokens.generation == generation
+    assert not verified.standing.withdrawn
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "withdrawn", "lives"),
     [
-        pytest.param(lambda agents: agents.rotate(now=NOW), id="rotated"),
-        pytest.param(lambda agents: agents.revoke(now=NOW), id="revoked"),
-        pytest.param(lambda agents: agents.path.write_text("# nobody\n"), id="taken out"),
+        pytest.param(lambda agents: agents.rotate("changed", now=NOW, overlap=60), [], 60, id="rotated"),
+        pytest.param(lambda agents: agents.rotate("changed", now=NOW, overlap=0), ["changed"], None, id="no overlap"),
+        pytest.param(lambda agents: agents.revoke("changed", now=NOW), ["changed"], None, id="revoked"),
         pytest.param(
-            lambda agents: agents.path.write_text(agents.path.read_text().replace("tools:read", "tools:none")),
+            lambda agents: agents.path.write_text("# nobody\n"), ["changed", "other"], None, id="all taken out"
+        ),
+        pytest.param(
+            lambda agents: agents.path.write_text(agents.path.read_text().replace("tools:read", "tools:none", 1)),
+            ["changed"],
+            None,
             id="other scopes",
         ),
     ],
 )
-def test_whatever_changes_an_agent_changes_the_generation(
-    agents: AgentsFile, change: Callable[[AgentsFile], object]
+def test_a_change_withdraws_the_tokens_that_it_is_about_and_no_others(
+    agents: AgentsFile, change: Callable[[AgentsFile], object], withdrawn: list[str], lives: float | None
 ) -> None:
+    issued = {name: agents.create(name) for name in ("changed", "other")}
+    tokens = agents.tokens()
+    verified = {name: tokens.verify(token, now=NOW) for name, token in issued.items()}
+    change(agents)
+    tokens.keep_up(NOW + 1)
+    assert [name for name, each in verified.items() if each.standing.withdrawn] == withdrawn
+    if lives is not None:
+        assert verified["changed"].standing.good_until == NOW + lives
+
+
+def test_a_token_that_was_rotated_holds_until_its_overlap_ends(agents: AgentsFile) -> None:
     token = agents.create()
     tokens = agents.tokens()
-    tokens.verify(token, now=NOW)
-    generation = tokens.generation
-    change(agents)
-    code(tokens, token, now=NOW + 1)
-    assert tokens.generation > generation
+    agents.rotate(now=NOW, overlap=60)
+    tokens.keep_up(NOW + 1)
+    verified = tokens.verify(token, now=NOW + 1)
+    agents.rotate(now=NOW, overlap=60)
+    assert verified.holds(now=NOW + 1.5, certificate_sha256=None)
+    tokens.keep_up(NOW + 2)
+    assert verified.standing.withdrawn, "a second rotation ends the token before the last"
 
 
 def test_the_file_is_looked_at_once_a_second_at_most(agents: AgentsFile, monkeypatch: pytest.MonkeyPatch) -> None:

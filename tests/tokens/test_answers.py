@@ -32,7 +32,7 @@ async def test_an_active_token_is_a_principal(served: Endpoint) -> None:
     assert verified.principal.claims["org"] == "acme"
     assert "active" not in verified.principal.claims
     assert (verified.not_before, verified.fresh_until) == (NOW, NOW + 20)
-    assert verified.voucher is asking.introspector
+    assert [verified.standing] == list(asking.introspector.standings)
     assert not asking.alarms
 
 
@@ -283,7 +283,7 @@ async def test_a_jwt_that_counts_stays_what_it_is_until_the_answer_is_old(served
     before = verified_jwt()
     after = await asking.introspector.confirmed(TOKEN, before, now=NOW)
     assert after.principal is before.principal
-    assert after.voucher is before.voucher
+    assert after.standing is before.standing
     assert (after.fresh_until, after.not_before) == (NOW + 30, NOW)
     assert after.holds(now=NOW + 29, certificate_sha256=None)
     assert not after.holds(now=NOW + 30, certificate_sha256=None)

@@ -105,7 +105,7 @@ async def test_an_answer_that_comes_after_its_issuer_was_taken_away_is_old(serve
     answer = reply(good())
 
     def too_late(asked: Any, connection: Any) -> None:
-        asking.introspector.withdraw()
+        asking.introspector.retire(keep=())
         answer(asked, connection)
 
     served.behaviour = too_late

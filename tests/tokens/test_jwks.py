@@ -103,7 +103,7 @@ async def test_a_caller_who_waits_may_go_away(subject: Subject) -> None:
 async def test_an_issuer_that_is_away_at_the_start(subject: Subject) -> None:
     subject.server.mode("jwks", "refuse")
     with pytest.raises(Unavailable) as unavailable:
-        await subject.verifier(NOW)
+        await subject.published(NOW)
     assert unavailable.value.retry_after == FIRST_PAUSE
     for second in range(int(FIRST_PAUSE)):
         assert await subject.verify(now=NOW + second) == "issuer_unavailable"

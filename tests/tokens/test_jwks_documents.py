@@ -44,10 +44,11 @@ EXOTIC = [
     ids=["empty", "bare", "array", "number", "no-keys", "twice", "html", "not-utf-8", "deep", "exotic", "many"],
 )
 async def test_a_bad_document_never_replaces_a_good_one(subject: Subject, document: bytes) -> None:
-    await subject.verify()
+    verified = await subject.verified()
     subject.server.jwks = document
     assert await subject.verify(B, now=NOW + COOL_DOWN) == "issuer_unavailable"
-    assert (await subject.verify(now=NOW + COOL_DOWN), subject.keys.generation) == ("accepted", 0)
+    assert await subject.verify(now=NOW + COOL_DOWN) == "accepted"
+    assert not verified.standing.withdrawn
     assert subject.alarms == ["keys_malformed"]
 
 
@@ -121,36 +122,3 @@ async def test_a_set_that_cannot_be_used_is_logged_once_until_it_changes(
         await subject.verify(now=next(times))
         await subject.looked()
     assert [record.getMessage() for record in caplog.records].count(line) == 2
-
-
-@pytest.mark.parametrize(
-    ("published", "changed"),
-    [
-        ([A, B], False),
-        ([B, A], False),
-        ([A], False),
-        ([B], True),
-        ([signing_key("ES256", "other A"), B], True),
-    ],
-    ids=["added", "added-before", "same", "withdrawn", "replaced"],
-)
-async def test_the_generation_tells_of_keys_that_no_longer_count(
-    subject: Subject, published: list[Any], changed: bool
-) -> None:
-    await subject.verify()
-    before = subject.keys.generation
-    document = jwks(*published)
-    for key in document["keys"]:
-        key["kid"] = key["kid"].removeprefix("other ")
-    subject.server.jwks = document
-    told = await subject.verify(now=NOW + LIFETIME)
-    assert (subject.keys.generation != before) is changed
-    assert (told == "accepted") is not changed
-
-
-async def test_what_else_a_key_says_changes_nothing(subject: Subject) -> None:
-    await subject.verify()
-    before = subject.keys.generation
-    subject.server.jwks = {"keys": [{**A.public_jwk(), "x5c": ["AA"], "expires": 1}]}
-    assert await subject.verify(now=NOW + LIFETIME) == "accepted"
-    assert subject.keys.generation == before

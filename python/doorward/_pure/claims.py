@@ -35,6 +35,7 @@ class Claims:
     not_before: float
     certificate_sha256: bytes | None
     token_id: str | None
+    key_fingerprint: bytes
     _payload: bytes = field(repr=False)
 
     @property
@@ -54,9 +55,10 @@ def parse(payload: bytes) -> dict[str, Any]:
     return value
 
 
-def read(payload: bytes, *, declared: bool, leeway: float, rule: str) -> Claims:
+def read(payload: bytes, *, declared: bool, leeway: float, rule: str, key_fingerprint: bytes) -> Claims:
     """Read the claims out of a payload. ``declared`` says that the header's `typ` already names an access token;
-    otherwise the claims have to show it. ``leeway`` is the verifier's, in seconds, and ``rule`` that of its subject."""
+    otherwise the claims have to show it. ``leeway`` is the verifier's, in seconds, and ``rule`` that of its subject;
+    ``key_fingerprint`` tells which key verified the signature."""
     value = parse(payload)
     if not declared:
         _check_kind(value)
@@ -81,6 +83,7 @@ def read(payload: bytes, *, declared: bool, leeway: float, rule: str) -> Claims:
         max((start for start in starts if start is not None), default=-math.inf) - leeway,
         certificate,
         token_id,
+        key_fingerprint,
         payload,
     )
 

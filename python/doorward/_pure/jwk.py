@@ -8,6 +8,7 @@ we do not understand.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json as standard_json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from doorward._pure import crypto, json
 from doorward._pure.crypto import BadKeyError, VerificationKey
 from doorward.errors import Refused, refusal
 
-__all__ = ["MAX_DOCUMENT_BYTES", "MAX_KEYS", "MAX_KEY_ID_BYTES", "KeySet", "base64url"]
+__all__ = ["MAX_DOCUMENT_BYTES", "MAX_KEYS", "MAX_KEY_ID_BYTES", "KeySet", "PreparedKey", "base64url"]
 
 MAX_DOCUMENT_BYTES: Final = 512 * 1024
 """The largest published sets are below 50 KiB."""
@@ -31,17 +32,34 @@ MAX_KEY_ID_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
+class PreparedKey:
+    """A key of a set, prepared for one algorithm."""
+
+    fingerprint: bytes
+    """SHA-256 of the `kid`, the algorithm and the public key: equal in two sets as long as the issuer publishes the
+    same key under the same name. For a shared secret it does not depend on the secret."""
+    key: VerificationKey
+
+    @classmethod
+    def of(cls, key_id: str | None, material: bytes, key: VerificationKey) -> PreparedKey:
+        parts = [key.algorithm.encode(), material, *([] if key_id is None else [key_id.encode()])]
+        # The length first, so that no two lists of parts are the same bytes.
+        joined = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return cls(hashlib.sha256(joined).digest(), key)
+
+
+@dataclass(frozen=True, slots=True)
 class _Key:
     id: str | None
     material: bytes
     """What the key is made of: equal for two members that repeat one key."""
-    prepared: tuple[VerificationKey, ...]
+    prepared: tuple[PreparedKey, ...]
     """One for each algorithm the key may be used with."""
 
     def fits_as(self, other: _Key) -> bool:
         if self.id is None or self.id != other.id:
             return False
-        mine, theirs = ({key.algorithm for key in one.prepared} for one in (self, other))
+        mine, theirs = ({prepared.key.algorithm for prepared in one.prepared} for one in (self, other))
         return not mine.isdisjoint(theirs)
 
 
@@ -83,7 +101,8 @@ class KeySet:
         if known is None:
             raise ValueError("an unknown algorithm")
         try:
-            return KeySet((_Key(None, b"", (crypto.secret_key(known, secret),)),), (), known)
+            prepared = PreparedKey.of(None, b"", crypto.secret_key(known, secret))
+            return KeySet((_Key(None, b"", (prepared,)),), (), known)
         except BadKeyError as error:
             raise ValueError(str(error)) from None
 
@@ -92,10 +111,15 @@ class KeySet:
         """The `kid` of every usable key that has one."""
         return tuple(key.id for key in self._keys if key.id is not None)
 
+    @property
+    def fingerprints(self) -> tuple[bytes, ...]:
+        """The fingerprint of every usable key for each of its algorithms, in the order of the document."""
+        return tuple(prepared.fingerprint for key in self._keys for prepared in key.prepared)
+
     def __len__(self) -> int:
         return len(self._keys)
 
-    def select(self, key_id: str | None, algorithm: str) -> VerificationKey:
+    def select(self, key_id: str | None, algorithm: str) -> PreparedKey:
         """The one key for a header. A `kid` names it or nothing does; without one the key must be the only one that
         fits, because trying several would let the token choose. A shared secret has no name."""
         fitting = list(self._fitting(key_id, algorithm))
@@ -115,10 +139,10 @@ class KeySet:
     def _is_meant(self, key: _Key, key_id: str | None) -> bool:
         return key_id is None or self.secret_algorithm is not None or key.id == key_id
 
-    def _fitting(self, key_id: str | None, algorithm: str) -> Iterator[VerificationKey]:
+    def _fitting(self, key_id: str | None, algorithm: str) -> Iterator[PreparedKey]:
         for key in self._keys:
             if self._is_meant(key, key_id):
-                yield from (prepared for prepared in key.prepared if prepared.algorithm == algorithm)
+                yield from (prepared for prepared in key.prepared if prepared.key.algorithm == algorithm)
 
 
 def base64url(text: bytes) -> bytes | None:
@@ -179,7 +203,8 @@ def _read_key(member: Any) -> _Key:
     read = _READERS.get(kind)
     if read is None:
         raise BadKeyError("an unsupported kty")
-    return _Key(key_id, *read(member))
+    material, keys = read(member)
+    return _Key(key_id, material, tuple(PreparedKey.of(key_id, material, key) for key in keys))
 
 
 def _refuse_ambiguous(read: list[_Key | BadKeyError]) -> list[_Key | BadKeyError]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from doorward._pure import crypto, json, jwk
 from doorward._pure.crypto import VerificationKey
-from doorward._pure.jwk import MAX_KEY_ID_BYTES, KeySet
+from doorward._pure.jwk import MAX_KEY_ID_BYTES, KeySet, PreparedKey
 from doorward.errors import Refused, refusal
 
 __all__ = [
@@ -43,7 +43,7 @@ def verify_jws(token: str | bytes, keys: KeySet, algorithms: Sequence[str]) -> b
     """The payload of a compact JWS after its signature verifies: the signature layer alone, for test vectors."""
     allowed = read_algorithms(algorithms)
     parts = Parts.split(token_bytes(token), DEFAULT_MAX_TOKEN_BYTES)
-    parts.verify(Header.parse(parts.decode_header()).key(keys, allowed))
+    parts.verify(Header.parse(parts.decode_header()).key(keys, allowed).key)
     return parts.payload
 
 
@@ -118,7 +118,7 @@ class Header:
             if name in self.parameters and not _is_list_of_strings(self.parameters[name]):
                 raise malformed(f"{name} is not an array of strings")
 
-    def key(self, keys: KeySet, allowed: tuple[str, ...]) -> VerificationKey:
+    def key(self, keys: KeySet, allowed: tuple[str, ...]) -> PreparedKey:
         """One allowed algorithm, and the one key for it."""
         algorithm = self.algorithm(allowed)
         return keys.select(self.key_id(), algorithm)

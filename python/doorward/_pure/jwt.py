@@ -13,8 +13,7 @@ from typing import Final, final
 from doorward._pure import claims as read_claims
 from doorward._pure import crypto
 from doorward._pure.claims import Claims
-from doorward._pure.crypto import VerificationKey
-from doorward._pure.jwk import KeySet
+from doorward._pure.jwk import KeySet, PreparedKey
 from doorward._pure.jws import DEFAULT_MAX_TOKEN_BYTES, Header, Parts, malformed, read_algorithms, token_bytes
 from doorward._pure.kind import ASCII_LOWER
 from doorward._pure.subject import RULES
@@ -29,7 +28,7 @@ _MOST_HEADERS: Final = 4
 """An issuer signs with one key, with two while they change, and may write the header in two ways. Each is as long as a
 token at most."""
 
-_Approved = tuple[bool, VerificationKey]
+_Approved = tuple[bool, PreparedKey]
 """What a header says that is right in every respect: whether `typ` says that this is an access token, and the key."""
 
 
@@ -118,9 +117,15 @@ class Verifier:
 
     def judge(self, parts: Parts, approved: _Approved, *, now: float, certificate: bytes | None) -> Claims:
         """What is left once the header is approved."""
-        declared, key = approved
-        parts.verify(key)
-        claims = read_claims.read(parts.payload, declared=declared, leeway=self._leeway, rule=self._subject)
+        declared, prepared = approved
+        parts.verify(prepared.key)
+        claims = read_claims.read(
+            parts.payload,
+            declared=declared,
+            leeway=self._leeway,
+            rule=self._subject,
+            key_fingerprint=prepared.fingerprint,
+        )
         self._check_parties(claims)
         self._check_times(claims, now)
         _check_proof(claims, certificate)

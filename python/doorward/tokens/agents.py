@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from doorward.errors import refusal
@@ -13,7 +14,7 @@ from doorward.settings import Agents
 from doorward.tokens.agent_tokens import AGENTS_ISSUER, digest_of, id_of
 from doorward.tokens.agents_file import Agent, Hash, parse
 from doorward.tokens.last_use import LastUse
-from doorward.tokens.verified import Verified
+from doorward.tokens.verified import Standing, Verified
 from doorward.tokens.watched import INTERVAL, Watched
 
 __all__ = ["AgentTokens", "holder"]
@@ -31,8 +32,7 @@ class AgentTokens:
         except ValueError as error:
             raise ValueError(f"{error} (`doorward tokens create` writes files of agents)") from None
         self._agents = self._file.value
-        self._hashes = _by_hash(self._agents)
-        self._generation = 0
+        self._tokens = _by_hash(self._agents, before={})
         self._last_use = LastUse(self._file.path)
 
     @property
@@ -41,27 +41,26 @@ class AgentTokens:
         return tuple(self._agents.values())
 
     @property
-    def generation(self) -> int:
-        """Another one whenever an agent was changed or taken out."""
-        return self._generation
-
-    def withdraw(self) -> None:
+    def standings(self) -> Collection[Standing]:
         """See `Voucher`."""
-        self._generation += 1
+        return [each.standing for each in self._tokens.values()]
+
+    def retire(self, *, keep: Container[Standing]) -> None:
+        """See `Voucher`."""
+        for standing in self.standings:
+            if standing not in keep:
+                standing.withdraw()
 
     def verify(self, token: str, *, now: float) -> Verified:
         """Who the token's agent is. Raises `Unauthenticated`."""
         id_of(token)
         self.keep_up(now)
-        # Read before the hashes are: a change in between makes the result look older than it is, never newer.
-        generation = self._generation
-        agent, kept = _holder(token, self._hashes, now)
-        self._last_use.note(agent.id, self._agents, now=now)
+        found = _holder(token, self._tokens, now)
+        self._last_use.note(found.agent.id, self._agents, now=now)
         looked_at = self._file.looked_at
         return Verified(
-            principal=_principal(agent, kept),
-            voucher=self,
-            generation=generation,
+            principal=_principal(found.agent, found.kept),
+            standing=found.standing,
             # Good until the next look at the file is due: whoever remembers this comes back then, also when the clock
             # was set back.
             not_before=looked_at,
@@ -76,44 +75,72 @@ class AgentTokens:
         """Look whether the file is another one, where that is due."""
         if not self._file.look(now):
             return
-        before, self._agents = self._agents, self._file.value
-        self._hashes = _by_hash(self._agents)
-        if not before.items() <= self._agents.items():
-            self._generation += 1
+        before, self._agents = self._tokens, self._file.value
+        self._tokens = _by_hash(self._agents, before=before)
+        keep = set(self.standings)
+        for token in before.values():
+            if token.standing not in keep:
+                token.standing.withdraw()
 
 
-_NOTHING: Final = (
+@dataclass(frozen=True, slots=True)
+class _Token:
+    agent: Agent
+    kept: Hash
+    standing: Standing
+
+    @property
+    def means(self) -> Agent:
+        """The agent without its tokens: a rotation changes the tokens, and nothing about the agent."""
+        return replace(self.agent, hashes=())
+
+
+_NOTHING: Final = _Token(
     Agent(id="", name="", scopes=(), organization=None, created=0.0, hashes=()),
     Hash(secrets.token_bytes(32), created=0.0, expires=0.0),
+    Standing(),
 )
 """What stands in for a hash that is not there: the same work, and never a match."""
 
 
 def holder(token: str, agents: Iterable[Agent], *, now: float) -> Principal:
     """Who the token's agent is, of these agents. Notes no use. Raises `Unauthenticated`."""
-    return _principal(*_holder(token, _by_hash({agent.id: agent for agent in agents}), now))
+    found = _holder(token, _by_hash({agent.id: agent for agent in agents}, before={}), now)
+    return _principal(found.agent, found.kept)
 
 
-def _holder(token: str, hashes: Mapping[bytes, tuple[Agent, Hash]], now: float) -> tuple[Agent, Hash]:
+def _holder(token: str, tokens: Mapping[bytes, _Token], now: float) -> _Token:
     agent_id, digest = id_of(token), digest_of(token)
     # Looked up by its hash, not by its id, a wrong secret and an agent that does not exist are the same miss; and
     # what is found or not is compared in constant time.
-    agent, kept = hashes.get(digest, _NOTHING)
+    found = tokens.get(digest, _NOTHING)
+    agent, kept = found.agent, found.kept
     if not hmac.compare_digest(kept.digest, digest) or agent.id != agent_id:
         raise refusal("unknown_agent", "no agent has this token")
     if agent.revoked is not None:
         raise refusal("token_revoked", "the agent was revoked")
     if now >= kept.expires:
         raise refusal("token_expired")
-    return agent, kept
+    return found
 
 
 def _by_id(data: bytes) -> Mapping[str, Agent]:
     return {agent.id: agent for agent in parse(data)}
 
 
-def _by_hash(agents: Mapping[str, Agent]) -> Mapping[bytes, tuple[Agent, Hash]]:
-    return {kept.digest: (agent, kept) for agent in agents.values() for kept in agent.hashes}
+def _by_hash(agents: Mapping[str, Agent], *, before: Mapping[bytes, _Token]) -> Mapping[bytes, _Token]:
+    """The tokens by their hash. One that means the same as ``before`` keeps its standing, also where a rotation made it
+    end earlier."""
+    tokens = {}
+    for agent in agents.values():
+        for kept in agent.hashes:
+            token = _Token(agent, kept, Standing(good_until=kept.expires))
+            known = before.get(kept.digest)
+            if known is not None and known.means == token.means:
+                known.standing.good_until = kept.expires
+                token = replace(token, standing=known.standing)
+            tokens[kept.digest] = token
+    return tokens
 
 
 def _principal(agent: Agent, kept: Hash) -> Principal:

@@ -8,7 +8,7 @@ bad is remembered for a little while, or every replay of a dead token would cost
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -23,7 +23,7 @@ from doorward.tokens.client_auth import client_authentication
 from doorward.tokens.documents import parse_document
 from doorward.tokens.fetch import DEADLINE, Fetcher, unavailable
 from doorward.tokens.flights import Flights, Full
-from doorward.tokens.verified import Verified, organization_of
+from doorward.tokens.verified import Standing, Verified, organization_of
 
 __all__ = [
     "BACK_OFF_SECONDS",
@@ -83,9 +83,6 @@ class Posting(Protocol):
 class Introspector:
     """Asks one issuer about its tokens."""
 
-    generation = 0
-    """It withdraws nothing by itself: its answers grow old instead (`Verified.fresh_until`)."""
-
     def __init__(
         self,
         issuer: Issuer,
@@ -118,18 +115,24 @@ class Introspector:
         self._opaque_flights: Flights[_Reply] = Flights(max_in_flight=share)
         self._jwt_flights: Flights[_Reply] = Flights(max_in_flight=share)
         self._refused: TokenCache[tuple[str, str]] = TokenCache(max_entries=MAX_REFUSED)
+        # One for all its tokens: none is withdrawn by itself, the answers grow old instead (`Verified.fresh_until`).
+        self._standing = Standing()
 
-    def withdraw(self) -> None:
+    @property
+    def standings(self) -> Collection[Standing]:
         """See `Voucher`."""
-        self.generation += 1
+        return (self._standing,)
+
+    def retire(self, *, keep: Container[Standing]) -> None:
+        """See `Voucher`."""
+        if self._standing not in keep:
+            self._standing.withdraw()
 
     async def verify(
         self, token: str, *, now: float, certificate_sha256: bytes | None, site: str | None = None
     ) -> Verified:
         """What an opaque token means. ``site``: where it came from, since nothing else is known of its holder yet; one
         has a share of the questions. Raises `Unauthenticated`, and `Unavailable` where its issuer does not tell."""
-        # Read before the answer is: a withdrawal on its way makes the result look older than it is, never newer.
-        generation = self.generation
         answer, asked_at = await self._answer(token, now, self._opaque_flights, site)
         try:
             subject, expires_at = self._judge.check(answer, now=now, certificate_sha256=certificate_sha256)
@@ -139,8 +142,7 @@ class Introspector:
             raise
         return Verified(
             principal=principal,
-            voucher=self,
-            generation=generation,
+            standing=self._standing,
             # A clock that steps back would make the answer look fresh for longer than it is.
             not_before=asked_at,
             fresh_until=asked_at + self._believed_seconds,

@@ -17,30 +17,33 @@ an idle hour - waits for one fetch.
 Whatever the reason to look, at most one fetch is under way. One that somebody waits for is shielded from its
 requester's cancellation; each is over at its deadline.
 
-A key id that is not known is looked for at most every `COOL_DOWN` seconds. Which ids were not found is not remembered:
-that table would be the attacker's to fill, and a key that appears late would stay unknown.
+A key id that is not known, or a signature that the key of that id does not verify (the issuer may have replaced the key
+and kept its id, or publish keys without ids), makes the gate fetch the keys at most every `COOL_DOWN` seconds, for both
+reasons together. Which ids and signatures failed is not remembered: an attacker could fill that table, and a key that
+appears late would stay unknown. Only the request that starts a fetch because of a signature waits for it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Container, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
 from doorward import background
-from doorward._core import KeySet, Verifier
+from doorward._core import KeySet
 from doorward.errors import Malformed, Unavailable
 from doorward.settings import Issuer
 from doorward.tokens.discovery import find_key_set_url
 from doorward.tokens.fetch import DEADLINE, MAX_KEY_SET_BYTES, Fetcher, unavailable
 from doorward.tokens.flights import Landing
+from doorward.tokens.keys import Published
 from doorward.tokens.skipped_keys import log_skipped, reasons
+from doorward.tokens.verified import Standing
 
 __all__ = ["COOL_DOWN", "FIRST_PAUSE", "LIFETIME", "FetchedKeys", "fetched_document"]
 
@@ -51,8 +54,8 @@ DUE: Final = 0.8 * LIFETIME
 """From here on one request looks for all, so that on an ordinary day none finds the keys expired."""
 
 COOL_DOWN: Final = 30.0
-"""Seconds between two fetches for the sake of unknown key ids, counted from any fetch. A new key is usable after no
-more than these, and a flood costs the issuer two fetches a minute."""
+"""Seconds between two fetches because of tokens that no known key verifies, counted from the start of any fetch. A new
+key is usable after no more than these, and a flood of such tokens costs the issuer two fetches a minute."""
 
 FIRST_PAUSE: Final = 5.0
 """Seconds after a fetch that failed; each further failure doubles them, up to the cool-down."""
@@ -83,9 +86,8 @@ class FetchedKeys:
         self._fetcher = fetcher or Fetcher(issuer.jwks_url or issuer.url)
         self._spawn = spawn
         self._url = issuer.jwks_url
-        self._verifier: Verifier | None = None
-        self._published: frozenset[str] = frozenset()
-        self._generation = 0
+        self._published: Published | None = None
+        self._is_retired = False
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
         self._failures = 0
@@ -98,13 +100,15 @@ class FetchedKeys:
         """Held over no await: a gate may serve several event loops."""
 
     @property
-    def generation(self) -> int:
-        """Changes when a key was withdrawn or replaced, not when one was merely added."""
-        return self._generation
-
-    def withdraw(self) -> None:
+    def standings(self) -> Collection[Standing]:
         """See `Voucher`."""
-        self._generation += 1
+        return () if self._published is None else self._published.standings
+
+    def retire(self, *, keep: Container[Standing]) -> None:
+        """See `Voucher`."""
+        self._is_retired = True  # a fetch that is under way publishes no valid keys
+        if self._published is not None:
+            self._published.withdraw(keep=keep)
 
     @property
     def fresh_until(self) -> float:
@@ -113,26 +117,33 @@ class FetchedKeys:
         look_again = max(self._fetched_at + DUE, self._tried_at + max(self._pause, FIRST_PAUSE))
         return min(look_again, self._fetched_at + LIFETIME + self._issuer.max_stale)
 
-    async def verifier(self, *, now: float) -> Verifier:
-        """The verifier with the keys known now. Raises `Unavailable` while there are none, or none but too old ones."""
+    async def published(self, *, now: float) -> Published:
+        """The keys known now. Raises `Unavailable` while there are none, or none but too old ones."""
         while self._is_worth_waiting(now):
             await self._look(now)
         if self._is_due(now):
             self._look_for_all(now)
-        if self._verifier is None or self._is_dead(now):
+        if self._published is None or self._is_dead(now):
             retry_after = self._pause - abs(now - self._tried_at)
             raise unavailable(self._unavailable, retry_after=max(retry_after, 1.0))
-        return self._verifier
+        return self._published
 
-    async def renewed(self, *, now: float) -> bool:
-        """Look for a key that the verifier does not know; whether there is anything new to try. Raises `Unavailable`
-        where looking fails: then nobody knows whether the key is good."""
-        before = self._published
-        if self._flight is not None or abs(now - self._tried_at) >= COOL_DOWN:
+    async def renewed(self, seen: Published, *, now: float) -> bool:
+        """See `Keys`."""
+        if self._published is seen and (self._flight is not None or self._has_cooled_down(now)):
             await self._look(now)
-        if self._published is before and self._failures:
+        if self._published is seen and self._failures:
             raise unavailable(f"kid names no known key, and {self._unavailable}", retry_after=self._pause)
-        return self._published is not before
+        return self._published is not seen
+
+    async def replaced(self, seen: Published, *, now: float, charge: Callable[[], None]) -> bool:
+        """See `Keys`. Within the cool-down no request waits, also while a fetch is under way: forged signatures cost
+        nothing to make, and each of them would hold a connection."""
+        if self._published is seen and self._has_cooled_down(now):
+            charge()
+            if self._begins_cool_down(now):
+                await self._look(now)
+        return self._published is not seen
 
     @property
     def _unavailable(self) -> str:
@@ -155,6 +166,17 @@ class FetchedKeys:
         if self._failures and not self._is_dead(now):
             return False
         return self._flight is not None or abs(now - self._tried_at) >= self._pause
+
+    def _has_cooled_down(self, now: float) -> bool:
+        return abs(now - self._tried_at) >= COOL_DOWN
+
+    def _begins_cool_down(self, now: float) -> bool:
+        """Whether this is the one request that may fetch; another event loop may have been first."""
+        with self._lock:
+            if not self._has_cooled_down(now):
+                return False
+            self._tried_at = now
+            return True
 
     def _is_due(self, now: float) -> bool:
         tried = abs(now - self._tried_at) < max(self._pause, FIRST_PAUSE)
@@ -219,13 +241,14 @@ class FetchedKeys:
         if len(keys) == 0:
             raise Malformed("malformed_key_set", f"no key can be used: {reasons(keys.skipped)}")
         self._skipped = log_skipped(self._issuer.url, keys.skipped, said=self._skipped)
-        published = _fingerprints(document)
-        if published == self._published:
+        before = self._published
+        if before is not None and before.has_keys_of(keys):
             return
-        self._verifier = self._issuer.verifier(keys, self._audiences)
-        if not self._published <= published:
-            self._generation += 1
-        self._published = published
+        self._published = Published(self._issuer, keys, self._audiences, before=before)
+        if before is not None:
+            before.withdraw(keep=set(self._published.standings))
+        if self._is_retired:
+            self._published.withdraw()
 
     def _failed(self, slug: str, now: float, why: str) -> None:
         self._failures += 1
@@ -234,7 +257,7 @@ class FetchedKeys:
         if why != self._failure:
             self._failure = why
             _log.warning("the keys of %s cannot be had: %s", self._issuer.url, why)
-        if self._verifier is not None and abs(now - self._fetched_at) >= LIFETIME:
+        if self._published is not None and abs(now - self._fetched_at) >= LIFETIME:
             self._alarm("keys_stale")
 
 
@@ -243,15 +266,3 @@ async def fetched_document(issuer: Issuer) -> bytes:
     fetcher = Fetcher(issuer.jwks_url or issuer.url)
     url = issuer.jwks_url or await find_key_set_url(issuer.url, fetcher)
     return await fetcher.get(url, max_bytes=MAX_KEY_SET_BYTES)
-
-
-_MEMBERS: Final = ("kid", "kty", "crv", "x", "y", "n", "e", "alg", "use", "key_ops")
-
-
-def _fingerprints(document: bytes) -> frozenset[str]:
-    """One text for each key, by the members that decide what it verifies; the core has read the document already."""
-    return frozenset(_fingerprint(key) for key in json.loads(document)["keys"])
-
-
-def _fingerprint(key: Any) -> str:
-    return json.dumps([key.get(name) for name in _MEMBERS] if isinstance(key, dict) else key, sort_keys=True)

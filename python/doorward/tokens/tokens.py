@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from doorward._core import token_issuer
@@ -83,13 +84,15 @@ class Tokens:
         now: float,
         certificate_sha256: bytes | None,
         may_ask: Callable[[], None] = lambda: None,
+        charge: Callable[[], None] = lambda: None,
         site: str | None = None,
     ) -> Verified:
         """What the token means. Never caches. ``may_ask`` is called before an issuer is asked about the token, and
-        may refuse. ``site``: the address it came from (`site_of`), None where there is none. Raises
-        `Unauthenticated`, or `Unavailable` where it cannot be told now."""
+        ``charge`` before its keys are fetched because of a signature that does not verify; both may refuse. ``site``:
+        the address it came from (`site_of`), None where there is none. Raises `Unauthenticated`, or `Unavailable`
+        where it cannot be told now."""
         await self.revocations.ready()
-        verified = await self._verified(token, now, certificate_sha256, may_ask, site)
+        verified = await self._verified(token, now, certificate_sha256, may_ask, charge, site)
         if self.revocations.cover(verified.principal, now=now):
             raise refusal("token_revoked", "the token or its holder was revoked")
         return verified
@@ -101,12 +104,12 @@ class Tokens:
         )
 
     def has_withdrawn(self, verified: Verified, *, now: float) -> bool:
-        """Whether something was withdrawn since that the answer rested on. Asks nobody, and errs towards yes: after a
-        key was taken back or some agent was changed, only the credential itself could tell."""
+        """Whether the credential was revoked since, or the key that verified it withdrawn, or its agent changed. Asks
+        no issuer."""
         if self._agents is not None:
-            # Others are asked by those who come with a token; nobody may come for as long as a stream lasts.
+            # Keys and revocations are looked at by requests that bring a token. While a stream is open none may come.
             self._agents.keep_up(now)
-        return verified.voucher.generation != verified.generation or self.revocations.cover(verified.principal, now=now)
+        return verified.standing.withdrawn or self.revocations.cover(verified.principal, now=now)
 
     @property
     def agents(self) -> tuple[Agent, ...]:
@@ -124,19 +127,20 @@ class Tokens:
         unreachable = []
         for url, (_, keys) in self._keys.items():
             try:
-                await keys.verifier(now=now)
+                await keys.published(now=now)
             except Unavailable:
                 unreachable.append(url)
         return unreachable
 
     def give_way_to(self, successor: Tokens) -> None:
-        """Whoever vouches for nobody any more, now that ``successor`` authenticates, has withdrawn what was let in
-        before; whom both have goes on."""
+        """Now that ``successor`` authenticates, withdraw what only this configuration trusts: keys, agents, endpoints.
+        What both trust stays valid."""
         self.flush()
-        remain = set(map(id, successor._vouchers()))
+        remain = list(successor._vouchers())
+        keep = {standing for voucher in remain for standing in voucher.standings}
         for voucher in self._vouchers():
-            if id(voucher) not in remain:
-                voucher.withdraw()
+            if not any(voucher is each for each in remain):
+                voucher.retire(keep=keep)
 
     def good_until(self, principal: Principal) -> float:
         """When the principal's token stops to count, leeway included; seconds since the epoch."""
@@ -171,8 +175,16 @@ class Tokens:
             # An issuer that is away just now must not be forgotten for a change that has nothing to do with it.
             return known[1]
         if issuer.jwks is not None:
-            return GivenKeys(issuer, self._audiences)
+            return GivenKeys(issuer, self._audiences, before=self._rotated(issuer, before))
         return FetchedKeys(issuer, self._audiences, alarm=alarm)
+
+    def _rotated(self, issuer: Issuer, before: Tokens | None) -> GivenKeys | None:
+        """The keys that were given for this issuer so far, where nothing but the keys has changed."""
+        known = None if before is None else before._keys.get(issuer.url)
+        if before is None or known is None or not isinstance(known[1], GivenKeys):
+            return None
+        same = _without_keys(known[0]) == _without_keys(issuer) and before._audiences == self._audiences
+        return known[1] if same else None
 
     async def _verified(
         self,
@@ -180,6 +192,7 @@ class Tokens:
         now: float,
         certificate_sha256: bytes | None,
         may_ask: Callable[[], None],
+        charge: Callable[[], None],
         site: str | None,
     ) -> Verified:
         if len(token) > MAX_TOKEN_BYTES:
@@ -200,15 +213,19 @@ class Tokens:
                 raise refusal("malformed_token", "the token is not a JWT")
             may_ask()
             return await self._opaque.verify(token, now=now, certificate_sha256=certificate_sha256, site=site)
-        verified = await self._verified_jwt(token, issuer, now, certificate_sha256)
+        verified = await self._verified_jwt(token, issuer, now, certificate_sha256, charge)
         introspector = self._introspectors.get(verified.principal.issuer)
         if introspector is not None and introspector.asks_about_jwts:
             return await introspector.confirmed(token, verified, now=now)
         return verified
 
-    async def _verified_jwt(self, token: str, issuer: str, now: float, certificate_sha256: bytes | None) -> Verified:
+    async def _verified_jwt(
+        self, token: str, issuer: str, now: float, certificate_sha256: bytes | None, charge: Callable[[], None]
+    ) -> Verified:
         try:
-            return await self._access_tokens.verify(token, issuer, now=now, certificate_sha256=certificate_sha256)
+            return await self._access_tokens.verify(
+                token, issuer, now=now, certificate_sha256=certificate_sha256, charge=charge
+            )
         except Unauthenticated as refused:
             if issuer not in self._keys:
                 raise
@@ -218,6 +235,10 @@ class Tokens:
 def _agents_of(agents: Agents, alarm: Callable[[str], None], before: Tokens | None) -> AgentTokens:
     known = None if before is None else before._agents
     return known if known is not None and known.settings == agents else AgentTokens(agents, alarm=alarm)
+
+
+def _without_keys(issuer: Issuer) -> list[object]:
+    return [getattr(issuer, each.name) for each in fields(issuer) if each.name != "jwks"]
 
 
 @contextmanager

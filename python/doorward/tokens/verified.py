@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from doorward.errors import refusal
 from doorward.principal import Principal
 
-__all__ = ["Verified", "Voucher", "organization_of"]
+__all__ = ["Standing", "Verified", "Voucher", "organization_of"]
+
+
+class Standing:
+    """Whether one source of trust is still valid: one key of an issuer, one agent's token, one introspection endpoint.
+    All credentials that were verified by it share this object, so withdrawing one source affects no other."""
+
+    __slots__ = ("good_until", "withdrawn")
+
+    def __init__(self, *, good_until: float = float("inf")) -> None:
+        """``good_until``: seconds since the epoch, for a source that ends by itself."""
+        self.good_until = good_until
+        self.withdrawn = False
+
+    def withdraw(self) -> None:
+        """The source is not valid any more, for good: what it vouched for is verified anew."""
+        self.withdrawn = True
 
 
 class Voucher(Protocol):
-    """Whoever vouched for a credential: an issuer's keys, its introspection endpoint, the file of agent tokens."""
+    """What verifies credentials: an issuer's keys, its introspection endpoint, the file of agent tokens."""
 
     @property
-    def generation(self) -> int:
-        """Changes whenever something was withdrawn that it vouched with: what was verified before is verified anew."""
+    def standings(self) -> Collection[Standing]:
+        """Those of the sources that are valid now."""
 
-    def withdraw(self) -> None:
-        """It vouches for nothing that it vouched for so far: the configuration has it no longer."""
+    def retire(self, *, keep: Container[Standing]) -> None:
+        """The configuration does not contain it any more: withdraw every source that is not in ``keep``, and every one
+        that is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +46,7 @@ class Verified:
     between two requests stands here and is looked at on each of them."""
 
     principal: Principal
-    voucher: Voucher
-    generation: int
+    standing: Standing
     not_before: float
     """Seconds since the epoch, leeway included: a clock that steps back finds the token not valid yet."""
     fresh_until: float = float("inf")
@@ -41,7 +57,8 @@ class Verified:
     def holds(self, *, now: float, certificate_sha256: bytes | None) -> bool:
         """Whether nothing has happened since that could change the answer; expiry is the cache's to check."""
         return (
-            self.voucher.generation == self.generation
+            not self.standing.withdrawn
+            and now < self.standing.good_until
             and self.not_before <= now < self.fresh_until
             and (self.certificate_sha256 is None or self.certificate_sha256 == certificate_sha256)
         )
