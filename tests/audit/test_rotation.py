@@ -76,7 +76,7 @@ def test_a_file_that_grew_is_rotated_and_its_chain_goes_on(path: Path, clocks: C
     sink.close()
     files = [*rotated(path), path]
     assert len(files) > 3
-    assert files[0].name == "audit.i1.20270115T120013500000Z.jsonl"
+    assert files[0].name == "audit.i1.20270115T120012000000Z.jsonl"
     assert [name for file in files for name in names_in(file)] == names
     assert max(file.stat().st_size for file in files) <= 5_000
     assert {oct(file.stat().st_mode & 0o777) for file in files} == {"0o600"}
