@@ -116,3 +116,16 @@ def test_what_may_be_refused_is_not_reported() -> None:
     it = Said()
     it.look(StoreRefused("NOPERM"), command="CONFIG GET", may_be_refused=True)
     assert it.lines == []
+
+
+async def test_replies_that_cannot_be_the_commands_are_reported_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, alarms = 1_000.0, list[str]()
+    monkeypatch.setattr("doorward._redis.store.time.monotonic", lambda: now)
+    store = Store("redis://127.0.0.1:1/0", alarm=alarms.append)
+    for after in (0.0, 1.0, REPEAT_SECONDS - 2.0, 2.0):
+        now += after
+        store.misunderstood("limits", "NOTHING")
+    assert alarms == ["redis_refuses"] * 2
+    assert caplog.text.count("answers limits with the error NOTHING") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
@@ -14,6 +15,7 @@ from doorward._redis.command import Command, Script
 from doorward._redis.deadline import Patience
 from doorward._redis.links import link_to
 from doorward._redis.owner import Owner
+from doorward._redis.refusals import REPEAT_SECONDS
 from doorward._redis.request import Request
 from doorward.extras import install
 
@@ -52,6 +54,7 @@ class Store:
         self._process = os.getpid()
         self._owners: dict[object, Owner] = {}
         self._ahead: list[Callable[[], Sequence[Request]]] = []
+        self._misunderstood_at = -REPEAT_SECONDS
 
     def __repr__(self) -> str:
         return f"Store({self._address.shown!r})"
@@ -127,6 +130,14 @@ class Store:
         remedy = _REMEDIES.get(word, "see its log")
         _log.error("redis: %s answers %s with the error %s: %s", self._address.shown, name, word[:_MAX_WORD], remedy)
         self._raise_alarm("redis_refuses")
+
+    def misunderstood(self, name: str, word: str) -> None:
+        """A reply cannot be the command's: reported as an error is, at most once in `REPEAT_SECONDS`, since every call
+        may meet one."""
+        now = time.monotonic()
+        if now - self._misunderstood_at >= REPEAT_SECONDS:
+            self._misunderstood_at = now
+            self.refused(name, word)
 
     def answered(self, name: str) -> None:
         """It answers again."""

@@ -123,7 +123,7 @@ class RedisLimiter:
             await checkpoint()
             problem = str(error)
             if isinstance(error, NotAnAnswer):
-                self._store.refused("limits", error.word)
+                self._store.misunderstood("limits", error.word)
         policy = on_error or self._on_error
         if on_fallback is not None:
             on_fallback(policy)
