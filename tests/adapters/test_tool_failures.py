@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, TextContent
+from packaging.version import Version
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +119,10 @@ async def test_of_the_official_sdk(it: Guarded, token: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", [MODERN, LEGACY])
 async def test_of_fastmcp(it: Guarded, token: Path, mode: str) -> None:
-    assert await outcomes(it, fastmcp_server(), OUTCOMES, token, mode) == OUTCOMES
+    # fastmcp before 4.2 does not check the type of what a tool returns.
+    is_checked = Version(version("fastmcp")) >= Version("4.2")
+    expected = OUTCOMES if is_checked else {**OUTCOMES, "read_of_a_wrong_type": ("success", None)}
+    assert await outcomes(it, fastmcp_server(), OUTCOMES, token, mode) == expected
 
 
 async def test_of_a_low_level_server(it: Guarded, token: Path) -> None:
