@@ -1,8 +1,8 @@
 """The causes of refusals, in the log: each one once, and once more when it comes back.
 
-Records have every refusal. The log is for the operator who finds that nobody gets in, and is read by people: a flood of
-refused requests must not fill it. A cause is a reason and its detail, which are fixed words and configured values, and
-values of tokens only where their signature was good.
+Records have every refusal. The log is for the operator who finds that callers are refused, and is read by people: a
+flood of refused requests must not fill it. A cause is a reason and its detail, which are fixed words and configured
+values, and values of tokens only where their signature was good.
 """
 
 from __future__ import annotations

@@ -335,7 +335,7 @@ class Steps:
         return self._admitting.admit(decision, spending, decision.hash_arguments)
 
     def _params_in(self, envelope: Envelope, call: Call) -> Mapping[str, Any]:
-        """What is read of a body's params beside what its envelope says, where it is needed."""
+        """The members of a body's params that the envelope does not hold, read only where they are needed."""
         if call.method == "subscriptions/listen":
             return {"notifications": envelope.param("notifications", max_bytes=MAX_FILTER_BYTES)}
         return params_in(envelope, max_arguments=self.max_body_bytes)

@@ -29,14 +29,14 @@ def with_cors(gate: Gate, scope: Scope, send: Send) -> Send:
     """Adds the CORS headers for allowed origins, and to every answer ``Vary: Origin``: a cache must not give a page the
     answer that was made for another origin, or for a client without one."""
     set_here, varies = _own_headers(gate, scope)
-    names = frozenset(name for name, _ in set_here)
 
     def adding(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
             if set_here:
                 exposed = (_EXPOSE, b", ".join(_union(_listed(headers, _EXPOSE), _EXPOSED)))
-                headers = [*without(headers, names | {_EXPOSE}), *set_here, exposed]
+                names = {_EXPOSE, *(name for name, _ in set_here)}
+                headers = [*without(headers, names), *set_here, exposed]
             missing = _missing(varies, _listed(headers, _VARY))
             if missing:
                 headers.append((_VARY, b", ".join(missing)))
@@ -70,7 +70,7 @@ def _listed(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def _missing(wanted: Iterable[bytes], present: Iterable[bytes]) -> list[bytes]:
-    """Those of ``wanted`` that are not in ``present``, whatever their case; none where that has ``*``."""
+    """Those of ``wanted`` that are not in ``present``, in any case; none where that has ``*``."""
     known = {name.lower() for name in present}
     return [] if b"*" in known else [name for name in wanted if name.lower() not in known]
 

@@ -36,9 +36,9 @@ FORM: Final[dict[str, Any]] = {
     },
     "required": [_FIELD],
 }
-"""What a client shows beside the question: one required field, since some clients accept a form without fields by
-themselves. A plain ``enum`` of two words is in every version of the protocol that has forms, and needs no titles. There
-is no default, and the first value is ``no``: some clients fill in a default or preselect the first value."""
+"""The form that a client shows with the question: one required field, since some clients accept a form without fields
+by themselves. A plain ``enum`` of two words is in every version of the protocol that has forms, and needs no titles.
+There is no default, and the first value is ``no``: some clients fill in a default or preselect the first value."""
 
 _ANSWER_MEMBERS: Final = frozenset({"action", "content", "_meta"})
 """Of an ``ElicitResult`` (MCP 2025-11-25 and 2026-07-28)."""
